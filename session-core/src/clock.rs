@@ -1,0 +1,80 @@
+//! Where the time comes from. Leaves what the time means to `expiry`.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+/// A source of the current time, in UTC.
+///
+/// [`CookieSessionService`](crate::CookieSessionService) asks it once for each store call and rounds
+/// the answer down to whole microseconds, the precision that every store keeps.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The current time.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// The operating system's clock: what a service uses unless told otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// A clock that moves only when told to, for tests of expiry without waiting.
+///
+/// ```
+/// use session_core::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::default();
+/// let start = clock.now();
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now() - start, time::Duration::MINUTE);
+/// ```
+#[derive(Debug)]
+pub struct ManualClock(Mutex<OffsetDateTime>);
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    pub fn at(now: OffsetDateTime) -> Self {
+        Self(Mutex::new(now))
+    }
+
+    /// Moves the clock forward by `step`.
+    pub fn advance(&self, step: Duration) {
+        *self.lock() += step;
+    }
+
+    /// Moves the clock to `now`, which may lie in its past.
+    pub fn set(&self, now: OffsetDateTime) {
+        *self.lock() = now;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, OffsetDateTime> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for ManualClock {
+    /// A clock that stands at 2030-01-01 00:00 UTC.
+    fn default() -> Self {
+        Self::at(time::macros::datetime!(2030-01-01 0:00 UTC))
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        *self.lock()
+    }
+}
+
+impl<C: Clock> Clock for std::sync::Arc<C> {
+    fn now(&self) -> OffsetDateTime {
+        (**self).now()
+    }
+}

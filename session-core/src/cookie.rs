@@ -1,0 +1,246 @@
+//! The cookie's rules: all `Cookie` headers in, one `Set-Cookie` out. Leaves signatures to `keys`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::ConfigError;
+use crate::keys::{KeyRing, VALUE_CHARS};
+use crate::token::SessionToken;
+
+/// Most candidates that a store is asked about.
+pub(crate) const MAX_CANDIDATES: usize = 3;
+/// Browsers keep a cookie no longer than this (RFC 6265bis 5.5).
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Browsers drop a cookie whose name and value are longer (RFC 6265bis 5.6).
+const MAX_NAME_AND_VALUE: usize = 4096;
+
+/// When the browser sends the cookie with requests from other sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// With top-level navigation only: the default.
+    Lax,
+    /// Always, which takes `Secure`.
+    None,
+}
+
+/// The cookie's name and attributes, checked. `HttpOnly` is always on.
+#[derive(Debug, Clone)]
+pub(crate) struct CookieRules {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) secure: bool,
+    pub(crate) same_site: SameSite,
+    pub(crate) partitioned: bool,
+}
+
+/// What the `Cookie` headers of a request hold under our name.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Whether there was any cookie of the name, good or bad.
+    pub(crate) any: bool,
+    /// The well-signed tokens, in header order, each once, at most three.
+    pub(crate) tokens: Vec<SessionToken>,
+}
+
+impl CookieRules {
+    /// Checks that the settings go together (RFC 6265bis 4.1.3 for the prefixes).
+    pub(crate) fn check(self) -> Result<Self, ConfigError> {
+        let refuse = |reason| Err(ConfigError::Cookie { name: self.name.clone(), reason });
+        let prefixed = |prefix: &str| self.name.starts_with(prefix);
+        let misspelt = |prefix: &str| {
+            let head = self.name.get(..prefix.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(prefix) && head != prefix)
+        };
+        if self.name.is_empty() || !self.name.bytes().all(is_token_byte) {
+            return refuse("the name must be one or more of the characters of an HTTP token");
+        }
+        if self.name.len() + VALUE_CHARS + 1 >= MAX_NAME_AND_VALUE {
+            return refuse("name and value together must stay under 4096 bytes: take a shorter name");
+        }
+        if ["__Host-", "__Secure-", "__Http-", "__Host-Http-"].into_iter().any(misspelt) {
+            return refuse("browsers know the prefixes `__Host-` and `__Secure-` in this spelling only");
+        }
+        if prefixed("__Host-") && (self.domain.is_some() || self.path != "/" || !self.secure) {
+            return refuse("a `__Host-` cookie has no `Domain`, `Path=/` and `Secure`: change those or the name");
+        }
+        if (prefixed("__Secure-") || prefixed("__Http-")) && !self.secure {
+            return refuse("a cookie with this prefix must be `Secure`: change that or the name");
+        }
+        if self.same_site == SameSite::None && !self.secure {
+            return refuse("`SameSite=None` needs `Secure`");
+        }
+        if self.partitioned && !self.secure {
+            return refuse("`Partitioned` needs `Secure`");
+        }
+        let unsafe_text = |text: &str| text.bytes().any(|b| b == b';' || !(b' '..=b'~').contains(&b));
+        if !self.path.starts_with('/') || unsafe_text(&self.path) {
+            return refuse("`Path` must start with `/` and hold no `;`, control or non-ASCII character");
+        }
+        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || unsafe_text(domain)) {
+            return refuse("`Domain` must not be empty, nor hold `;`, control or non-ASCII characters");
+        }
+        Ok(self)
+    }
+
+    /// Reads all `Cookie` headers of a request. Any bytes may come.
+    pub(crate) fn find<'a>(&self, keys: &KeyRing, headers: impl Iterator<Item = &'a [u8]>) -> Found {
+        let mut found = Found::default();
+        for value in headers.flat_map(|header| header.split(|b| *b == b';')).filter_map(|pair| self.value(pair)) {
+            found.any = true;
+            if found.tokens.len() == MAX_CANDIDATES {
+                break;
+            }
+            if let Some(token) = keys.verify(&self.name, value)
+                && !found.tokens.iter().any(|known| known.secret() == token.secret())
+            {
+                found.tokens.push(token);
+            }
+        }
+        found
+    }
+
+    /// The value of one `name=value` pair, if the name is ours, byte for byte.
+    fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?.trim_ascii_start();
+        Some(rest.strip_prefix(b"=")?.trim_ascii())
+    }
+
+    /// Whether a `Set-Cookie` value sets a cookie of our name.
+    pub(crate) fn is_ours(&self, set_cookie: &[u8]) -> bool {
+        self.value(set_cookie).is_some()
+    }
+
+    /// The `Set-Cookie` that hands out a token. `lifetime` is none for a browser-session cookie.
+    pub(crate) fn issue(&self, value: &str, lifetime: Option<Duration>) -> String {
+        let mut cookie = self.base(value);
+        if let Some(lifetime) = lifetime {
+            let whole = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
+            let seconds = whole.min(MAX_LIFETIME.as_secs());
+            cookie.set_max_age(time::Duration::seconds(i64::try_from(seconds).expect("400 days fit")));
+        }
+        cookie.to_string()
+    }
+
+    /// The `Set-Cookie` that removes the cookie, with the attributes it is set with (RFC 6265bis 4.1.2).
+    pub(crate) fn remove(&self) -> String {
+        let mut cookie = self.base("");
+        cookie.set_max_age(time::Duration::ZERO);
+        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
+        cookie.to_string()
+    }
+
+    fn base<'a>(&'a self, value: &'a str) -> cookie::Cookie<'a> {
+        let mut cookie = cookie::Cookie::new(self.name.as_str(), value);
+        cookie.set_path(self.path.as_str());
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain.as_str());
+        }
+        cookie.set_secure(self.secure);
+        cookie.set_http_only(true);
+        cookie.set_partitioned(self.partitioned);
+        cookie.set_same_site(match self.same_site {
+            SameSite::Strict => cookie::SameSite::Strict,
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::None => cookie::SameSite::None,
+        });
+        cookie
+    }
+}
+
+/// The characters of a token, RFC 9110 5.6.2.
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::token::Shard;
+
+    fn rules() -> CookieRules {
+        CookieRules {
+            name: "__Host-session".into(),
+            path: "/".into(),
+            domain: None,
+            secure: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        }
+    }
+
+    fn keys() -> KeyRing {
+        KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
+    }
+
+    fn signed(seed: u8) -> String {
+        let token = SessionToken::from_parts(Shard::of("ada"), [seed; 32]);
+        keys().sign("__Host-session", &token).to_string()
+    }
+
+    fn find(headers: &[&[u8]]) -> Found {
+        rules().find(&keys(), headers.iter().copied())
+    }
+
+    #[test]
+    fn all_headers_and_all_cookies_of_the_name_are_read_in_order() {
+        let first = format!("a=b; __Host-session=forged; __Host-session={}", signed(1));
+        let second = format!("__Host-session={}; __Host-session={}", signed(1), signed(2));
+        let found = find(&[first.as_bytes(), b"\xff\xfe", second.as_bytes()]);
+        let secrets: Vec<u8> = found.tokens.iter().map(|t| t.secret()[0]).collect();
+        assert_eq!(secrets, [1, 2]);
+    }
+
+    #[test]
+    fn at_most_three_candidates_count() {
+        let header = (0..9).map(|seed| format!("__Host-session={}", signed(seed))).collect::<Vec<_>>().join("; ");
+        assert_eq!(find(&[header.as_bytes()]).tokens.len(), 3);
+    }
+
+    #[test]
+    fn names_match_byte_for_byte() {
+        for name in ["__host-session", "__Host-session2", "x__Host-session", "Host-session"] {
+            let found = find(&[format!("{name}={}", signed(1)).as_bytes()]);
+            assert!(!found.any && found.tokens.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_says_what_the_rules_say() {
+        let set = rules().issue("v", Some(Duration::from_millis(1500)));
+        assert_eq!(set, "__Host-session=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=2");
+        assert!(!rules().issue("v", None).contains("Max-Age"));
+        let gone = rules().remove();
+        assert!(gone.starts_with("__Host-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_session_and_no_panic(headers in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..5)) {
+            let found = rules().find(&keys(), headers.iter().map(Vec::as_slice));
+            prop_assert!(found.tokens.is_empty());
+        }
+
+        #[test]
+        fn the_real_cookie_is_found_among_any_others(before in "[^;]{0,40}", after in "[^;]{0,40}") {
+            let header = format!("{before}; __Host-session={} ;{after}", signed(7));
+            prop_assert_eq!(find(&[header.as_bytes()]).tokens.len(), 1);
+        }
+
+        #[test]
+        fn checked_rules_never_write_a_line_break(name in ".{0,20}", path in ".{0,20}", domain in ".{0,20}") {
+            let rules = CookieRules { name, path, domain: Some(domain), ..rules() };
+            if let Ok(rules) = rules.check() {
+                prop_assert!(!rules.issue("v", None).bytes().any(|b| b.is_ascii_control()));
+            }
+        }
+    }
+}

@@ -1,0 +1,635 @@
+//! The session of one request, as handlers use it. Leaves every decision to `state` and `data`; asks the store, and holds
+//! no lock while it waits.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::client::Client;
+use crate::config::FingerprintChange;
+use crate::cookie::Found;
+use crate::data::{Updater, decode, encode, sign_in_data};
+use crate::error::{Error, Result, StoreError};
+use crate::event::Event;
+use crate::service::{CookieSessionService, Inner};
+use crate::session::{Data, Record, Session, SessionId, UserId};
+use crate::state::{Active, Did, State};
+use crate::store::{Applied, Caller, Checked, Update};
+use crate::token::{SessionToken, TokenRef};
+
+/// The session of one request. Clones, and every extraction in the request, are the same one.
+///
+/// Reading and setting values is done in memory; what was set is stored when the handler has returned, before the
+/// response head leaves. What ends, makes or rotates a session asks the store at once.
+#[derive(Clone)]
+pub struct CookieSession(pub(crate) Arc<Request>);
+
+/// What all clones of one request's handle share.
+pub(crate) struct Request {
+    pub(crate) service: Arc<Inner>,
+    /// The one look-up of this request, kept with its failure.
+    pub(crate) loaded: OnceCell<Result<(), StoreError>>,
+    progress: Mutex<Progress>,
+}
+
+pub(crate) struct Progress {
+    pub(crate) state: State,
+    /// Whether the request had a cookie of our name, good or bad.
+    pub(crate) carried: bool,
+    client: Client,
+    /// Whether the response head has left.
+    pub(crate) head_sent: bool,
+    /// Changes were lost with this status: the response can't claim success.
+    pub(crate) lost: Option<u16>,
+    /// A session whose data was read and can't be understood.
+    pub(crate) undecodable: Option<SessionId>,
+}
+
+/// How to sign in.
+///
+/// ```
+/// use session_core::SignIn;
+///
+/// let options = SignIn::new().data(serde_json::json!({"theme": "dark"})).browser_session(true);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Default)]
+pub struct SignIn {
+    data: Option<Value>,
+    browser_session: bool,
+}
+
+impl SignIn {
+    /// With empty data and a cookie that lives as long as the session can.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The session's first values: a JSON object.
+    #[must_use]
+    pub fn data(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Whether the browser forgets the cookie when it closes. The choice lasts through rotations.
+    #[must_use]
+    pub const fn browser_session(mut self, yes: bool) -> Self {
+        self.browser_session = yes;
+        self
+    }
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("browser_session", &self.browser_session).finish_non_exhaustive()
+    }
+}
+
+impl CookieSession {
+    pub(crate) fn unloaded(service: &Arc<Inner>) -> Self {
+        Self(Arc::new(Request {
+            service: Arc::clone(service),
+            loaded: OnceCell::new(),
+            progress: Mutex::new(Progress {
+                state: State::Anonymous,
+                carried: false,
+                client: Client::default(),
+                head_sent: false,
+                lost: None,
+                undecodable: None,
+            }),
+        }))
+    }
+
+    /// The active session as this request sees it, its own changes included. Where its data can't be understood, that is
+    /// `null`, and the response a 500 unless the request ends or replaces the session.
+    pub fn current(&self) -> Option<Session> {
+        let record = Arc::clone(&self.lock().state.active()?.record);
+        // What can't be understood is noted for the response; the caller can still sign out.
+        let values = self.values().unwrap_or_default().map_or(Value::Null, |values| Value::Object((*values).clone()));
+        Some(Session::of(&record, values))
+    }
+
+    /// As [`current`](Self::current), for extractors, which can refuse.
+    ///
+    /// # Errors
+    /// 500 where the session's data can't be understood.
+    pub fn snapshot(&self) -> Result<Option<Session>> {
+        let values = self.values()?;
+        Ok(self.current().filter(|_| values.is_some()))
+    }
+
+    /// Whether there is an active session.
+    pub fn is_authenticated(&self) -> bool {
+        self.lock().state.active().is_some()
+    }
+
+    /// Whose session it is.
+    pub fn user_id(&self) -> Option<String> {
+        self.lock().state.active().map(|active| active.record.user_id.as_str().to_owned())
+    }
+
+    /// The value of `key`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let Some(values) = self.values()? else { return Ok(None) };
+        values.get(key).map(|value| decode(key, value)).transpose()
+    }
+
+    /// Sets `key`.
+    pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
+        if !self.is_authenticated() {
+            return Ok(());
+        }
+        let value = encode(key, value)?;
+        let limit = self.0.service.config.max_data_bytes;
+        let mut progress = self.lock();
+        let Some(active) = progress.state.active_mut() else { return Ok(()) };
+        match active.view.set(key, value, limit) {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(self.0.undecodable(progress)),
+        }
+    }
+
+    /// Removes `key`.
+    pub fn remove_key(&self, key: &str) {
+        let mut progress = self.lock();
+        if let Some(active) = progress.state.active_mut()
+            && active.view.remove(key).is_err()
+        {
+            // There is nothing to return it by; the response tells.
+            drop(self.0.undecodable(progress));
+        }
+    }
+
+    /// Sets `key` to what `f` makes of its value.
+    pub fn update<T>(&self, key: &str, f: impl Fn(Option<T>) -> T + Send + Sync + 'static) -> Result<()>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let updater = Updater::new(f);
+        let limit = self.0.service.config.max_data_bytes;
+        loop {
+            let Some((id, edits)) = self.lock().state.active().map(|active| (active.record.id, active.view.edits())) else {
+                return Ok(());
+            };
+            let Some(values) = self.values()? else { return Ok(()) };
+            // Without the lock, as `f` may use this very session.
+            let value = updater.run(key, values.get(key))?;
+            drop(values);
+            let mut progress = self.lock();
+            if let Some(active) = progress.state.still(id)
+                && active.view.edits() == edits
+            {
+                return match active.view.update(key, value, updater, limit) {
+                    Ok(result) => Ok(result?),
+                    Err(_) => Err(self.0.undecodable(progress)),
+                };
+            }
+        }
+    }
+
+    /// Signs in with empty data.
+    pub async fn authenticate(&self, user_id: &str) -> Result<()> {
+        self.authenticate_opts(user_id, SignIn::new()).await
+    }
+
+    /// Signs in with these values.
+    pub async fn authenticate_with(&self, user_id: &str, data: Value) -> Result<()> {
+        self.authenticate_opts(user_id, SignIn::new().data(data)).await
+    }
+
+    /// Signs in as these options say.
+    pub async fn authenticate_opts(&self, user_id: &str, options: SignIn) -> Result<()> {
+        let service = &self.0.service;
+        let user = UserId::parse(user_id)?;
+        let data = match options.data {
+            None => Data::from_text("{}"),
+            Some(data) => sign_in_data(data, service.config.max_data_bytes)?,
+        };
+        let (replaces, client) = {
+            let progress = self.lock();
+            if progress.head_sent {
+                return Err(Error::HeadSent);
+            }
+            (progress.state.active().map(Active::replaced), progress.client.clone())
+        };
+        let now = service.now();
+        let token = SessionToken::generate(&user)?;
+        let device = client.device();
+        let (expires_at, absolute_expires_at) = service.config.expiry.of_sign_in(now);
+        let record = Arc::new(Record {
+            id: SessionId::new(now),
+            user_id: user,
+            token_hash: token.hash(),
+            previous_token_hash: None,
+            token_issued_at: now,
+            token_seen: false,
+            ip_address: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            user_agent: client.user_agent,
+            device_name: device.name,
+            device_type: device.kind.to_owned(),
+            fingerprint: device.fingerprint,
+            data,
+            version: 0,
+            persistent: !options.browser_session,
+            created_at: now,
+            authenticated_at: now,
+            last_active_at: now,
+            expires_at,
+            absolute_expires_at,
+        });
+        match service.store.create(&record, replaces.as_ref(), service.config.max_sessions, now).await {
+            Ok(created) if created.evicted.is_empty() => {}
+            Ok(created) => service.tell(&Event::Evicted { ids: created.evicted }),
+            Err(error) => {
+                self.look_up_after(error, &token).await?;
+            }
+        }
+        self.advance(Did::SignIn { record, token });
+        Ok(())
+    }
+
+    /// Stores pending changes now.
+    pub async fn save(&self) -> Result<()> {
+        match self.0.store_changes(true).await {
+            Ok(Stored::Done) => Ok(()),
+            Ok(Stored::Ended) => Err(Error::NotAuthenticated),
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    /// Replaces the token.
+    pub async fn rotate(&self) -> Result<()> {
+        let service = &self.0.service;
+        let (caller, absolute_expires_at) = {
+            let progress = self.lock();
+            if progress.head_sent {
+                return Err(Error::HeadSent);
+            }
+            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
+            (active.caller(), active.record.absolute_expires_at)
+        };
+        let now = service.now();
+        let token = SessionToken::generate(&caller.user_id)?;
+        let activity = service.config.expiry.renewal(now, absolute_expires_at);
+        let update = Update { data: None, activity: Some(activity), rotate_to: Some(token.hash()) };
+        let id = caller.id;
+        let expires_at = match service.store.apply(&caller, &update, now).await {
+            Ok(Applied::Done { rotated: true, expires_at, .. }) => expires_at,
+            // Another request rotated first: its response brings the new cookie.
+            Ok(Applied::Done { rotated: false, .. }) => return Ok(()),
+            Ok(Applied::Gone) => {
+                self.advance(Did::FindEnded(id));
+                return Err(Error::NotAuthenticated);
+            }
+            Ok(Applied::Conflict(_)) => return Err(service.failed(conflict_without_data())),
+            Err(error) => self.look_up_after(error, &token).await?.expires_at,
+        };
+        self.advance(Did::Rotate { id, token, at: now, expires_at });
+        Ok(())
+    }
+
+    /// Ends this session.
+    pub async fn logout(&self) -> Result<()> {
+        let service = &self.0.service;
+        let caller = self.caller();
+        if let Ok(caller) = &caller {
+            let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
+            ended.map_err(|error| service.failed(error))?;
+        }
+        self.advance(Did::SignOut(caller.ok().map(|caller| caller.id)));
+        Ok(())
+    }
+
+    /// Ends all of the user's sessions.
+    pub async fn logout_all(&self) -> Result<()> {
+        let service = &self.0.service;
+        if let Ok(caller) = self.caller() {
+            let ended = service.store.end_all(&caller.user_id, None, None, service.now()).await;
+            ended.map_err(|error| service.failed(error))?;
+        }
+        self.advance(Did::SignOut(None));
+        Ok(())
+    }
+
+    /// Ends all of the user's sessions but this one.
+    pub async fn logout_other(&self) -> Result<()> {
+        let service = &self.0.service;
+        let caller = self.caller()?;
+        let ended = service.store.end_all(&caller.user_id, Some(caller.id), Some(&caller), service.now()).await;
+        self.checked(ended, caller.id).map(|_| ())
+    }
+
+    /// The user's live sessions.
+    pub async fn list_my_sessions(&self) -> Result<Vec<Session>> {
+        let service = &self.0.service;
+        let caller = self.caller()?;
+        let records = service.store.list(&caller.user_id, Some(&caller), service.now()).await;
+        Ok(service.sessions(&self.checked(records, caller.id)?))
+    }
+
+    /// Ends one of the user's own sessions.
+    pub async fn revoke(&self, id: &str) -> Result<()> {
+        let service = &self.0.service;
+        let caller = self.caller()?;
+        let id: SessionId = id.parse().map_err(|_| Error::UnknownSession)?;
+        if id == caller.id {
+            return self.logout().await;
+        }
+        let ended = service.store.end(&caller.user_id, id, Some(&caller), service.now()).await;
+        if self.checked(ended, caller.id)? { Ok(()) } else { Err(Error::UnknownSession) }
+    }
+
+    /// Any user's live sessions.
+    pub async fn list(&self, user_id: &str) -> Result<Vec<Session>> {
+        self.service().list(user_id).await
+    }
+
+    /// Ends one session of any user.
+    pub async fn revoke_by_id(&self, user_id: &str, id: &str) -> Result<()> {
+        self.service().revoke_by_id(user_id, id).await?;
+        self.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() == id);
+        Ok(())
+    }
+
+    /// Ends all sessions of any user.
+    pub async fn revoke_all(&self, user_id: &str) -> Result<()> {
+        self.service().revoke_all(user_id).await?;
+        self.sign_out_if(|own| own.user_id.as_str() == user_id);
+        Ok(())
+    }
+
+    /// Ends all sessions of any user but one.
+    pub async fn revoke_all_except(&self, user_id: &str, keep_id: &str) -> Result<()> {
+        self.service().revoke_all_except(user_id, keep_id).await?;
+        self.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() != keep_id);
+        Ok(())
+    }
+
+    fn service(&self) -> CookieSessionService {
+        CookieSessionService(Arc::clone(&self.0.service))
+    }
+
+    fn caller(&self) -> Result<Caller> {
+        self.lock().state.active().map(Active::caller).ok_or(Error::NotAuthenticated)
+    }
+
+    fn sign_out_if(&self, covers: impl FnOnce(&Caller) -> bool) {
+        if let Ok(own) = self.caller()
+            && covers(&own)
+        {
+            self.advance(Did::SignOut(Some(own.id)));
+        }
+    }
+
+    /// The result of an operation that checked this session in the same step.
+    fn checked<T>(&self, result: Result<Checked<T>, StoreError>, own: SessionId) -> Result<T> {
+        match result.map_err(|error| self.0.service.failed(error))? {
+            Checked::Live(value) => Ok(value),
+            Checked::CallerGone => {
+                self.advance(Did::FindEnded(own));
+                Err(Error::NotAuthenticated)
+            }
+        }
+    }
+
+    /// Where the outcome of issuing `token` is unknown, asks once whether the store has it.
+    async fn look_up_after(&self, error: StoreError, token: &SessionToken) -> Result<Arc<Record>> {
+        let service = &self.0.service;
+        if matches!(error, StoreError::Unknown(_))
+            && let Ok(Some(record)) = service.store.load(&[token.lookup()], service.now()).await
+        {
+            return Ok(record);
+        }
+        Err(service.failed(error))
+    }
+
+    fn values(&self) -> Result<Option<Arc<serde_json::Map<String, Value>>>> {
+        let progress = self.lock();
+        let Some(active) = progress.state.active() else { return Ok(None) };
+        match active.view.values() {
+            Ok(values) => Ok(Some(values)),
+            Err(_) => Err(self.0.undecodable(progress)),
+        }
+    }
+
+    fn advance(&self, did: Did) {
+        self.0.advance(did);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock()
+    }
+}
+
+impl fmt::Debug for CookieSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let progress = self.lock();
+        let id = progress.state.active().map(|active| active.record.id.to_string());
+        f.debug_struct("CookieSession").field("id", &id).finish_non_exhaustive()
+    }
+}
+
+/// What came of storing a request's changes.
+pub(crate) enum Stored {
+    Done,
+    Ended,
+}
+
+/// Storing failed.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The session, if only its activity was to be recorded.
+    pub(crate) only_activity: Option<SessionId>,
+}
+
+/// Tries at storing changes before the store counts as too busy: each lost try means that another request's succeeded.
+const MAX_TRIES: usize = 100;
+
+impl Request {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
+        // Nothing panics between two consistent states.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one look-up of a request.
+    pub(crate) async fn load(&self, found: Found, client: Client) -> Result<(), StoreError> {
+        let state = self.look_up(&found, &client).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
+        let mut progress = self.lock();
+        progress.state = state;
+        progress.carried = found.any;
+        progress.client = client;
+        Ok(())
+    }
+
+    async fn look_up(&self, found: &Found, client: &Client) -> Result<State, StoreError> {
+        let service = &self.service;
+        let [first, rest @ ..] = found.tokens.as_slice() else { return Ok(State::Anonymous) };
+        let now = service.now();
+        let mut candidates: [TokenRef; crate::cookie::MAX_CANDIDATES] = [first.lookup(); crate::cookie::MAX_CANDIDATES];
+        for (candidate, token) in candidates[1..].iter_mut().zip(rest) {
+            *candidate = token.lookup();
+        }
+        let Some(record) = service.store.load(&candidates[..found.tokens.len()], now).await? else {
+            return Ok(State::Anonymous);
+        };
+        let change = service.config.on_fingerprint_change;
+        if change != FingerprintChange::Ignore && !client.matches(&record.fingerprint) {
+            let ended = change == FingerprintChange::End;
+            if ended {
+                service.store.end(&record.user_id, record.id, None, now).await?;
+            }
+            service.tell(&Event::FingerprintChanged { id: record.id, ended });
+            if ended {
+                return Ok(State::SignedOut);
+            }
+        }
+        Ok(State::Carried(Active::of(record)))
+    }
+
+    /// Stores what this request changed, with its activity if that is due. `always` asks the store in any case.
+    pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
+        let service = &self.service;
+        let (caller, last_active_at, absolute_expires_at, pending) = {
+            let mut progress = self.lock();
+            let Some(active) = progress.state.active_mut() else {
+                let ended = matches!(progress.state, State::Ended);
+                return Ok(if ended { Stored::Ended } else { Stored::Done });
+            };
+            (active.caller(), active.record.last_active_at, active.record.absolute_expires_at, active.view.take())
+        };
+        let id = caller.id;
+        let mut taken = Taken { request: self, id, pending };
+        for _ in 0..MAX_TRIES {
+            let now = service.now();
+            let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
+            let data = taken.pending.as_ref().map(crate::data::Pending::to_store);
+            if data.is_none() && activity.is_none() && !always {
+                return Ok(Stored::Done);
+            }
+            let update = Update { data, activity, rotate_to: None };
+            match service.store.apply(&caller, &update, now).await {
+                Ok(Applied::Done { version, expires_at, .. }) => {
+                    return taken.stored(version, activity.map(|activity| (activity, expires_at)));
+                }
+                Ok(Applied::Gone) => {
+                    let had_changes = taken.pending.take().is_some();
+                    self.advance(Did::FindEnded(id));
+                    if had_changes {
+                        service.tell(&Event::DataDropped { id });
+                    }
+                    return Ok(Stored::Ended);
+                }
+                Ok(Applied::Conflict(fresh)) => {
+                    let Some(pending) = &mut taken.pending else {
+                        return Err(taken.failed(service.failed(conflict_without_data())));
+                    };
+                    match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
+                        Ok(Ok(())) => tokio::task::yield_now().await,
+                        Ok(Err(error)) => return Err(taken.failed(error)),
+                        Err(_) => {
+                            let corrupt = StoreError::Corrupt { id: Some(id), what: "data" };
+                            return Err(taken.failed(service.failed(corrupt)));
+                        }
+                    }
+                }
+                Err(error) => return Err(taken.refused(error)),
+            }
+        }
+        let busy = StoreError::not_applied("other requests changed the session's data at every try");
+        Err(taken.refused(busy))
+    }
+
+    pub(crate) fn advance(&self, did: Did) {
+        let mut progress = self.lock();
+        let state = std::mem::replace(&mut progress.state, State::Anonymous);
+        progress.state = state.next(did);
+    }
+
+    /// Notes, once, that the active session's data can't be understood.
+    fn undecodable(&self, mut progress: MutexGuard<'_, Progress>) -> Error {
+        let id = progress.state.active().map(|active| active.record.id);
+        let first = std::mem::replace(&mut progress.undecodable, id) != id;
+        drop(progress);
+        if first {
+            self.service.tell(&Event::Corrupt { id, what: "data" });
+        }
+        StoreError::Corrupt { id, what: "data" }.into()
+    }
+}
+
+/// Changes that were taken to be stored. Dropped without a word from the store, they count as lost.
+struct Taken<'a> {
+    request: &'a Request,
+    id: SessionId,
+    pending: Option<crate::data::Pending>,
+}
+
+impl Taken<'_> {
+    fn stored(
+        mut self,
+        version: i64,
+        activity: Option<(crate::store::Activity, time::OffsetDateTime)>,
+    ) -> Result<Stored, Failure> {
+        let pending = self.pending.take();
+        let mut progress = self.request.lock();
+        let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
+        if let Some((activity, expires_at)) = activity {
+            active.recorded(activity, expires_at);
+        }
+        match pending.map(|pending| active.view.stored(pending, version)) {
+            None | Some(Ok(())) => Ok(Stored::Done),
+            Some(Err(error)) => {
+                progress.lost = Some(error.status());
+                Err(Failure { error, only_activity: None })
+            }
+        }
+    }
+
+    /// The store failed: what certainly isn't stored stays pending, the rest is lost.
+    fn refused(mut self, error: StoreError) -> Failure {
+        let only_activity = self.pending.is_none().then_some(self.id);
+        if matches!(error, StoreError::NotApplied(_))
+            && let Some(pending) = self.pending.take()
+            && let Some(active) = self.request.lock().state.still(self.id)
+        {
+            active.view.not_stored(pending);
+        }
+        let error = match only_activity {
+            Some(_) => error.into(),
+            None => self.request.service.failed(error),
+        };
+        Failure { error, only_activity }
+    }
+
+    /// The changes can't be made: none of them is stored.
+    fn failed(mut self, error: Error) -> Failure {
+        self.lose(error.status());
+        Failure { error, only_activity: None }
+    }
+
+    fn lose(&mut self, status: u16) {
+        if self.pending.take().is_some() {
+            let mut progress = self.request.lock();
+            progress.lost = Some(status);
+            if let Some(active) = progress.state.still(self.id) {
+                active.view.discard();
+            }
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.lose(503);
+    }
+}
+
+fn conflict_without_data() -> StoreError {
+    StoreError::not_applied("the store reported a conflict for a change without data")
+}

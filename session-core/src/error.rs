@@ -1,0 +1,224 @@
+//! What can go wrong, by kind, and the status that each kind has as a response.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use crate::session::SessionId;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a session operation.
+///
+/// Keys and ids are escaped where they appear; values, tokens and keys of the ring never appear.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no active session, or it ended meanwhile. 401.
+    #[error("no active session: sign in first")]
+    NotAuthenticated,
+    /// No session of that user has that id. 404.
+    #[error("no session of this user has that id")]
+    UnknownSession,
+    /// The user id can't be one. 400.
+    #[error(transparent)]
+    UserId(#[from] UserIdError),
+    /// The data or value can't be kept. 400, or 413 if it is too large.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The stored value under a key isn't of the type that was asked for. 500.
+    #[error("the value under {key:?} is not a {expected}; it stays as it is")]
+    WrongType {
+        /// The key.
+        key: String,
+        /// The name of the Rust type that was asked for.
+        expected: &'static str,
+    },
+    /// A function given to `update` panicked when it was run again on newer data. 500.
+    #[error("the update of {key:?} panicked on replay; nothing of this request was stored")]
+    UpdatePanicked {
+        /// The key.
+        key: String,
+    },
+    /// The response head has left, so no cookie can follow. 500.
+    #[error("the response head was already sent: sign in or rotate before responding")]
+    HeadSent,
+    /// The operating system gave no random bytes. 500.
+    #[error("the operating system's random generator failed")]
+    NoRandomness,
+    /// The request passed no session layer. 500.
+    #[error("no session layer around this handler: add `{layer}` to the app")]
+    NoLayer {
+        /// What to add.
+        layer: &'static str,
+    },
+    /// The store failed, or holds a row that can't be understood. 503, or 500 for such a row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// The HTTP status of this error as a response.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::NotAuthenticated => 401,
+            Self::UnknownSession => 404,
+            Self::UserId(_) => 400,
+            Self::Data(DataError::TooLarge { .. }) => 413,
+            Self::Data(DataError::NotAnObject | DataError::Unencodable { .. } | DataError::TooDeep { .. }) => 400,
+            Self::Store(StoreError::NotApplied(_) | StoreError::Unknown(_)) => 503,
+            Self::Store(StoreError::Corrupt { .. })
+            | Self::WrongType { .. }
+            | Self::UpdatePanicked { .. }
+            | Self::HeadSent
+            | Self::NoRandomness
+            | Self::NoLayer { .. } => 500,
+        }
+    }
+
+    /// The body of this error as a response: plain text, one for each status.
+    pub const fn body(&self) -> &'static str {
+        match self.status() {
+            400 => "bad request\n",
+            401 => "not signed in\n",
+            404 => "not found\n",
+            413 => "too large\n",
+            503 => "try again later\n",
+            _ => "internal error\n",
+        }
+    }
+}
+
+/// Why a user id is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserIdError {
+    /// It is empty.
+    #[error("a user id can't be empty")]
+    Empty,
+    /// It is over 255 bytes.
+    #[error("a user id has at most 255 bytes, this one has {bytes}")]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// It holds a NUL, which not every database can keep.
+    #[error("a user id can't hold a NUL character")]
+    Nul,
+}
+
+/// Why data or a value is refused. What was stored stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Session data at sign-in is a JSON object.
+    #[error("session data must be a JSON object")]
+    NotAnObject,
+    /// The value's `Serialize` failed.
+    #[error("the value for {key:?} can't be written as JSON")]
+    Unencodable {
+        /// The key.
+        key: String,
+    },
+    /// The value is nested over 100 deep.
+    #[error("the value for {key:?} is nested over 100 deep")]
+    TooDeep {
+        /// The key.
+        key: String,
+    },
+    /// The session's data would pass the configured size.
+    #[error("with {key:?} the session's data would be over {limit} bytes")]
+    TooLarge {
+        /// The key.
+        key: String,
+        /// The limit in bytes of JSON.
+        limit: usize,
+    },
+}
+
+/// Why a key or a key ring is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key has too few bytes.
+    #[error("the key has {bytes} bytes and needs at least 32: make one with `openssl rand -base64 32`")]
+    TooShort {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The text isn't base64.
+    #[error("the key is not base64: make one with `openssl rand -base64 32`")]
+    NotBase64,
+    /// The ring is full.
+    #[error("at most 8 keys can verify only: drop those retired for longer than the absolute timeout")]
+    TooMany,
+}
+
+/// How a store failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It failed, and certainly nothing changed.
+    #[error("the session store failed, and nothing was changed: {0}")]
+    NotApplied(#[source] Arc<dyn StdError + Send + Sync>),
+    /// It failed, and nobody knows whether the change was made.
+    #[error("the session store failed, and it is unknown whether the change was made: {0}")]
+    Unknown(#[source] Arc<dyn StdError + Send + Sync>),
+    /// A row exists that can't be understood.
+    #[error("the stored session {} can't be read: {what}", id.map_or_else(|| "(unknown id)".to_owned(), |id| id.to_string()))]
+    Corrupt {
+        /// The row's id, where that can be read.
+        id: Option<SessionId>,
+        /// Which part of the row, without its content.
+        what: &'static str,
+    },
+}
+
+impl StoreError {
+    /// A failure after which certainly nothing changed.
+    pub fn not_applied(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::NotApplied(Arc::from(source.into()))
+    }
+
+    /// A failure after which nobody knows.
+    pub fn unknown(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Unknown(Arc::from(source.into()))
+    }
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A setting is zero that can't be.
+    #[error("`{setting}` can't be zero")]
+    Zero {
+        /// Which.
+        setting: &'static str,
+    },
+    /// A setting is beyond its range.
+    #[error("`{setting}` can be at most {most}")]
+    TooLarge {
+        /// Which.
+        setting: &'static str,
+        /// Its highest value, in words.
+        most: &'static str,
+    },
+    /// The idle timeout is longer than the absolute one.
+    #[error("`idle_timeout` is longer than `absolute_timeout`: shorten the one or lengthen the other")]
+    IdleOverAbsolute,
+    /// Activity would be recorded too seldom to keep a session alive.
+    #[error("`touch_interval` must be shorter than `idle_timeout`, or active users would be signed out")]
+    TouchNotBelowIdle,
+    /// The cookie's settings don't go together.
+    #[error("cookie {name:?}: {reason}")]
+    Cookie {
+        /// The cookie's name.
+        name: String,
+        /// What to change.
+        reason: &'static str,
+    },
+    /// The settings for trusted proxies don't go together.
+    #[error("{0}")]
+    Proxies(&'static str),
+}

@@ -1,0 +1,96 @@
+//! When a session ends by itself: the idle timeout, the absolute timeout, and when activity is worth a write.
+//! Pure: the time is passed in.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::store::Activity;
+
+/// The three durations that decide a session's life (ASVS 5.0 7.3.1 and 7.3.2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiry {
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Duration,
+    pub(crate) touch_interval: Duration,
+}
+
+impl Expiry {
+    /// The two ends of a session that signs in at `now`: `(expires_at, absolute_expires_at)`.
+    pub(crate) fn of_sign_in(&self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
+        let absolute = later(now, self.absolute);
+        (later(now, self.idle).min(absolute), absolute)
+    }
+
+    /// The activity to record at `now`, if the last record is a touch interval old.
+    pub(crate) fn due(
+        &self,
+        now: OffsetDateTime,
+        last_active_at: OffsetDateTime,
+        absolute_expires_at: OffsetDateTime,
+    ) -> Option<Activity> {
+        let unless_after = earlier(now, self.touch_interval);
+        (last_active_at <= unless_after).then(|| Activity {
+            at: now,
+            expires_at: later(now, self.idle).min(absolute_expires_at),
+            unless_after,
+        })
+    }
+
+    /// The activity that a rotation records at `now`, however fresh the last record is.
+    pub(crate) fn renewal(&self, now: OffsetDateTime, absolute_expires_at: OffsetDateTime) -> Activity {
+        Activity { at: now, expires_at: later(now, self.idle).min(absolute_expires_at), unless_after: now }
+    }
+}
+
+/// `at + by`, or the end of time where that can't be told.
+pub(crate) fn later(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time::Duration::try_from(by).ok().and_then(|by| at.checked_add(by)).unwrap_or(END_OF_TIME)
+}
+
+/// `at - by`, or the Unix epoch where that can't be told.
+pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time::Duration::try_from(by).ok().and_then(|by| at.checked_sub(by)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+const END_OF_TIME: OffsetDateTime = time::macros::datetime!(9999-12-31 23:59 UTC);
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
+    const EXPIRY: Expiry = Expiry {
+        idle: Duration::from_secs(3600),
+        absolute: Duration::from_secs(7200),
+        touch_interval: Duration::from_secs(300),
+    };
+
+    #[test]
+    fn activity_never_passes_the_absolute_end() {
+        let (expires, absolute) = EXPIRY.of_sign_in(NOW);
+        assert_eq!((expires, absolute), (NOW + EXPIRY.idle, NOW + EXPIRY.absolute));
+        let late = NOW + Duration::from_secs(7000);
+        assert_eq!(EXPIRY.due(late, NOW, absolute).unwrap().expires_at, absolute);
+    }
+
+    #[test]
+    fn activity_is_due_at_the_interval_and_not_before() {
+        let absolute = NOW + EXPIRY.absolute;
+        assert!(EXPIRY.due(NOW + Duration::from_secs(299), NOW, absolute).is_none());
+        assert!(EXPIRY.due(NOW + Duration::from_secs(300), NOW, absolute).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_jumped_back_makes_nothing_due() {
+        assert!(EXPIRY.due(NOW - Duration::from_secs(86_400), NOW, NOW + EXPIRY.absolute).is_none());
+    }
+
+    #[test]
+    fn durations_beyond_the_calendar_are_no_panic() {
+        assert_eq!(later(NOW, Duration::MAX), END_OF_TIME);
+        assert_eq!(earlier(NOW, Duration::MAX), OffsetDateTime::UNIX_EPOCH);
+    }
+}

@@ -1,0 +1,277 @@
+//! The keys that sign cookies, how they rotate, and the signed form of a token.
+//! Leaves reading and writing of headers to `cookie`.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Deserializer};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::KeyError;
+use crate::token::{SECRET_BYTES, SessionToken, Shard};
+
+/// Fewest bytes of a signing key.
+pub const MIN_KEY_BYTES: usize = 32;
+/// Most keys of a ring that only verify.
+pub const MAX_VERIFY_KEYS: usize = 8;
+
+const VERSION: u8 = 1;
+const PAYLOAD_BYTES: usize = 1 + 2 + SECRET_BYTES;
+const MAC_BYTES: usize = 16;
+const SIGNED_BYTES: usize = PAYLOAD_BYTES + MAC_BYTES;
+/// Characters of a cookie's value: 51 bytes in base64url without padding.
+pub(crate) const VALUE_CHARS: usize = 68;
+/// Names the one use of the derived key, so that the same key in another place signs nothing that we accept.
+const LABEL: &[u8] = b"session-core/cookie/v1";
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// A secret key for signing cookies: at least 32 bytes, from a good random generator.
+///
+/// ```
+/// use session_core::SigningKey;
+///
+/// assert!(SigningKey::from_bytes(&[7; 32]).is_ok());
+/// let error = SigningKey::from_bytes(b"too short").unwrap_err();
+/// assert!(error.to_string().contains("at least 32"));
+/// ```
+#[derive(Clone)]
+pub struct SigningKey(HmacSha256);
+
+impl SigningKey {
+    /// A key from raw bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::TooShort`] under 32 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() < MIN_KEY_BYTES {
+            return Err(KeyError::TooShort { bytes: bytes.len() });
+        }
+        let mut derive = keyed(bytes);
+        derive.update(LABEL);
+        let mut derived = derive.finalize().into_bytes();
+        let key = Self(keyed(&derived));
+        derived.zeroize();
+        Ok(key)
+    }
+
+    /// A key from base64 text, standard or URL-safe, with or without padding, as `openssl rand -base64 32` prints it.
+    ///
+    /// # Errors
+    /// [`KeyError::NotBase64`], or [`KeyError::TooShort`] if it decodes to less than 32 bytes.
+    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim().trim_end_matches('=');
+        let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
+        Self::from_bytes(&Zeroizing::new(bytes.map_err(|_| KeyError::NotBase64)?))
+    }
+
+    fn mac(&self, cookie_name: &str, payload: &[u8]) -> [u8; MAC_BYTES] {
+        let mut mac = self.0.clone();
+        mac.update(cookie_name.as_bytes());
+        mac.update(payload);
+        let full = mac.finalize().into_bytes();
+        let mut cut = [0; MAC_BYTES];
+        cut.copy_from_slice(&full[..MAC_BYTES]);
+        cut
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
+}
+
+/// Reads the key as base64 text, as [`SigningKey::from_base64`] does.
+impl<'de> Deserialize<'de> for SigningKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        Self::from_base64(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The keys in force: one signs, the others only verify.
+///
+/// To replace a key without signing anyone out: deploy the new one as verify-only everywhere, then make it
+/// the signing key and keep the old one as verify-only for the absolute timeout, then drop the old one.
+///
+/// ```
+/// use session_core::{KeyRing, SigningKey};
+///
+/// # fn main() -> Result<(), session_core::KeyError> {
+/// let new = SigningKey::from_bytes(&[2; 32])?;
+/// let old = SigningKey::from_bytes(&[1; 32])?;
+/// let keys = KeyRing::new(new).verify_with(old)?;
+/// assert_eq!(keys.verify_only_count(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    signing: SigningKey,
+    verify_only: Vec<SigningKey>,
+}
+
+impl KeyRing {
+    /// A ring of one key, which signs and verifies.
+    pub const fn new(signing: SigningKey) -> Self {
+        Self { signing, verify_only: Vec::new() }
+    }
+
+    /// Adds a key that verifies but never signs.
+    ///
+    /// # Errors
+    /// [`KeyError::TooMany`] beyond 8 of them.
+    pub fn verify_with(mut self, key: SigningKey) -> Result<Self, KeyError> {
+        if self.verify_only.len() == MAX_VERIFY_KEYS {
+            return Err(KeyError::TooMany);
+        }
+        self.verify_only.push(key);
+        Ok(self)
+    }
+
+    /// How many keys only verify.
+    pub const fn verify_only_count(&self) -> usize {
+        self.verify_only.len()
+    }
+
+    /// The cookie value of `token`: base64url of version, shard, secret and the first 128 bits of the signature.
+    pub(crate) fn sign(&self, cookie_name: &str, token: &SessionToken) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
+        bytes[0] = VERSION;
+        bytes[1..3].copy_from_slice(&token.shard().to_bytes());
+        bytes[3..PAYLOAD_BYTES].copy_from_slice(token.secret());
+        let mac = self.signing.mac(cookie_name, &bytes[..PAYLOAD_BYTES]);
+        bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+    }
+
+    /// The token of a cookie value, if one of the keys signed it for a cookie of this name.
+    ///
+    /// Any bytes may come: the length is looked at first, the signature compared in constant time.
+    pub(crate) fn verify(&self, cookie_name: &str, value: &[u8]) -> Option<SessionToken> {
+        if value.len() != VALUE_CHARS {
+            return None;
+        }
+        let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
+        if URL_SAFE_NO_PAD.decode_slice(value, &mut *bytes) != Ok(SIGNED_BYTES) || bytes[0] != VERSION {
+            return None;
+        }
+        let (payload, mac) = bytes.split_at(PAYLOAD_BYTES);
+        let signed_by = |key: &SigningKey| bool::from(key.mac(cookie_name, payload).ct_eq(mac));
+        if !signed_by(&self.signing) && !self.verify_only.iter().any(signed_by) {
+            return None;
+        }
+        let mut secret = [0; SECRET_BYTES];
+        secret.copy_from_slice(&payload[3..]);
+        let token = SessionToken::from_parts(Shard::from_bytes([payload[1], payload[2]]), secret);
+        secret.zeroize();
+        Some(token)
+    }
+}
+
+/// Reads `{ signing = "<base64>", verify_only = ["<base64>", …] }`.
+impl<'de> Deserialize<'de> for KeyRing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Ring {
+            signing: SigningKey,
+            #[serde(default)]
+            verify_only: Vec<SigningKey>,
+        }
+        let ring = Ring::deserialize(deserializer)?;
+        ring.verify_only
+            .into_iter()
+            .try_fold(Self::new(ring.signing), Self::verify_with)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn keyed(bytes: &[u8]) -> HmacSha256 {
+    <HmacSha256 as KeyInit>::new_from_slice(bytes).expect("HMAC takes a key of any length")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ring(seed: u8) -> KeyRing {
+        KeyRing::new(SigningKey::from_bytes(&[seed; 32]).unwrap())
+    }
+
+    fn token(secret: [u8; 32]) -> SessionToken {
+        SessionToken::from_parts(Shard::of("ada"), secret)
+    }
+
+    #[test]
+    fn a_value_is_68_url_safe_characters() {
+        let value = ring(1).sign("__Host-session", &token([255; 32]));
+        assert_eq!(value.len(), VALUE_CHARS);
+        assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    }
+
+    #[test]
+    fn a_key_under_32_bytes_is_refused_with_the_reason() {
+        let error = SigningKey::from_bytes(&[1; 31]).unwrap_err();
+        assert_eq!(error, KeyError::TooShort { bytes: 31 });
+        assert!(error.to_string().contains("31") && error.to_string().contains("openssl rand"));
+    }
+
+    #[test]
+    fn at_most_8_keys_verify_only() {
+        let key = || SigningKey::from_bytes(&[1; 32]).unwrap();
+        let full = (0..8).try_fold(KeyRing::new(key()), |ring, _| ring.verify_with(key())).unwrap();
+        assert_eq!(full.verify_with(key()).unwrap_err(), KeyError::TooMany);
+    }
+
+    #[test]
+    fn the_same_key_in_every_base64_spelling() {
+        let text = "+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/8=";
+        let expected = SigningKey::from_base64(text).unwrap().mac("n", b"p");
+        for other in [text.replace('+', "-").replace('/', "_"), text.trim_end_matches('=').to_owned()] {
+            assert_eq!(SigningKey::from_base64(&other).unwrap().mac("n", b"p"), expected);
+        }
+    }
+
+    #[test]
+    fn another_version_is_no_token() {
+        let keys = ring(1);
+        let mut bytes = [0; SIGNED_BYTES];
+        bytes[0] = 2;
+        let mac = keys.signing.mac("s", &bytes[..PAYLOAD_BYTES]);
+        bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
+        assert!(keys.verify("s", URL_SAFE_NO_PAD.encode(bytes).as_bytes()).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_verifies_for_that_name_and_key_only(secret: [u8; 32]) {
+            let value = ring(1).sign("a", &token(secret));
+            let back = ring(1).verify("a", value.as_bytes()).unwrap();
+            prop_assert_eq!(back.lookup(), token(secret).lookup());
+            prop_assert!(ring(1).verify("b", value.as_bytes()).is_none());
+            prop_assert!(ring(2).verify("a", value.as_bytes()).is_none());
+            let both = ring(2).verify_with(ring(1).signing).unwrap();
+            prop_assert!(both.verify("a", value.as_bytes()).is_some());
+        }
+
+        #[test]
+        fn no_single_changed_character_verifies(secret: [u8; 32], at in 0..VALUE_CHARS, flip in 1u8..=127) {
+            let mut value = ring(1).sign("a", &token(secret)).as_bytes().to_vec();
+            value[at] ^= flip;
+            prop_assert!(ring(1).verify("a", &value).is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_no_token_and_no_panic(value: Vec<u8>) {
+            prop_assert!(ring(1).verify("a", &value).is_none());
+        }
+    }
+}

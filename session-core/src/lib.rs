@@ -1,0 +1,47 @@
+//! Server-side, signed-in sessions, without a web framework: tokens, cookies, expiry, values and stores.
+//!
+//! Most people want an adapter for their framework, such as `session-axum`; it shows the same types with the same
+//! methods. This crate is for whoever binds another framework or writes a store. It opens no socket of its own outside
+//! [`store`], and leaves requests and responses to the adapter: see [`adapter`].
+
+pub mod adapter;
+mod client;
+mod clock;
+mod config;
+mod cookie;
+mod cookie_session;
+mod data;
+mod error;
+mod event;
+mod expiry;
+mod keys;
+mod service;
+mod session;
+mod state;
+pub mod store;
+mod token;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder};
+pub use cookie::SameSite;
+pub use cookie_session::{CookieSession, SignIn};
+pub use error::{ConfigError, DataError, Error, KeyError, Result, StoreError, UserIdError};
+pub use event::Event;
+pub use ipnet::IpNet;
+pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
+pub use service::{CleanupTask, CookieSessionService};
+pub use session::{Data, Record, Session, SessionId, UserId};
+pub use store::{MemoryStore, SessionStore};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteOpenError, SqliteOptions, SqliteStore};
+pub use token::{Shard, TokenHash, TokenRef};
+
+/// What the exported macros name; no part of the API.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::session::rfc3339;
+    pub use serde::de::DeserializeOwned;
+    pub use serde::ser::{Serialize, SerializeStruct, Serializer};
+    pub use serde_json::Value;
+    pub use time::OffsetDateTime;
+}

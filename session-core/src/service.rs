@@ -1,0 +1,242 @@
+//! What an application builds once: store, configuration and clock. Leaves one request's session to `cookie_session`.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::adapter::Scope;
+use crate::clock::{Clock, SystemClock};
+use crate::config::SessionConfig;
+use crate::error::{Error, Result, StoreError};
+use crate::event::Event;
+use crate::expiry::earlier;
+use crate::session::{Record, Session, SessionId, UserId};
+use crate::store::{Checked, SessionStore};
+
+/// Rows that one statement of a cleanup deletes at most.
+const PURGE_BATCH: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+
+/// Sessions over one store under one configuration. A clone is the same service.
+///
+/// ```
+/// use session_core::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32])?);
+/// let service = CookieSessionService::new(MemoryStore::new(), SessionConfig::builder().build(keys)?);
+/// assert_eq!(service.config().cookie_name(), "__Host-session");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CookieSessionService(pub(crate) Arc<Inner>);
+
+#[derive(Clone)]
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) config: SessionConfig,
+    clock: Arc<dyn Clock>,
+    observer: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+}
+
+impl CookieSessionService {
+    /// A service over `store`.
+    pub fn new(store: impl SessionStore, config: SessionConfig) -> Self {
+        Self(Arc::new(Inner { store: Arc::new(store), config, clock: Arc::new(SystemClock), observer: None }))
+    }
+
+    /// The same with another clock, for tests. Call it before handing out clones.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        Arc::make_mut(&mut self.0).clock = Arc::new(clock);
+        self
+    }
+
+    /// The same with a function that is told each [`Event`], besides `tracing`. Call it before handing out clones.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.0).observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &SessionConfig {
+        &self.0.config
+    }
+
+    /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer` is the scope of a
+    /// layer further out, if there is one.
+    pub fn begin(&self, outer: Option<&Scope>) -> Scope {
+        Scope::new(&self.0, outer)
+    }
+
+    /// The live sessions of any user: most recently active first, ties by newest sign-in.
+    ///
+    /// # Errors
+    /// [`Error::UserId`], or [`Error::Store`].
+    pub async fn list(&self, user_id: &str) -> Result<Vec<Session>> {
+        let user = UserId::parse(user_id)?;
+        match self.0.store.list(&user, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
+            Checked::Live(records) => Ok(self.0.sessions(&records)),
+            Checked::CallerGone => Err(no_caller()),
+        }
+    }
+
+    /// Ends one session of any user.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSession`] if that user has no live session of that id, [`Error::UserId`], [`Error::Store`].
+    pub async fn revoke_by_id(&self, user_id: &str, id: &str) -> Result<()> {
+        let user = UserId::parse(user_id)?;
+        let id: SessionId = id.parse().map_err(|_| Error::UnknownSession)?;
+        match self.0.store.end(&user, id, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
+            Checked::Live(true) => Ok(()),
+            Checked::Live(false) => Err(Error::UnknownSession),
+            Checked::CallerGone => Err(no_caller()),
+        }
+    }
+
+    /// Ends all sessions of any user.
+    ///
+    /// # Errors
+    /// [`Error::UserId`], or [`Error::Store`].
+    pub async fn revoke_all(&self, user_id: &str) -> Result<()> {
+        self.end_all(&UserId::parse(user_id)?, None).await
+    }
+
+    /// Ends all sessions of any user but one; a `keep_id` that isn't that user's keeps nothing.
+    ///
+    /// # Errors
+    /// [`Error::UserId`], or [`Error::Store`].
+    pub async fn revoke_all_except(&self, user_id: &str, keep_id: &str) -> Result<()> {
+        self.end_all(&UserId::parse(user_id)?, keep_id.parse().ok()).await
+    }
+
+    /// Deletes what expired longer ago than `purge_after`, in batches of 1000 rows, until nothing is left: how many.
+    /// No read depends on it.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was deleted before stays deleted.
+    pub async fn purge_expired(&self) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            let before = earlier(self.0.now(), self.0.config.purge_after);
+            let deleted = self.0.store.purge_expired(before, PURGE_BATCH).await?;
+            total += deleted;
+            if deleted < u64::from(PURGE_BATCH.get()) {
+                return Ok(total);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Starts a task that calls [`purge_expired`](Self::purge_expired) about every `interval`, at a random moment of its
+    /// second half so that many nodes don't all start at once, and goes on after a store error.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn_cleanup(&self, interval: Duration) -> CleanupTask {
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        let service = self.clone();
+        let task = tokio::spawn(async move {
+            // Ends when told to stop, or when the task's handle is dropped.
+            while tokio::time::timeout(jittered(interval), &mut stopped).await.is_err() {
+                if let Err(Error::Store(error)) = service.purge_expired().await {
+                    service.0.tell(&Event::CleanupFailed { error });
+                }
+            }
+        });
+        CleanupTask { stop, task }
+    }
+
+    async fn end_all(&self, user: &UserId, except: Option<SessionId>) -> Result<()> {
+        match self.0.store.end_all(user, except, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
+            Checked::Live(_) => Ok(()),
+            Checked::CallerGone => Err(no_caller()),
+        }
+    }
+}
+
+impl fmt::Debug for CookieSessionService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieSessionService").field("store", &self.0.store).field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The clock's time in whole microseconds, which is what every store keeps.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let now = self.clock.now().to_offset(time::UtcOffset::UTC);
+        now.replace_nanosecond(now.nanosecond() / 1000 * 1000).expect("rounding down stays in range")
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        event.trace();
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+
+    /// Tells of a store error on its way to the caller.
+    pub(crate) fn failed(&self, error: StoreError) -> Error {
+        self.tell(&match error.clone() {
+            StoreError::Corrupt { id, what } => Event::Corrupt { id, what },
+            error @ (StoreError::NotApplied(_) | StoreError::Unknown(_)) => Event::StoreFailed { error },
+        });
+        error.into()
+    }
+
+    /// The snapshots of `records`; one whose data can't be decoded shows `null` there, so that it can be revoked.
+    pub(crate) fn sessions(&self, records: &[Arc<Record>]) -> Vec<Session> {
+        let snapshot = |record: &Arc<Record>| {
+            let values = record.data.values().map_or_else(
+                || {
+                    self.tell(&Event::Corrupt { id: Some(record.id), what: "data" });
+                    serde_json::Value::Null
+                },
+                |values| serde_json::Value::Object((*values).clone()),
+            );
+            Session::of(record, values)
+        };
+        records.iter().map(snapshot).collect()
+    }
+}
+
+/// The cleanup task; dropping it stops the task too.
+#[derive(Debug)]
+#[must_use = "dropping it stops the cleanup"]
+pub struct CleanupTask {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl CleanupTask {
+    /// Stops the task: at once if it waits, else after its pass.
+    ///
+    /// # Panics
+    /// If the store panicked in the task.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.task.await.expect("the cleanup task doesn't panic");
+    }
+}
+
+/// A random moment in the second half of `interval`.
+fn jittered(interval: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness the whole interval is as good.
+    if rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte).is_err() {
+        return interval;
+    }
+    interval / 2 + interval / 2 * u32::from(byte[0]) / 255
+}
+
+/// A store answered that a caller is gone that was never named.
+pub(crate) fn no_caller() -> Error {
+    StoreError::not_applied("the store checked a caller that was not named").into()
+}
