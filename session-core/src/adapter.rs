@@ -221,9 +221,8 @@ impl Verdict {
         let undecodable =
             progress.undecodable.is_some() && progress.undecodable == progress.state.active().map(|a| a.record.id);
         let load_failed = matches!(request.loaded.get(), Some(Err(_)));
-        let replace = failed
-            .or(undecodable.then_some(500))
-            .filter(|wanted| *wanted != status && (status < 500 || load_failed));
+        let replace =
+            failed.or(undecodable.then_some(500)).filter(|wanted| *wanted != status && (status < 500 || load_failed));
         drop(progress);
         Self(Some(Completion { session: session.clone(), replace, set_cookie }))
     }
@@ -287,7 +286,8 @@ fn vary_by_cookie(head: &mut impl ResponseHead) {
 
 /// Whether the handler's own `Cache-Control` keeps the response out of shared caches (RFC 9111 5.2.2).
 fn is_uncacheable(head: &impl Headers) -> bool {
-    head.values("cache-control").flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii).any(|directive| {
-        directive.eq_ignore_ascii_case(b"no-store") || directive.eq_ignore_ascii_case(b"private")
-    })
+    head.values("cache-control")
+        .flat_map(|value| value.split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|directive| directive.eq_ignore_ascii_case(b"no-store") || directive.eq_ignore_ascii_case(b"private"))
 }

@@ -261,7 +261,9 @@ impl SessionConfigBuilder {
             return Err(ConfigError::TouchNotBelowIdle);
         }
         if self.trusted_proxies.is_empty() != self.forwarding_header.is_none() {
-            return Err(ConfigError::Proxies("`trusted_proxies` and `forwarding_header` go together: set both or none"));
+            return Err(ConfigError::Proxies(
+                "`trusted_proxies` and `forwarding_header` go together: set both or none",
+            ));
         }
         if self.forwarding_header.as_deref().is_some_and(|name| {
             name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -286,7 +288,8 @@ impl SessionConfigBuilder {
     }
 
     fn cookie(&self) -> Result<CookieRules, ConfigError> {
-        let (name, secure) = if self.insecure_development_cookies { ("session", false) } else { ("__Host-session", true) };
+        let (name, secure) =
+            if self.insecure_development_cookies { ("session", false) } else { ("__Host-session", true) };
         let rules = CookieRules {
             name: self.cookie_name.clone().unwrap_or_else(|| name.to_owned()),
             path: self.cookie_path.clone(),
@@ -301,7 +304,9 @@ impl SessionConfigBuilder {
         }
         let rules = rules.check()?;
         if self.insecure_development_cookies {
-            tracing::warn!("development mode: the session cookie is sent without `Secure`; never do this in production");
+            tracing::warn!(
+                "development mode: the session cookie is sent without `Secure`; never do this in production"
+            );
         }
         Ok(rules)
     }
@@ -336,10 +341,7 @@ mod tests {
             .trusted_proxies(["10.0.0.0/8".parse().unwrap()])
             .forwarding_header("X-Forwarded-For")
             .on_fingerprint_change(FingerprintChange::End);
-        assert_eq!(
-            format!("{:?}", from_text.build(keys()).unwrap()),
-            format!("{:?}", built.build(keys()).unwrap())
-        );
+        assert_eq!(format!("{:?}", from_text.build(keys()).unwrap()), format!("{:?}", built.build(keys()).unwrap()));
     }
 
     #[test]

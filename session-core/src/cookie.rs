@@ -155,7 +155,10 @@ impl CookieRules {
 /// The characters of a token, RFC 9110 5.6.2.
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 #[cfg(test)]
@@ -219,7 +222,9 @@ mod tests {
         assert_eq!(set, "__Host-session=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=2");
         assert!(!rules().issue("v", None).contains("Max-Age"));
         let gone = rules().remove();
-        assert!(gone.starts_with("__Host-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970"));
+        assert!(gone.starts_with(
+            "__Host-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970"
+        ));
     }
 
     proptest! {

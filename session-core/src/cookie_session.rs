@@ -174,7 +174,8 @@ impl CookieSession {
         let updater = Updater::new(f);
         let limit = self.0.service.config.max_data_bytes;
         loop {
-            let Some((id, edits)) = self.lock().state.active().map(|active| (active.record.id, active.view.edits())) else {
+            let Some((id, edits)) = self.lock().state.active().map(|active| (active.record.id, active.view.edits()))
+            else {
                 return Ok(());
             };
             let Some(values) = self.values()? else { return Ok(()) };
@@ -459,7 +460,8 @@ impl Request {
 
     /// The one look-up of a request.
     pub(crate) async fn load(&self, found: Found, client: Client) -> Result<(), StoreError> {
-        let state = self.look_up(&found, &client).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
+        let state =
+            self.look_up(&found, &client).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
         let mut progress = self.lock();
         progress.state = state;
         progress.carried = found.any;

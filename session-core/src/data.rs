@@ -278,7 +278,8 @@ pub(crate) fn sign_in_data(value: Value, limit: usize) -> Result<Data, DataError
     }
     let data = Data::encode(Arc::new(values));
     if data.text().len() > limit {
-        let largest = data.values().and_then(|v| v.iter().max_by_key(|(k, v)| entry_size(k, v)).map(|(k, _)| k.clone()));
+        let largest =
+            data.values().and_then(|v| v.iter().max_by_key(|(k, v)| entry_size(k, v)).map(|(k, _)| k.clone()));
         return Err(DataError::TooLarge { key: largest.unwrap_or_default(), limit });
     }
     Ok(data)
@@ -449,7 +450,10 @@ mod tests {
         view.set("s", json!(2), 100).unwrap().unwrap();
         let mut pending = view.take().unwrap();
         pending.rebase(&Data::from_text(r#"{"n":10,"s":10,"other":true}"#), 7, 100).unwrap().unwrap();
-        assert_eq!(pending.data.values().unwrap(), Arc::new(json!({"n": 11, "s": 2, "other": true}).as_object().unwrap().clone()));
+        assert_eq!(
+            pending.data.values().unwrap(),
+            Arc::new(json!({"n": 11, "s": 2, "other": true}).as_object().unwrap().clone())
+        );
         assert_eq!(pending.based_on, 7);
     }
 

@@ -164,7 +164,10 @@ impl CookieSessionService {
 
 impl fmt::Debug for CookieSessionService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CookieSessionService").field("store", &self.0.store).field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("CookieSessionService")
+            .field("store", &self.0.store)
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }
 

@@ -236,7 +236,10 @@ macro_rules! __session_type {
         }
 
         impl $crate::__private::Serialize for Session {
-            fn serialize<S: $crate::__private::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {
+            fn serialize<S: $crate::__private::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
                 use $crate::__private::{SerializeStruct, rfc3339};
                 let mut out = serializer.serialize_struct("Session", 12)?;
                 out.serialize_field("id", &self.id)?;

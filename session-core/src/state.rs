@@ -40,8 +40,16 @@ pub(crate) struct Active {
 /// What has happened, once the store has confirmed it.
 #[derive(Debug)]
 pub(crate) enum Did {
-    SignIn { record: Arc<Record>, token: SessionToken },
-    Rotate { id: SessionId, token: SessionToken, at: OffsetDateTime, expires_at: OffsetDateTime },
+    SignIn {
+        record: Arc<Record>,
+        token: SessionToken,
+    },
+    Rotate {
+        id: SessionId,
+        token: SessionToken,
+        at: OffsetDateTime,
+        expires_at: OffsetDateTime,
+    },
     /// Ended this session, or, with none, all that the request could have held.
     SignOut(Option<SessionId>),
     /// The store says that this session isn't live.
@@ -101,7 +109,9 @@ impl State {
     /// What the response does with the cookie, `carried` telling whether the request had one of the name.
     pub(crate) fn cookie(&self, carried: bool) -> CookieAction<'_> {
         match (self, carried) {
-            (Self::Anonymous | Self::Carried(_) | Self::Ended, _) | (Self::SignedOut, false) => CookieAction::LeaveAlone,
+            (Self::Anonymous | Self::Carried(_) | Self::Ended, _) | (Self::SignedOut, false) => {
+                CookieAction::LeaveAlone
+            }
             (Self::Issued(active, token), _) => CookieAction::Send { token, persistent: active.record.persistent },
             (Self::SignedOut, true) => CookieAction::Remove,
         }

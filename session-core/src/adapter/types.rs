@@ -175,10 +175,7 @@ macro_rules! adapter_types {
             ///
             /// # Errors
             /// 500 if the value isn't a `T`, naming the key; what is stored stays.
-            pub fn get<T: $crate::__private::DeserializeOwned>(
-                &self,
-                key: &str,
-            ) -> Result<::std::option::Option<T>> {
+            pub fn get<T: $crate::__private::DeserializeOwned>(&self, key: &str) -> Result<::std::option::Option<T>> {
                 Ok(self.0.get(key)?)
             }
 

@@ -1,173 +1,176 @@
-//! Sessions in this process's memory, for tests and single processes. Forgets everything when the process ends.
+//! Sessions in this process's memory: for tests, and for a single server whose users may be signed out by a restart.
+//! Leaves nothing to anybody: it keeps every rule of [`SessionStore`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
-use std::future::ready;
 use std::num::NonZeroU32;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::{Applied, Caller, Checked, Created, Replaced, SessionStore, StoreFuture, Update};
-use crate::error::StoreError;
+use super::{Applied, Caller, Checked, Created, Replaced, SessionStore, StoreError, StoreFuture, Update};
 use crate::session::{Record, SessionId, UserId};
 use crate::token::{Shard, TokenHash, TokenRef};
 
-const SHARDS: usize = 64;
+/// So that requests of different users seldom wait for each other.
+const PARTS: usize = 64;
 
-/// Sessions in memory, in 64 parts with a lock each; all of a user's sessions are in one part.
+/// Sessions in memory, gone with the process.
+///
+/// Every operation finishes at once, without waiting for anything but a short lock on a 64th of the sessions.
 pub struct MemoryStore {
-    parts: Vec<RwLock<Part>>,
-}
-
-#[derive(Default)]
-struct Part {
-    rows: HashMap<SessionId, Arc<Record>>,
-    by_token: HashMap<TokenHash, SessionId>,
-    by_user: HashMap<UserId, Vec<SessionId>>,
+    parts: [Mutex<Part>; PARTS],
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self { parts: std::iter::repeat_with(RwLock::default).take(SHARDS).collect() }
+        Self { parts: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    fn read(&self, shard: Shard) -> RwLockReadGuard<'_, Part> {
-        // No code of ours panics between two consistent states.
-        self.parts[index(shard)].read().unwrap_or_else(PoisonError::into_inner)
+    fn lock_at(&self, index: usize) -> MutexGuard<'_, Part> {
+        // No code of ours panics while a part is half changed, so a poisoned one is whole.
+        self.parts[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, shard: Shard) -> RwLockWriteGuard<'_, Part> {
-        self.parts[index(shard)].write().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the parts of one or two users, in the order of the parts so that two such calls never wait for each other.
+    fn lock(&self, user: &UserId, other: Option<&UserId>) -> Held<'_> {
+        let (a, b) = (index(user.shard()), other.map_or_else(|| index(user.shard()), |other| index(other.shard())));
+        let (low, high) = (a.min(b), a.max(b));
+        let first = self.lock_at(low);
+        Held { low, first, second: (low != high).then(|| self.lock_at(high)) }
     }
 
-    fn create_now(&self, new: &Arc<Record>, replaces: Option<&Replaced>, limit: NonZeroU32, now: OffsetDateTime) -> Created {
-        let own = new.user_id.shard();
-        let other = replaces.map(|old| old.user_id.shard()).filter(|other| index(*other) != index(own));
-        // Both parts at once, always the lower one first, so that two sign-ins can't wait for each other.
-        let (mut part, mut old_part) = match other {
-            Some(other) if index(other) < index(own) => {
-                let old = self.write(other);
-                (self.write(own), Some(old))
-            }
-            Some(other) => (self.write(own), Some(self.write(other))),
-            None => (self.write(own), None),
-        };
-        part.insert(Arc::clone(new));
-        if let Some(old) = replaces {
-            old_part.as_deref_mut().unwrap_or(&mut part).remove_of(&old.user_id, old.id);
+    fn insert(
+        &self,
+        new: &Arc<Record>,
+        replaces: Option<&Replaced>,
+        limit: NonZeroU32,
+        now: OffsetDateTime,
+    ) -> Result<Created, StoreError> {
+        let mut held = self.lock(&new.user_id, replaces.map(|replaced| &replaced.user_id));
+        let part = held.of(&new.user_id);
+        if part.rows.contains_key(&new.id) || part.tokens.contains_key(&new.token_hash) {
+            return Err(taken());
         }
-        let mut rest = part.live(&new.user_id, now);
-        rest.retain(|row| row.id != new.id);
-        let evicted: Vec<_> = rest.iter().skip(limit.get() as usize - 1).map(|row| row.id).collect();
+        part.add(Arc::clone(new));
+        if let Some(replaced) = replaces {
+            held.of(&replaced.user_id).remove(&replaced.user_id, replaced.id);
+        }
+        let part = held.of(&new.user_id);
+        let mut others = part.live(&new.user_id, now);
+        others.retain(|row| row.id != new.id);
+        let keep = usize::try_from(limit.get() - 1).unwrap_or(usize::MAX);
+        let evicted: Vec<_> = others.iter().skip(keep).map(|row| row.id).collect();
         for id in &evicted {
-            part.remove(*id);
+            part.remove(&new.user_id, *id);
         }
-        Created { evicted }
+        Ok(Created { evicted })
     }
 
-    fn load_now(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Option<Arc<Record>> {
+    fn find(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Option<Arc<Record>> {
         tokens.iter().find_map(|token| {
-            let part = self.read(token.shard);
-            let row = part.rows.get(part.by_token.get(&token.hash)?)?;
+            let part = self.lock_at(index(token.shard));
+            let row = part.rows.get(part.tokens.get(&token.hash)?)?;
             row.is_live(now).then(|| Arc::clone(row))
         })
     }
 
-    fn purge_now(&self, before: OffsetDateTime, limit: NonZeroU32) -> u64 {
-        let mut left = limit.get() as usize;
-        for part in &self.parts {
-            let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
-            let expired = part.rows.values().filter(|row| row.expires_at <= before);
-            let expired: Vec<_> = expired.take(left).map(|row| row.id).collect();
-            left -= expired.len();
-            for id in expired {
-                part.remove(id);
+    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
+        let mut held = self.lock(&caller.user_id, None);
+        let part = held.of(&caller.user_id);
+        let Some(row) = part.caller(caller, now) else { return Ok(Applied::Gone) };
+        if update.data.as_ref().is_some_and(|data| data.based_on != row.version) {
+            return Ok(Applied::Conflict(Arc::clone(row)));
+        }
+
+        let mut next = Record::clone(row);
+        let mut written = false;
+        if let Some(new) = &update.data {
+            next.data = new.data.clone();
+            next.version += 1;
+            written = true;
+        }
+        if let Some(activity) = update.activity.filter(|activity| row.last_active_at <= activity.unless_after) {
+            next.last_active_at = next.last_active_at.max(activity.at);
+            next.expires_at = next.expires_at.max(activity.expires_at);
+            written = true;
+        }
+        let current = caller.token == row.token_hash;
+        if let Some(token) = update.rotate_to.filter(|_| current) {
+            if part.tokens.get(&token).is_some_and(|holder| *holder != row.id) {
+                return Err(taken());
             }
-            if left == 0 {
+            next.previous_token_hash = Some(next.token_hash);
+            next.token_hash = token;
+            next.token_issued_at = now;
+            next.token_seen = false;
+            written = true;
+        } else if current && written {
+            next.token_seen = true;
+        }
+
+        let done = Applied::Done {
+            version: next.version,
+            expires_at: next.expires_at,
+            rotated: update.rotate_to == Some(next.token_hash),
+        };
+        if written {
+            part.replace(next);
+        }
+        Ok(done)
+    }
+
+    /// Runs `then` on the user's part, in one step with the check of `by`.
+    fn checked<T>(
+        &self,
+        user: &UserId,
+        by: Option<&Caller>,
+        now: OffsetDateTime,
+        then: impl FnOnce(&mut Part) -> T,
+    ) -> Checked<T> {
+        let mut held = self.lock(user, by.map(|caller| &caller.user_id));
+        if by.is_some_and(|caller| held.of(&caller.user_id).caller(caller, now).is_none()) {
+            return Checked::CallerGone;
+        }
+        Checked::Live(then(held.of(user)))
+    }
+
+    fn purge(&self, before: OffsetDateTime, limit: NonZeroU32) -> u64 {
+        let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+        let mut purged = 0;
+        for at in 0..PARTS {
+            let mut part = self.lock_at(at);
+            let ended: Vec<_> = part
+                .rows
+                .values()
+                .filter(|row| !row.is_live(before))
+                .take(limit - purged)
+                .map(|row| (row.user_id.clone(), row.id))
+                .collect();
+            for (user, id) in &ended {
+                part.remove(user, *id);
+            }
+            purged += ended.len();
+            if purged == limit {
                 break;
             }
         }
-        u64::from(limit.get()) - left as u64
+        purged as u64
     }
 }
 
-impl Part {
-    fn insert(&mut self, row: Arc<Record>) {
-        self.by_token.insert(row.token_hash, row.id);
-        self.by_user.entry(row.user_id.clone()).or_default().push(row.id);
-        self.rows.insert(row.id, row);
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
+}
 
-    fn remove(&mut self, id: SessionId) {
-        let Some(row) = self.rows.remove(&id) else { return };
-        self.by_token.remove(&row.token_hash);
-        if let Some(ids) = self.by_user.get_mut(&row.user_id) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_user.remove(&row.user_id);
-            }
-        }
-    }
-
-    fn remove_of(&mut self, user: &UserId, id: SessionId) {
-        if self.rows.get(&id).is_some_and(|row| row.user_id == *user) {
-            self.remove(id);
-        }
-    }
-
-    /// A user's live rows, in the order of a list.
-    fn live(&self, user: &UserId, now: OffsetDateTime) -> Vec<Arc<Record>> {
-        let ids = self.by_user.get(user).map(Vec::as_slice).unwrap_or_default();
-        let mut rows: Vec<_> =
-            ids.iter().filter_map(|id| self.rows.get(id)).filter(|row| row.is_live(now)).cloned().collect();
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.last_active_at, row.authenticated_at, row.id)));
-        rows
-    }
-
-    /// The caller's row, if the caller is live.
-    fn held(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
-        let row = self.rows.get(&caller.id)?;
-        (row.user_id == caller.user_id && row.is_live(now) && row.accepts(&caller.token, now)).then_some(row)
-    }
-
-    fn apply(&mut self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Applied {
-        let Some(row) = self.held(caller, now) else { return Applied::Gone };
-        if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
-            return Applied::Conflict(Arc::clone(row));
-        }
-        let rotates = update.rotate_to.is_some() && row.token_hash == caller.token;
-        let active = update.activity.filter(|activity| row.last_active_at <= activity.unless_after);
-        if update.data.is_some() || active.is_some() || rotates {
-            let row = Arc::make_mut(self.rows.get_mut(&caller.id).expect("held above"));
-            if let Some(new) = &update.data {
-                row.data = new.data.clone();
-                row.version += 1;
-            }
-            if let Some(activity) = active {
-                row.last_active_at = row.last_active_at.max(activity.at);
-                row.expires_at = row.expires_at.max(activity.expires_at);
-            }
-            row.token_seen |= row.token_hash == caller.token;
-            if let (Some(hash), true) = (update.rotate_to, rotates) {
-                row.previous_token_hash = Some(std::mem::replace(&mut row.token_hash, hash));
-                row.token_issued_at = now;
-                row.token_seen = false;
-                self.by_token.remove(&caller.token);
-                self.by_token.insert(hash, caller.id);
-            }
-        }
-        let row = &self.rows[&caller.id];
-        Applied::Done { version: row.version, expires_at: row.expires_at, rotated: rotates }
-    }
-
-    /// What `act` returns, unless a caller is named that isn't live.
-    fn checked<T>(&mut self, by: Option<&Caller>, now: OffsetDateTime, act: impl FnOnce(&mut Self) -> T) -> Checked<T> {
-        if by.is_some_and(|caller| self.held(caller, now).is_none()) {
-            return Checked::CallerGone;
-        }
-        Checked::Live(act(self))
+/// Shows no session.
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
 }
 
@@ -179,15 +182,15 @@ impl SessionStore for MemoryStore {
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        done(self.create_now(new, replaces, limit, now))
+        ready(self.insert(new, replaces, limit, now))
     }
 
     fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        done(self.load_now(tokens, now))
+        ready(Ok(self.find(tokens, now)))
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        done(self.write(caller.user_id.shard()).apply(caller, update, now))
+        ready(self.change(caller, update, now))
     }
 
     fn end<'a>(
@@ -197,11 +200,7 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<bool>> {
-        done(self.write(user.shard()).checked(by, now, |part| {
-            let live = part.live(user, now).iter().any(|row| row.id == id);
-            part.remove_of(user, id);
-            live
-        }))
+        ready(Ok(self.checked(user, by, now, |part| part.remove(user, id).is_some_and(|row| row.is_live(now)))))
     }
 
     fn end_all<'a>(
@@ -211,13 +210,14 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        done(self.write(user.shard()).checked(by, now, |part| {
-            let ended: Vec<_> = part.live(user, now).iter().map(|row| row.id).filter(|id| Some(*id) != except).collect();
-            for id in &ended {
-                part.remove(*id);
+        ready(Ok(self.checked(user, by, now, |part| {
+            let mut ids: Vec<_> = part.live(user, now).iter().map(|row| row.id).collect();
+            ids.retain(|id| except != Some(*id));
+            for id in &ids {
+                part.remove(user, *id);
             }
-            ended
-        }))
+            ids
+        })))
     }
 
     fn list<'a>(
@@ -226,37 +226,96 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        let part = self.read(user.shard());
-        if by.is_some_and(|caller| part.held(caller, now).is_none()) {
-            return done(Checked::CallerGone);
-        }
-        done(Checked::Live(part.live(user, now)))
+        ready(Ok(self.checked(user, by, now, |part| part.live(user, now))))
     }
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        done(self.purge_now(before, limit))
+        ready(Ok(self.purge(before, limit)))
     }
 }
 
-/// An empty store.
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self::new()
+/// A 64th of the sessions: all of those of its users.
+#[derive(Default)]
+struct Part {
+    rows: HashMap<SessionId, Arc<Record>>,
+    tokens: HashMap<TokenHash, SessionId>,
+    users: HashMap<UserId, Vec<SessionId>>,
+}
+
+impl Part {
+    /// The caller's row, if the caller is live.
+    fn caller(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
+        let row = self.rows.get(&caller.id)?;
+        (row.user_id == caller.user_id && row.is_live(now) && row.accepts(&caller.token, now)).then_some(row)
+    }
+
+    /// The user's live rows, in the order of `list`.
+    fn live(&self, user: &UserId, now: OffsetDateTime) -> Vec<Arc<Record>> {
+        let ids = self.users.get(user).map(Vec::as_slice).unwrap_or_default();
+        let mut rows: Vec<_> =
+            ids.iter().filter_map(|id| self.rows.get(id)).filter(|row| row.is_live(now)).cloned().collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.last_active_at, row.authenticated_at, row.id)));
+        rows
+    }
+
+    fn add(&mut self, row: Arc<Record>) {
+        self.tokens.insert(row.token_hash, row.id);
+        self.users.entry(row.user_id.clone()).or_default().push(row.id);
+        self.rows.insert(row.id, row);
+    }
+
+    /// Puts `next` in the place of the row with its id, which exists.
+    fn replace(&mut self, next: Record) {
+        let (id, token) = (next.id, next.token_hash);
+        if let Some(old) = self.rows.insert(id, Arc::new(next)) {
+            self.tokens.remove(&old.token_hash);
+        }
+        self.tokens.insert(token, id);
+    }
+
+    fn remove(&mut self, user: &UserId, id: SessionId) -> Option<Arc<Record>> {
+        let Entry::Occupied(row) = self.rows.entry(id) else { return None };
+        if row.get().user_id != *user {
+            return None;
+        }
+        let row = row.remove();
+        self.tokens.remove(&row.token_hash);
+        if let Some(ids) = self.users.get_mut(user) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.users.remove(user);
+            }
+        }
+        Some(row)
     }
 }
 
-/// Shows how many rows there are, and none of them.
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.parts.iter().map(|part| part.read().unwrap_or_else(PoisonError::into_inner).rows.len());
-        f.debug_struct("MemoryStore").field("rows", &rows.sum::<usize>()).finish()
+/// One or two locked parts.
+struct Held<'a> {
+    low: usize,
+    first: MutexGuard<'a, Part>,
+    second: Option<MutexGuard<'a, Part>>,
+}
+
+impl Held<'_> {
+    /// The part of one of the users that the lock was taken for.
+    fn of(&mut self, user: &UserId) -> &mut Part {
+        match &mut self.second {
+            Some(second) if index(user.shard()) != self.low => second,
+            _ => &mut self.first,
+        }
     }
 }
 
 fn index(shard: Shard) -> usize {
-    usize::from(shard.number()) % SHARDS
+    usize::from(shard.number()) % PARTS
 }
 
-fn done<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
-    Box::pin(ready(Ok::<_, StoreError>(value)))
+fn ready<'a, T: Send + 'a>(result: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
+/// Ids and token hashes are unique; 256 random bits only collide if the caller reuses them.
+fn taken() -> StoreError {
+    StoreError::not_applied("another session has this id or token")
 }
