@@ -212,9 +212,12 @@ impl Verdict {
         let progress = request.lock();
         let set_cookie = match progress.state.cookie(progress.carried) {
             CookieAction::LeaveAlone => None,
-            CookieAction::Send { token, persistent } => {
+            CookieAction::Send { token, record } => {
                 let value = config.keys.sign(&config.cookie.name, token);
-                Some(config.cookie.issue(&value, persistent.then_some(config.expiry.absolute)))
+                let left = record.absolute_expires_at - request.service.now();
+                // Negative only where the session has expired during this request.
+                let left = left.try_into().unwrap_or(std::time::Duration::ZERO);
+                Some(config.cookie.issue(&value, record.persistent.then_some(left)))
             }
             CookieAction::Remove => Some(config.cookie.remove()),
         };

@@ -115,7 +115,8 @@ impl CookieRules {
         self.value(set_cookie).is_some()
     }
 
-    /// The `Set-Cookie` that hands out a token. `lifetime` is none for a browser-session cookie.
+    /// The `Set-Cookie` that hands out a token. `lifetime` is the time to the absolute end, and none for a browser-session
+    /// cookie.
     pub(crate) fn issue(&self, value: &str, lifetime: Option<Duration>) -> String {
         let mut cookie = self.base(value);
         if let Some(lifetime) = lifetime {

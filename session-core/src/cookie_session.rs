@@ -110,8 +110,11 @@ impl CookieSession {
     /// `null`, and the response a 500 unless the request ends or replaces the session.
     pub fn current(&self) -> Option<Session> {
         let record = Arc::clone(&self.lock().state.active()?.record);
-        // What can't be understood is noted for the response; the caller can still sign out.
-        let values = self.values().unwrap_or_default().map_or(Value::Null, |values| Value::Object((*values).clone()));
+        let values = match self.values() {
+            Ok(values) => values.map_or(Value::Null, |values| Value::Object((*values).clone())),
+            // Noted for the response; the caller can still sign out.
+            Err(_) => Value::Null,
+        };
         Some(Session::of(&record, values))
     }
 

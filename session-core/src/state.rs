@@ -60,7 +60,7 @@ pub(crate) enum Did {
 #[derive(Debug)]
 pub(crate) enum CookieAction<'a> {
     LeaveAlone,
-    Send { token: &'a SessionToken, persistent: bool },
+    Send { token: &'a SessionToken, record: &'a Record },
     Remove,
 }
 
@@ -112,7 +112,7 @@ impl State {
             (Self::Anonymous | Self::Carried(_) | Self::Ended, _) | (Self::SignedOut, false) => {
                 CookieAction::LeaveAlone
             }
-            (Self::Issued(active, token), _) => CookieAction::Send { token, persistent: active.record.persistent },
+            (Self::Issued(active, token), _) => CookieAction::Send { token, record: &active.record },
             (Self::SignedOut, true) => CookieAction::Remove,
         }
     }

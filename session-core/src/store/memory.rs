@@ -2,7 +2,6 @@
 //! Leaves nothing to anybody: it keeps every rule of [`SessionStore`].
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +55,7 @@ impl MemoryStore {
         }
         part.add(Arc::clone(new));
         if let Some(replaced) = replaces {
-            held.of(&replaced.user_id).remove(&replaced.user_id, replaced.id);
+            held.of(&replaced.user_id).remove_live(&replaced.user_id, replaced.id, now);
         }
         let part = held.of(&new.user_id);
         let mut others = part.live(&new.user_id, now);
@@ -64,7 +63,7 @@ impl MemoryStore {
         let keep = usize::try_from(limit.get() - 1).unwrap_or(usize::MAX);
         let evicted: Vec<_> = others.iter().skip(keep).map(|row| row.id).collect();
         for id in &evicted {
-            part.remove(&new.user_id, *id);
+            part.remove(*id);
         }
         Ok(Created { evicted })
     }
@@ -142,15 +141,10 @@ impl MemoryStore {
         let mut purged = 0;
         for at in 0..PARTS {
             let mut part = self.lock_at(at);
-            let ended: Vec<_> = part
-                .rows
-                .values()
-                .filter(|row| !row.is_live(before))
-                .take(limit - purged)
-                .map(|row| (row.user_id.clone(), row.id))
-                .collect();
-            for (user, id) in &ended {
-                part.remove(user, *id);
+            let ended: Vec<_> =
+                part.rows.values().filter(|row| !row.is_live(before)).take(limit - purged).map(|row| row.id).collect();
+            for id in &ended {
+                part.remove(*id);
             }
             purged += ended.len();
             if purged == limit {
@@ -182,15 +176,15 @@ impl SessionStore for MemoryStore {
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        ready(self.insert(new, replaces, limit, now))
+        when_polled(move || self.insert(new, replaces, limit, now))
     }
 
     fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        ready(Ok(self.find(tokens, now)))
+        when_polled(move || Ok(self.find(tokens, now)))
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        ready(self.change(caller, update, now))
+        when_polled(move || self.change(caller, update, now))
     }
 
     fn end<'a>(
@@ -200,7 +194,7 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<bool>> {
-        ready(Ok(self.checked(user, by, now, |part| part.remove(user, id).is_some_and(|row| row.is_live(now)))))
+        when_polled(move || Ok(self.checked(user, by, now, |part| part.remove_live(user, id, now))))
     }
 
     fn end_all<'a>(
@@ -210,14 +204,16 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        ready(Ok(self.checked(user, by, now, |part| {
-            let mut ids: Vec<_> = part.live(user, now).iter().map(|row| row.id).collect();
-            ids.retain(|id| except != Some(*id));
-            for id in &ids {
-                part.remove(user, *id);
-            }
-            ids
-        })))
+        when_polled(move || {
+            Ok(self.checked(user, by, now, |part| {
+                let mut ids: Vec<_> = part.live(user, now).iter().map(|row| row.id).collect();
+                ids.retain(|id| except != Some(*id));
+                for id in &ids {
+                    part.remove(*id);
+                }
+                ids
+            }))
+        })
     }
 
     fn list<'a>(
@@ -226,11 +222,11 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        ready(Ok(self.checked(user, by, now, |part| part.live(user, now))))
+        when_polled(move || Ok(self.checked(user, by, now, |part| part.live(user, now))))
     }
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        ready(Ok(self.purge(before, limit)))
+        when_polled(move || Ok(self.purge(before, limit)))
     }
 }
 
@@ -273,20 +269,24 @@ impl Part {
         self.tokens.insert(token, id);
     }
 
-    fn remove(&mut self, user: &UserId, id: SessionId) -> Option<Arc<Record>> {
-        let Entry::Occupied(row) = self.rows.entry(id) else { return None };
-        if row.get().user_id != *user {
-            return None;
+    /// Removes the user's row of that id if it is live: whether it was.
+    fn remove_live(&mut self, user: &UserId, id: SessionId, now: OffsetDateTime) -> bool {
+        let there = self.rows.get(&id).is_some_and(|row| row.user_id == *user && row.is_live(now));
+        if there {
+            self.remove(id);
         }
-        let row = row.remove();
+        there
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        let Some(row) = self.rows.remove(&id) else { return };
         self.tokens.remove(&row.token_hash);
-        if let Some(ids) = self.users.get_mut(user) {
+        if let Some(ids) = self.users.get_mut(&row.user_id) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
-                self.users.remove(user);
+                self.users.remove(&row.user_id);
             }
         }
-        Some(row)
     }
 }
 
@@ -311,8 +311,9 @@ fn index(shard: Shard) -> usize {
     usize::from(shard.number()) % PARTS
 }
 
-fn ready<'a, T: Send + 'a>(result: Result<T, StoreError>) -> StoreFuture<'a, T> {
-    Box::pin(std::future::ready(result))
+/// A future that does nothing until it is polled, as those of every other store.
+fn when_polled<'a, T: Send + 'a>(act: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> StoreFuture<'a, T> {
+    Box::pin(async move { act() })
 }
 
 /// Ids and token hashes are unique; 256 random bits only collide if the caller reuses them.

@@ -1,45 +1,67 @@
-//! Sessions in an embedded SQLite file, which several processes may share. Leaves opening the file to `open` and the
-//! tables to `schema`.
+//! Sessions in an embedded SQLite file, which several processes of one machine may share.
+//! Leaves opening to `options`, tables to `schema`, SQL to `statements`, and what a failure means to `fault`.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Acquire, Row, Sqlite, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
 use time::OffsetDateTime;
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, SessionStore, StoreFuture, Update};
-use crate::error::StoreError;
-use crate::session::{Data, Record, SessionId, UserId};
-use crate::token::{TokenHash, TokenRef};
+use super::{
+    Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, SessionStore, StoreError, StoreFuture, Update,
+};
+use crate::session::{Record, SessionId, UserId};
+use crate::token::TokenRef;
+use row::{Query, blob, micros};
 
-mod open;
+mod fault;
+mod options;
+mod row;
 mod schema;
 mod statements;
+#[cfg(test)]
+mod tests;
 
-pub use open::{SqliteOpenError, SqliteOptions};
-use statements as sql;
+pub use options::{SqliteOpenError, SqliteOptions};
 
-/// Sessions in an SQLite file, or in a pool of your own. A clone is the same store.
+/// How often `apply` starts over when the row changes between its two statements.
+const RACES: u32 = 32;
+
+/// Sessions in a SQLite file. Clones share the connections.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), session_core::SqliteOpenError> {
-/// let store = session_core::SqliteStore::open("sqlite::memory:").await?;
-/// # let _ = store;
+/// use session_core::SqliteStore;
+///
+/// let store = SqliteStore::open("sqlite::memory:").await?;
+/// store.migrate().await?; // `open` has done so already; a second time does nothing
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+///
+/// Times are kept in whole microseconds. A failure says [`StoreError::NotApplied`] only if SQLite refused the change.
+#[derive(Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    /// SQLite lets one connection write at a time, and the others poll with growing pauses. Within this process they
+    /// queue instead, and without holding a connection that a reader could use.
+    writer: Arc<Mutex<()>>,
 }
 
-type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
-
 impl SqliteStore {
-    /// Opens a file, making it if there is none, in WAL mode with `synchronous=FULL`, and brings its tables up to date.
-    /// Takes a path, or a URL such as `sqlite://sessions.db`.
+    /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
+    /// before the first request.
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { pool, writer: Arc::default() }
+    }
+
+    /// Opens the file at `path_or_url` with the settings of [`SqliteOptions::new`], creating it if need be, and brings
+    /// its tables to this release's schema.
     ///
     /// # Errors
     /// [`SqliteOpenError`], which names the file.
@@ -47,113 +69,162 @@ impl SqliteStore {
         SqliteOptions::new(path_or_url).open().await
     }
 
-    /// A store on your own pool, with its settings as they are. Call [`migrate`](Self::migrate) once at the start.
-    pub const fn new(pool: SqlitePool) -> Self {
-        Self { pool }
-    }
-
-    /// Brings the tables `cookie_session` and `cookie_session_schema` up to date. Any number of processes may do so at once.
+    /// Brings the tables to this release's schema: `cookie_session` and `cookie_session_schema`. Does nothing if they
+    /// are, and is safe to call from many processes at once.
     ///
     /// # Errors
-    /// [`SqliteOpenError`], without a file's name.
+    /// [`SqliteOpenError`], which names the file.
     pub async fn migrate(&self) -> Result<(), SqliteOpenError> {
-        schema::migrate(&self.pool).await.map_err(|error| open::explain(error, "the pool's database"))
+        let migrated = async {
+            let mut conn = self.pool.acquire().await?;
+            schema::migrate(&mut conn).await
+        };
+        migrated.await.map_err(|error| SqliteOpenError::of(&options::path_of(&self.pool), error))
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(before)
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.pool.acquire().await.map_err(fault::before_commit)
     }
 
-    async fn rows(&self, query: Query) -> Result<Vec<SqliteRow>, StoreError> {
-        // To the statement's end, where it commits: the first row alone would hide a failure there.
-        query.fetch_all(&self.pool).await.map_err(autocommitted)
+    async fn read(&self, query: Query) -> Result<Vec<SqliteRow>, StoreError> {
+        query.fetch_all(&mut *self.connection().await?).await.map_err(fault::before_commit)
     }
 
-    async fn create_row(
+    /// Waits for the turn to write, as long as for a connection.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let patience = self.pool.options().get_acquire_timeout();
+        let turn = tokio::time::timeout(patience, self.writer.lock()).await;
+        turn.map_err(|_| StoreError::not_applied("other writes took too long"))
+    }
+
+    /// Runs one statement that is its own transaction, to its end: with `fetch_optional` sqlx would stop at the first
+    /// row, and never hear of a failed commit.
+    async fn write(&self, query: Query) -> Result<Vec<SqliteRow>, StoreError> {
+        let _turn = self.turn().await?;
+        let mut conn = self.connection().await?;
+        query.fetch_all(&mut *conn).await.map_err(fault::statement)
+    }
+
+    async fn insert(
         &self,
         new: &Record,
         replaces: Option<&Replaced>,
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> Result<Created, StoreError> {
-        let mut transaction = self.begin().await?;
-        let connection = transaction.acquire().await.map_err(before)?;
-        sql::insert(new).execute(&mut *connection).await.map_err(before)?;
-        if let Some(old) = replaces {
-            let end = sqlx::query(sql::END).bind(old.id.as_bytes().to_vec()).bind(old.user_id.as_str().to_owned());
-            end.execute(&mut *connection).await.map_err(before)?;
+        let _turn = self.turn().await?;
+        let mut conn = self.connection().await?;
+        let result = insert_on(&mut conn, new, replaces, limit, now).await;
+        // After some errors SQLite itself has rolled back, and sqlx, whose own roll-back then fails, counts a
+        // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
+        // roll-back in the connection's queue.
+        if result.is_err() && (conn.ping().await.is_err() || conn.is_in_transaction()) {
+            conn.close_on_drop();
         }
-        let trim = sqlx::query(sql::TRIM)
-            .bind(new.user_id.as_str().to_owned())
-            .bind(micros(now))
-            .bind(new.id.as_bytes().to_vec())
-            .bind(i64::from(limit.get()) - 1);
-        let evicted = trim.fetch_all(&mut *connection).await.map_err(before)?;
-        let evicted = evicted.iter().map(id_of).collect::<Result<_, _>>()?;
-        transaction.commit().await.map_err(at_commit)?;
-        Ok(Created { evicted })
+        result
     }
 
-    async fn load_row(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Result<Option<Arc<Record>>, StoreError> {
-        let hash = |at: usize| tokens.get(at).map(|token| token.hash.as_bytes().to_vec());
-        let query = match tokens.len() {
-            1 => sqlx::query(sql::LOAD_ONE).bind(hash(0)).bind(micros(now)),
-            _ => sqlx::query(sql::LOAD_THREE).bind(hash(0)).bind(hash(1)).bind(hash(2)).bind(micros(now)),
+    async fn find(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Result<Option<Arc<Record>>, StoreError> {
+        for three in tokens.chunks(3) {
+            let sql = if three.len() == 1 { statements::LOAD_ONE } else { statements::LOAD_THREE };
+            // A missing third token is null, which matches nothing.
+            let query = three
+                .iter()
+                .fold(sqlx::query(sql).bind(micros(now)), |query, token| query.bind(blob(token.hash.as_bytes())));
+            let rows = self.read(query).await?;
+            let first = three.iter().find_map(|token| rows.iter().find(|row| row::token_hash(row) == Some(token.hash)));
+            if let Some(row) = first {
+                return row::record(row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
+        let sql = match update {
+            Update { rotate_to: Some(_), .. } => Some(statements::APPLY_ROTATION),
+            Update { activity: Some(_), .. } => Some(statements::APPLY_ACTIVITY),
+            Update { data: Some(_), .. } => Some(statements::APPLY_DATA),
+            Update { data: None, activity: None, rotate_to: None } => None,
         };
-        let rows = self.rows(query).await?;
-        let rows = rows.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        Ok(tokens.iter().find_map(|token| rows.iter().find(|row| row.token_hash == token.hash)).cloned())
-    }
-
-    async fn apply_row(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
-        // A row that changed between the two statements is asked again.
-        loop {
-            if update.data.is_some() || update.activity.is_some() || update.rotate_to.is_some() {
-                let rows = self.rows(sql::apply(caller, update, now)).await?;
-                if let Some(row) = rows.first() {
-                    let hash: Vec<u8> = row.try_get("token_hash").map_err(|_| corrupt(caller.id, "token_hash"))?;
-                    return Ok(Applied::Done {
-                        version: row.try_get("version").map_err(|_| corrupt(caller.id, "version"))?,
-                        expires_at: time_of(row, "expires_at").ok_or_else(|| corrupt(caller.id, "expires_at"))?,
-                        rotated: update.rotate_to.is_some_and(|to| to.as_bytes()[..] == hash),
-                    });
+        for _ in 0..RACES {
+            if let Some(sql) = sql {
+                let query = bind_caller(sqlx::query(sql), caller, now)
+                    .bind(update.data.as_ref().map(|new| new.data.text().to_owned()))
+                    .bind(update.data.as_ref().map(|new| new.based_on))
+                    .bind(update.activity.map(|activity| micros(activity.at)))
+                    .bind(update.activity.map(|activity| micros(activity.expires_at)))
+                    .bind(update.activity.map(|activity| micros(activity.unless_after)))
+                    .bind(update.rotate_to.map(|hash| blob(hash.as_bytes())));
+                if let Some(row) = self.write(query).await?.first() {
+                    let (version, expires_at, token) = row::updated(row, caller.id)?;
+                    return Ok(Applied::Done { version, expires_at, rotated: update.rotate_to == Some(token) });
                 }
             }
-            let select = sqlx::query(sql::BY_ID).bind(caller.id.as_bytes().to_vec());
-            let rows = self.rows(select).await?;
-            let Some(row) = rows.first().map(record).transpose()? else { return Ok(Applied::Gone) };
-            if row.user_id != caller.user_id || !row.is_live(now) || !row.accepts(&caller.token, now) {
+
+            // Nothing was written. The row tells why.
+            let query = sqlx::query(statements::ROW).bind(blob(caller.id.as_bytes())).bind(text(&caller.user_id));
+            let rows = self.read(query).await?;
+            let Some(row) = rows.first() else { return Ok(Applied::Gone) };
+            let row = row::record(row)?;
+            if !row.is_live(now) || !row.accepts(&caller.token, now) {
                 return Ok(Applied::Gone);
             }
-            match &update.data {
-                Some(new) if new.based_on != row.version => return Ok(Applied::Conflict(row)),
-                Some(_) => {}
-                None if update.rotate_to.is_some() && row.token_hash == caller.token => {}
-                None if update.activity.is_some_and(|activity| row.last_active_at <= activity.unless_after) => {}
-                None => {
-                    return Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated: false });
-                }
+            if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
+                return Ok(Applied::Conflict(row));
             }
+            let nothing_to_write = update.data.is_none()
+                && update.activity.is_none_or(|activity| row.last_active_at > activity.unless_after)
+                && (update.rotate_to.is_none() || row.token_hash != caller.token);
+            if nothing_to_write {
+                let rotated = update.rotate_to == Some(row.token_hash);
+                return Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated });
+            }
+            // Another request changed the row in between: now there is something to write.
         }
+        Err(StoreError::not_applied("the session changed at every try"))
     }
 
-    /// Runs one statement, in a transaction with the check of the caller where one is named.
+    /// Runs `query` on what binds user and time, and adds the caller if there is one.
     async fn checked(
         &self,
+        writes: bool,
         query: Query,
         by: Option<&Caller>,
         now: OffsetDateTime,
     ) -> Result<Checked<Vec<SqliteRow>>, StoreError> {
-        let Some(caller) = by else { return Ok(Checked::Live(self.rows(query).await?)) };
-        let mut transaction = self.begin().await?;
-        let connection: &mut SqliteConnection = transaction.acquire().await.map_err(before)?;
-        let held = sql::held(caller, now).fetch_optional(&mut *connection).await.map_err(before)?;
-        if held.is_none() {
-            return Ok(Checked::CallerGone);
+        let query = match by {
+            Some(caller) => query
+                .bind(blob(caller.id.as_bytes()))
+                .bind(text(&caller.user_id))
+                .bind(blob(caller.token.as_bytes()))
+                .bind(micros(now - ROTATION_GRACE)),
+            None => query,
+        };
+        let rows = if writes { self.write(query).await? } else { self.read(query).await? };
+        match by {
+            // No rows: either there were none for a live caller, or the caller isn't live. A caller that is live only
+            // now was live then too, because nothing brings one back; one that isn't was told of no change.
+            Some(caller) if rows.is_empty() => {
+                let query = bind_caller(sqlx::query(statements::CALLER), caller, now);
+                Ok(if self.read(query).await?.is_empty() { Checked::CallerGone } else { Checked::Live(rows) })
+            }
+            _ => Ok(Checked::Live(rows)),
         }
-        let rows = query.fetch_all(&mut *connection).await.map_err(before)?;
-        transaction.commit().await.map_err(at_commit)?;
-        Ok(Checked::Live(rows))
+    }
+
+    async fn purge(&self, before: OffsetDateTime, limit: NonZeroU32) -> Result<u64, StoreError> {
+        let _turn = self.turn().await?;
+        let mut conn = self.connection().await?;
+        let query = sqlx::query(statements::PURGE).bind(micros(before)).bind(i64::from(limit.get()));
+        Ok(query.execute(&mut *conn).await.map_err(fault::statement)?.rows_affected())
+    }
+}
+
+/// Names the file, and nothing of what is in it.
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &options::path_of(&self.pool)).finish_non_exhaustive()
     }
 }
 
@@ -165,15 +236,15 @@ impl SessionStore for SqliteStore {
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        Box::pin(self.create_row(new, replaces, limit, now))
+        Box::pin(self.insert(new, replaces, limit, now))
     }
 
     fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        Box::pin(self.load_row(tokens, now))
+        Box::pin(self.find(tokens, now))
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        Box::pin(self.apply_row(caller, update, now))
+        Box::pin(self.change(caller, update, now))
     }
 
     fn end<'a>(
@@ -183,9 +254,9 @@ impl SessionStore for SqliteStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<bool>> {
-        let end = sqlx::query(sql::END_LIVE);
-        let end = end.bind(id.as_bytes().to_vec()).bind(user.as_str().to_owned()).bind(micros(now));
-        Box::pin(async move { Ok(map(self.checked(end, by, now).await?, |rows| !rows.is_empty())) })
+        let sql = if by.is_some() { statements::END_BY } else { statements::END };
+        let query = sqlx::query(sql).bind(text(user)).bind(micros(now)).bind(blob(id.as_bytes()));
+        Box::pin(async move { if_live(self.checked(true, query, by, now).await?, |rows| Ok(!rows.is_empty())) })
     }
 
     fn end_all<'a>(
@@ -195,13 +266,11 @@ impl SessionStore for SqliteStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        let end = sqlx::query(sql::END_ALL).bind(user.as_str().to_owned()).bind(micros(now));
-        let end = end.bind(except.map(|id| id.as_bytes().to_vec()));
+        let sql = if by.is_some() { statements::END_ALL_BY } else { statements::END_ALL };
+        let query =
+            sqlx::query(sql).bind(text(user)).bind(micros(now)).bind(except.map(|except| blob(except.as_bytes())));
         Box::pin(async move {
-            match self.checked(end, by, now).await? {
-                Checked::Live(rows) => Ok(Checked::Live(rows.iter().map(id_of).collect::<Result<_, _>>()?)),
-                Checked::CallerGone => Ok(Checked::CallerGone),
-            }
+            if_live(self.checked(true, query, by, now).await?, |rows| rows.iter().map(row::id).collect())
         })
     }
 
@@ -211,116 +280,67 @@ impl SessionStore for SqliteStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        let list = sqlx::query(sql::LIST).bind(user.as_str().to_owned()).bind(micros(now));
+        let query = sqlx::query(if by.is_some() { statements::LIST_BY } else { statements::LIST });
+        // ?3 is free here.
+        let query = query.bind(text(user)).bind(micros(now)).bind(None::<i64>);
         Box::pin(async move {
-            // One statement sees one state: the caller is live if its row is in the list and takes its token.
-            let rows = self.rows(list).await?.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-            let held = |caller: &Caller| rows.iter().any(|row| row.id == caller.id && row.accepts(&caller.token, now));
-            Ok(if by.is_none_or(held) { Checked::Live(rows) } else { Checked::CallerGone })
+            if_live(self.checked(false, query, by, now).await?, |rows| rows.iter().map(row::record).collect())
         })
     }
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        let purge = sqlx::query(sql::PURGE).bind(micros(before)).bind(i64::from(limit.get()));
-        Box::pin(async move { Ok(purge.execute(&self.pool).await.map_err(autocommitted)?.rows_affected()) })
+        Box::pin(self.purge(before, limit))
     }
 }
 
-fn map<T, U>(checked: Checked<T>, f: impl FnOnce(T) -> U) -> Checked<U> {
+/// Binds ?1 id, ?2 user, ?3 token, ?4 now, ?5 grace.
+fn bind_caller(query: Query, caller: &Caller, now: OffsetDateTime) -> Query {
+    query
+        .bind(blob(caller.id.as_bytes()))
+        .bind(text(&caller.user_id))
+        .bind(blob(caller.token.as_bytes()))
+        .bind(micros(now))
+        .bind(micros(now - ROTATION_GRACE))
+}
+
+/// The transaction of a sign-in. Dropped before its commit it is rolled back.
+async fn insert_on(
+    conn: &mut SqliteConnection,
+    new: &Record,
+    replaces: Option<&Replaced>,
+    limit: NonZeroU32,
+    now: OffsetDateTime,
+) -> Result<Created, StoreError> {
+    // Whoever races for the limit waits here, not at the first write, where it would be too late to wait.
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault::before_commit)?;
+    let insert = row::bind(sqlx::query(statements::INSERT), new);
+    insert.execute(&mut *tx).await.map_err(fault::before_commit)?;
+    if let Some(replaced) = replaces {
+        let end = sqlx::query(statements::END)
+            .bind(text(&replaced.user_id))
+            .bind(micros(now))
+            .bind(blob(replaced.id.as_bytes()));
+        end.fetch_all(&mut *tx).await.map_err(fault::before_commit)?;
+    }
+    let evict = sqlx::query(statements::EVICT)
+        .bind(text(&new.user_id))
+        .bind(micros(now))
+        .bind(blob(new.id.as_bytes()))
+        .bind(i64::from(limit.get()) - 1);
+    let evicted = evict.fetch_all(&mut *tx).await.map_err(fault::before_commit)?;
+    let evicted = evicted.iter().map(row::id).collect::<Result<_, _>>()?;
+    tx.commit().await.map_err(fault::commit)?;
+    Ok(Created { evicted })
+}
+
+/// `then` on the result, if the caller is live.
+fn if_live<T, U>(checked: Checked<T>, then: impl FnOnce(T) -> Result<U, StoreError>) -> Result<Checked<U>, StoreError> {
     match checked {
-        Checked::Live(value) => Checked::Live(f(value)),
-        Checked::CallerGone => Checked::CallerGone,
+        Checked::Live(value) => Ok(Checked::Live(then(value)?)),
+        Checked::CallerGone => Ok(Checked::CallerGone),
     }
 }
 
-fn record(row: &SqliteRow) -> Result<Arc<Record>, StoreError> {
-    let id = id_of(row)?;
-    let wrong = |what| move |_| corrupt(id, what);
-    let at = |name| time_of(row, name).ok_or_else(|| corrupt(id, name));
-    let text = |name| row.try_get::<String, _>(name).map_err(wrong(name));
-    let hash = |name| row.try_get::<Option<Vec<u8>>, _>(name).map_err(wrong(name));
-    let parse = |bytes: Vec<u8>, name| TokenHash::from_slice(&bytes).ok_or_else(|| corrupt(id, name));
-    let token_hash = hash("token_hash")?.ok_or_else(|| corrupt(id, "token_hash"))?;
-    Ok(Arc::new(Record {
-        id,
-        user_id: UserId::parse(&text("user_id")?).map_err(|_| corrupt(id, "user_id"))?,
-        token_hash: parse(token_hash, "token_hash")?,
-        previous_token_hash: hash("previous_token_hash")?.map(|h| parse(h, "previous_token_hash")).transpose()?,
-        token_issued_at: at("token_issued_at")?,
-        token_seen: row.try_get("token_seen").map_err(wrong("token_seen"))?,
-        ip_address: text("ip_address")?,
-        user_agent: text("user_agent")?,
-        device_name: text("device_name")?,
-        device_type: text("device_type")?,
-        fingerprint: text("fingerprint")?,
-        data: Data::from_text(text("data")?),
-        version: row.try_get("version").map_err(wrong("version"))?,
-        persistent: row.try_get("persistent").map_err(wrong("persistent"))?,
-        created_at: at("created_at")?,
-        authenticated_at: at("authenticated_at")?,
-        last_active_at: at("last_active_at")?,
-        expires_at: at("expires_at")?,
-        absolute_expires_at: at("absolute_expires_at")?,
-    }))
+fn text(user: &UserId) -> String {
+    user.as_str().to_owned()
 }
-
-fn id_of(row: &SqliteRow) -> Result<SessionId, StoreError> {
-    let bytes: Option<Vec<u8>> = row.try_get("id").ok();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes.map(SessionId::from_bytes).ok_or(StoreError::Corrupt { id: None, what: "id" })
-}
-
-const fn corrupt(id: SessionId, what: &'static str) -> StoreError {
-    StoreError::Corrupt { id: Some(id), what }
-}
-
-/// Microseconds since the Unix epoch.
-pub(super) fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
-}
-
-fn time_of(row: &SqliteRow, name: &str) -> Option<OffsetDateTime> {
-    let micros: i64 = row.try_get(name).ok()?;
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok()
-}
-
-/// The time after which a replaced token was replaced too recently to be dead.
-pub(super) fn grace_start(now: OffsetDateTime) -> i64 {
-    micros(now - ROTATION_GRACE)
-}
-
-/// A failure before anything was committed.
-fn before(error: sqlx::Error) -> StoreError {
-    if is_missing_table(&error) {
-        return StoreError::not_applied("the table `cookie_session` is missing: call `migrate()` once at the start");
-    }
-    StoreError::not_applied(error)
-}
-
-/// A failure of a statement that commits by itself: SQLite rolls it back, unless its thread is gone.
-fn autocommitted(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::WorkerCrashed => StoreError::unknown(error),
-        error => before(error),
-    }
-}
-
-/// A failure of `COMMIT`. SQLite keeps the transaction open where it is busy, full or read-only, and it is rolled back
-/// with the connection; after anything else nobody knows.
-fn at_commit(error: sqlx::Error) -> StoreError {
-    const BUSY: &str = "5";
-    const READ_ONLY: &str = "8";
-    const FULL: &str = "13";
-    let code = error.as_database_error().and_then(|error| error.code());
-    match code.as_deref() {
-        Some(BUSY | READ_ONLY | FULL) => StoreError::not_applied(error),
-        _ => StoreError::unknown(error),
-    }
-}
-
-fn is_missing_table(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.message().contains("no such table: cookie_session"))
-}
-
-#[cfg(test)]
-mod tests;

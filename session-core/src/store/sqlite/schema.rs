@@ -1,93 +1,101 @@
-//! The tables and their versions. A file may be shared by two neighbouring releases: the schema names the oldest version
-//! whose release can still work with it.
+//! The SQLite tables, and how a file gets them: versioned, in one transaction, safe when many processes start at once.
+//! Leaves opening the file to `options` and the statements that use the tables to `statements`.
 
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Acquire, Row};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-/// Why the tables couldn't be brought up to date.
+/// One step from a schema version to the next; the first makes version 1.
+struct Migration {
+    sql: &'static str,
+    /// The oldest schema version whose releases still read and write a file of this one correctly. A step that only
+    /// adds what they may ignore keeps it, so that neighbouring releases can share a file during an update.
+    oldest_reader: i64,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    oldest_reader: 1,
+    // Times are microseconds since 1970, ids and hashes raw bytes. `user_id` alone is indexed, without activity, so
+    // that recording activity leaves that index alone.
+    sql: "
+CREATE TABLE cookie_session (
+    id BLOB NOT NULL PRIMARY KEY,
+    token_hash BLOB NOT NULL UNIQUE,
+    previous_token_hash BLOB,
+    token_issued_at INTEGER NOT NULL,
+    token_seen INTEGER NOT NULL,
+    user_id TEXT COLLATE BINARY NOT NULL,
+    ip_address TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    data TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    persistent INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    last_active_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    absolute_expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX cookie_session_previous_token_hash ON cookie_session (previous_token_hash)
+    WHERE previous_token_hash IS NOT NULL;
+CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
+CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
+",
+}];
+
+const VERSION_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS cookie_session_schema (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    version INTEGER NOT NULL,
+    oldest_reader INTEGER NOT NULL
+) STRICT";
+
+/// Why a file can't get this release's tables.
 #[derive(Debug)]
 pub(super) enum MigrateError {
+    Sqlx(sqlx::Error),
     Newer { found: i64, known: i64 },
-    Database(sqlx::Error),
 }
 
 impl From<sqlx::Error> for MigrateError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Sqlx(error)
     }
 }
 
-struct Migration {
-    /// The oldest schema version whose release can work with the tables after this migration.
-    oldest_reader: i64,
-    statements: &'static [&'static str],
-}
-
-/// In order: the first makes version 1.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    oldest_reader: 1,
-    statements: &[
-        "CREATE TABLE cookie_session (
-            id BLOB NOT NULL PRIMARY KEY,
-            user_id TEXT NOT NULL COLLATE BINARY,
-            token_hash BLOB NOT NULL UNIQUE,
-            previous_token_hash BLOB,
-            token_issued_at INTEGER NOT NULL,
-            token_seen INTEGER NOT NULL,
-            ip_address TEXT NOT NULL,
-            user_agent TEXT NOT NULL,
-            device_name TEXT NOT NULL,
-            device_type TEXT NOT NULL,
-            fingerprint TEXT NOT NULL,
-            data TEXT NOT NULL,
-            version INTEGER NOT NULL,
-            persistent INTEGER NOT NULL,
-            created_at INTEGER NOT NULL,
-            authenticated_at INTEGER NOT NULL,
-            last_active_at INTEGER NOT NULL,
-            expires_at INTEGER NOT NULL,
-            absolute_expires_at INTEGER NOT NULL
-        ) STRICT",
-        "CREATE INDEX cookie_session_previous ON cookie_session (previous_token_hash) \
-         WHERE previous_token_hash IS NOT NULL",
-        "CREATE INDEX cookie_session_user ON cookie_session (user_id)",
-        "CREATE INDEX cookie_session_expiry ON cookie_session (expires_at)",
-    ],
-}];
-
-const LATEST: i64 = MIGRATIONS.len() as i64;
-
-/// Brings the tables to the latest version, under SQLite's write lock from the first look to the last statement.
-pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), MigrateError> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let connection = transaction.acquire().await?;
-    sqlx::query(
-        "CREATE TABLE IF NOT EXISTS cookie_session_schema (\
-         only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL, oldest_reader INTEGER NOT NULL) STRICT",
-    )
-    .execute(&mut *connection)
-    .await?;
-    let row = sqlx::query("SELECT version, oldest_reader FROM cookie_session_schema")
-        .fetch_optional(&mut *connection)
-        .await?;
-    let (version, oldest_reader) = match row {
-        Some(row) => (row.try_get("version")?, row.try_get("oldest_reader")?),
+/// Brings the file to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
+pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
+    // The version is read under the write lock: of many processes that start at once, one migrates and the others
+    // then find it done.
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql(VERSION_TABLE).execute(&mut *tx).await?;
+    // SQLite begins even an immediate transaction on a read-only file without complaint. A write that changes nothing
+    // makes it say so now rather than at the first sign-in.
+    sqlx::raw_sql("UPDATE cookie_session_schema SET version = version WHERE FALSE").execute(&mut *tx).await?;
+    let row = sqlx::query("SELECT version, oldest_reader FROM cookie_session_schema").fetch_optional(&mut *tx).await?;
+    let (found, oldest_reader) = match row {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
         None => (0, 0),
     };
-    if oldest_reader > LATEST {
-        return Err(MigrateError::Newer { found: version, known: LATEST });
+
+    let known = MIGRATIONS.len() as i64;
+    if found > known && oldest_reader > known {
+        return Err(MigrateError::Newer { found, known });
     }
-    let done = usize::try_from(version).unwrap_or(0).min(MIGRATIONS.len());
-    for (number, migration) in (1_i64..).zip(&MIGRATIONS).skip(done) {
-        for statement in migration.statements {
-            sqlx::query(*statement).execute(&mut *connection).await?;
-        }
-        sqlx::query("INSERT OR REPLACE INTO cookie_session_schema (only, version, oldest_reader) VALUES (1, ?1, ?2)")
-            .bind(number)
-            .bind(migration.oldest_reader)
-            .execute(&mut *connection)
-            .await?;
+    let pending = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)).unwrap_or_default();
+    for migration in pending {
+        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
     }
-    transaction.commit().await?;
+    if let Some(last) = pending.last() {
+        sqlx::query(
+            "INSERT OR REPLACE INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, ?1, ?2)",
+        )
+        .bind(known)
+        .bind(last.oldest_reader)
+        .execute(&mut *tx)
+        .await?;
+    }
+    tx.commit().await?;
     Ok(())
 }

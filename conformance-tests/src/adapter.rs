@@ -1,0 +1,60 @@
+//! What a mount brings: an adapter that serves the shared routes on a real port.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::app::App;
+
+/// A web framework's adapter under test.
+///
+/// `serve` binds a loopback port and mounts, for any method:
+///
+/// | Route | |
+/// |---|---|
+/// | `/do` | extracts `CookieSession` and runs the body with [`App::run`] |
+/// | `/plain` | extracts nothing, answers `plain` |
+/// | `/optional` | extracts `Option<CookieSession>`, answers [`App::optional`] |
+/// | `/result` | extracts `Result<CookieSession, Error>`, answers 200 `handled` |
+/// | `/session`, `/optional-session` | extract `Session` or `Option<Session>`, answer [`App::json`] |
+/// | `/twice` | as `/do`, inside a middleware that extracts the session and calls [`App::mark`] |
+/// | `/nested` | as `/do`, inside the same service's layer twice |
+/// | `/two-services` | as `/do`, with the layer of [`App::second`] inside that of [`App::service`] |
+/// | `/stream` | runs [`App::run_head`], answers its head, and streams [`App::run_rest`] as the body |
+/// | `/unlayered/do`, `/unlayered/optional` | as above, with no session layer at all |
+///
+/// All but the last row are inside the layer of [`App::service`].
+pub trait Adapter: Send + Sync + 'static {
+    /// Its name in the report.
+    fn name(&self) -> &'static str;
+
+    /// Serves the routes until the server is dropped.
+    fn serve(&self, app: App) -> impl Future<Output = Server> + Send;
+}
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    stop: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl Server {
+    /// A server at `addr` that `stop` stops.
+    pub fn new(addr: SocketAddr, stop: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { addr, stop: Some(Box::new(stop)) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop();
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}

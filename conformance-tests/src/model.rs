@@ -1,0 +1,254 @@
+//! Random interleavings of what three browsers do, against a model of a hundred lines. Each run is named by its seed.
+//! Leaves races to the scenarios: here requests come one after another, and every answer is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use session_core::Clock;
+use time::OffsetDateTime;
+
+use crate::adapter::Adapter;
+use crate::browser::Browser;
+use crate::suite;
+use crate::world::{StoreKind, World};
+
+const RUNS: u64 = 60;
+const STEPS: usize = 40;
+const BROWSERS: usize = 3;
+const USERS: [&str; 2] = ["ada", "bob"];
+const LIMIT: usize = 2;
+const IDLE: Duration = Duration::from_secs(3600);
+const ABSOLUTE: Duration = Duration::from_secs(3 * 3600);
+const TOUCH: Duration = Duration::from_secs(300);
+
+/// The trial for one adapter over one kind of store.
+pub fn mount<A: Adapter>(adapter: &Arc<A>, store: &Arc<dyn StoreKind>) -> Trial {
+    let name = format!("{} × {} · model · {RUNS} random runs of {STEPS} steps", adapter.name(), store.name());
+    let (adapter, store) = (Arc::clone(adapter), Arc::clone(store));
+    Trial::test(name, move || {
+        suite::run(async move {
+            for seed in 0..RUNS {
+                let world = World::new(Arc::clone(&adapter), store.fresh().await).await;
+                one_run(seed, world).await;
+            }
+        })
+    })
+}
+
+async fn one_run(seed: u64, world: World) {
+    let limit = u32::try_from(LIMIT).expect("small");
+    let world = world
+        .with_config(|config| {
+            config.idle_timeout(IDLE).absolute_timeout(ABSOLUTE).touch_interval(TOUCH).max_sessions_per_user(limit)
+        })
+        .await;
+    let mut random = Random(seed);
+    let mut model = Model { now: world.clock.now(), ..Model::default() };
+    let mut browsers: Vec<Browser> = (0..BROWSERS).map(|_| world.browser()).collect();
+    let mut taken: Vec<String> = Vec::new();
+    for _ in 0..STEPS {
+        // So that no two sessions were last active at the same time: their order is then known.
+        world.clock.advance(Duration::from_secs(1));
+        model.advance(1);
+        let who = random.below(BROWSERS);
+        let browser = &mut browsers[who];
+        match random.below(12) {
+            0 | 1 => {
+                let user = USERS[random.below(USERS.len())];
+                let reply = act(browser, &mut taken, who, json!({"op": "authenticate", "user": user})).await;
+                model.sign_in(who, user, reply["session"]["id"].as_str().expect("signed in"));
+            }
+            2 | 3 => {
+                let (key, value) = (["a", "b"][random.below(2)], random.below(100));
+                act(browser, &mut taken, who, json!({"op": "set", "key": key, "value": value})).await;
+                model.change(who, |data| data[key] = json!(value));
+            }
+            4 => {
+                act(browser, &mut taken, who, json!({"op": "increment", "key": "n"})).await;
+                model.change(who, |data| data["n"] = json!(data["n"].as_u64().unwrap_or(0) + 1));
+            }
+            5 => {
+                let failed = act(browser, &mut taken, who, json!({"op": "rotate"})).await["failed"].clone();
+                assert_eq!(failed, model.rotate(who), "seed {seed}: {taken:?}");
+            }
+            6 => {
+                act(browser, &mut taken, who, json!({"op": "logout"})).await;
+                model.end(who, |_, own| own);
+                model.browsers[who] = None;
+            }
+            7 => {
+                let failed = act(browser, &mut taken, who, json!({"op": "logout_other"})).await["failed"].clone();
+                assert_eq!(failed, model.end(who, |same_user, own| same_user && !own), "seed {seed}: {taken:?}");
+            }
+            8 => {
+                // Any session there ever was: one's own, another's, or one that has ended.
+                let Some(id) = random.of(&model.ids).cloned() else { continue };
+                let failed = act(browser, &mut taken, who, json!({"op": "revoke", "id": id})).await["failed"].clone();
+                assert_eq!(failed, model.revoke(who, &id), "seed {seed}: {taken:?}");
+            }
+            9 | 10 => {
+                let by = [1, 200, 300, 1800, 3599, 3600][random.below(6)];
+                taken.push(format!("clock +{by} s"));
+                world.clock.advance(Duration::from_secs(by));
+                model.advance(by);
+            }
+            _ => {
+                act(browser, &mut taken, who, json!({"op": "get", "key": "a"})).await;
+                model.touch(who);
+            }
+        }
+        for (user, expected) in USERS.map(|user| (user, model.list(user))) {
+            let listed = world.service.list(user).await.expect("a list");
+            let listed: Vec<_> = listed.into_iter().map(|session| (session.id, session.data)).collect();
+            assert_eq!(listed, expected, "seed {seed}, {user}'s sessions after {taken:?}");
+        }
+    }
+}
+
+/// One operation of one browser: the session after it, and the status if it failed. The session must be the cookie's.
+async fn act(browser: &mut Browser, taken: &mut Vec<String>, who: usize, op: Value) -> Value {
+    taken.push(format!("browser {who}: {op}"));
+    let reply = browser.run(json!([op, {"op": "current"}])).await;
+    assert_eq!(reply.status, 200, "after {taken:?}");
+    json!({"failed": reply.error_status(0), "session": reply.result(1)})
+}
+
+/// What there should be.
+#[derive(Debug)]
+struct Model {
+    now: OffsetDateTime,
+    sessions: Vec<Expected>,
+    /// Which session each browser has a cookie of.
+    browsers: [Option<String>; BROWSERS],
+    /// All sessions there ever were.
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Expected {
+    id: String,
+    user: &'static str,
+    data: Value,
+    last_active: OffsetDateTime,
+    absolute: OffsetDateTime,
+}
+
+impl Expected {
+    fn is_live(&self, now: OffsetDateTime) -> bool {
+        now < self.absolute && now < self.last_active + IDLE
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            now: OffsetDateTime::UNIX_EPOCH,
+            sessions: Vec::new(),
+            browsers: [const { None }; BROWSERS],
+            ids: Vec::new(),
+        }
+    }
+}
+
+impl Model {
+    fn own(&self, who: usize) -> Option<usize> {
+        let id = self.browsers[who].as_ref()?;
+        self.sessions.iter().position(|session| session.id == *id)
+    }
+
+    fn sign_in(&mut self, who: usize, user: &'static str, id: &str) {
+        if let Some(old) = self.own(who) {
+            self.sessions.remove(old);
+        }
+        self.browsers[who] = Some(id.to_owned());
+        self.ids.push(id.to_owned());
+        let (last_active, absolute) = (self.now, self.now + ABSOLUTE);
+        self.sessions.push(Expected { id: id.to_owned(), user, data: json!({}), last_active, absolute });
+        for (evicted, _) in self.list(user).into_iter().skip(LIMIT) {
+            self.sessions.retain(|session| session.id != evicted);
+        }
+    }
+
+    /// A request that extracted the session: activity, where it is due.
+    fn touch(&mut self, who: usize) {
+        if let Some(own) = self.own(who) {
+            let session = &mut self.sessions[own];
+            if self.now - session.last_active >= TOUCH {
+                session.last_active = self.now;
+            }
+        }
+    }
+
+    fn change(&mut self, who: usize, change: impl FnOnce(&mut Value)) {
+        self.touch(who);
+        if let Some(own) = self.own(who) {
+            change(&mut self.sessions[own].data);
+        }
+    }
+
+    fn rotate(&mut self, who: usize) -> Value {
+        match self.own(who) {
+            None => json!(401),
+            Some(own) => {
+                self.sessions[own].last_active = self.now;
+                Value::Null
+            }
+        }
+    }
+
+    /// Ends those of which `which(of the same user, the very same)` says so.
+    fn end(&mut self, who: usize, which: impl Fn(bool, bool) -> bool) -> Value {
+        self.touch(who);
+        let Some(own) = self.own(who) else { return json!(401) };
+        let (user, id) = (self.sessions[own].user, self.sessions[own].id.clone());
+        self.sessions.retain(|session| !which(session.user == user, session.id == id));
+        Value::Null
+    }
+
+    fn revoke(&mut self, who: usize, id: &str) -> Value {
+        let Some(own) = self.own(who) else { return json!(401) };
+        let user = self.sessions[own].user;
+        self.touch(who);
+        match self.sessions.iter().position(|session| session.id == id && session.user == user) {
+            None => json!(404),
+            Some(ended) => {
+                self.sessions.remove(ended);
+                if ended == own {
+                    self.browsers[who] = None;
+                }
+                Value::Null
+            }
+        }
+    }
+
+    fn advance(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.sessions.retain(|session| session.is_live(self.now));
+    }
+
+    fn list(&self, user: &str) -> Vec<(String, Value)> {
+        let mut sessions: Vec<_> = self.sessions.iter().filter(|session| session.user == user).collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_active));
+        sessions.into_iter().map(|session| (session.id.clone(), session.data.clone())).collect()
+    }
+}
+
+/// SplitMix64: the same numbers on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        usize::try_from(bits % bound as u64).expect("below a usize")
+    }
+
+    fn of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
+        if choices.is_empty() { None } else { Some(&choices[self.below(choices.len())]) }
+    }
+}

@@ -1,0 +1,57 @@
+//! The scenarios, by the part of the contract that they prove.
+
+use crate::suite::Scenario;
+
+mod in_flight;
+mod in_process;
+mod stored;
+
+pub mod auth;
+pub mod caching;
+pub mod carried;
+pub mod commit;
+pub mod cook;
+pub mod cookie_rules;
+pub mod data;
+pub mod ended;
+pub mod ext;
+pub mod flt;
+pub mod meta;
+pub mod races;
+pub mod replaced;
+pub mod save;
+pub mod secrets;
+pub mod unreadable;
+pub mod values;
+
+pub mod exp;
+
+pub mod out;
+
+/// All scenarios.
+pub fn all() -> impl Iterator<Item = Scenario> {
+    [
+        ext::SCENARIOS,
+        unreadable::SCENARIOS,
+        cook::SCENARIOS,
+        replaced::SCENARIOS,
+        carried::SCENARIOS,
+        caching::SCENARIOS,
+        cookie_rules::SCENARIOS,
+        data::SCENARIOS,
+        values::SCENARIOS,
+        commit::SCENARIOS,
+        ended::SCENARIOS,
+        save::SCENARIOS,
+        races::SCENARIOS,
+        auth::SCENARIOS,
+        exp::SCENARIOS,
+        out::SCENARIOS,
+        meta::SCENARIOS,
+        flt::SCENARIOS,
+        secrets::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

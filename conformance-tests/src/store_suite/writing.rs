@@ -1,0 +1,215 @@
+//! Changes of one row: data on its version, activity, rotation and its grace.
+
+use session_core::store::{Applied, Caller, ROTATION_GRACE, Update};
+use session_core::{Data, Record};
+use time::Duration;
+
+use super::{Fixture, NOW, StoreScenario, TICK, activity, caller, hash, id_of, live, new_data, record, rotation, rule};
+
+pub(super) const RULES: &[StoreScenario] = &[
+    rule!("apply", "data on the right version is stored and counts", data_on_its_version),
+    rule!("apply", "data on another version is a conflict that changes nothing", conflicts_change_nothing),
+    rule!("apply", "an update of nothing checks the caller and changes nothing", an_empty_update_checks),
+    rule!("apply", "a row that ended, or never was, is never inserted", never_inserts),
+    rule!("apply", "a caller with another user, id or token is gone", wrong_callers_are_gone),
+    rule!("apply", "activity is recorded only when due", activity_only_when_due),
+    rule!("apply", "activity only moves forward", activity_only_forward),
+    rule!("apply", "data and activity in one step", data_and_activity),
+    rule!("apply", "a rotation replaces the token and keeps the rest", a_rotation),
+    rule!("grace", "a replaced token writes for less than the grace", a_replaced_token_in_grace),
+    rule!("grace", "a token that was replaced twice is gone", replaced_twice),
+    rule!("grace", "a replaced token rotates nothing", a_replaced_token_rotates_nothing),
+];
+
+async fn data_on_its_version(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    for version in 0..3 {
+        let text = format!(r#"{{"n":{version}}}"#);
+        let Applied::Done { version: now, expires_at, rotated } =
+            fixture.apply(&caller(&row), new_data(version, &text), NOW).await
+        else {
+            panic!("the version is right")
+        };
+        assert_eq!((now, expires_at, rotated), (version + 1, row.expires_at, false));
+        let stored = fixture.stored(&row, NOW).await.expect("live");
+        let expected =
+            Record { data: Data::from_text(text), version: now, token_seen: stored.token_seen, ..(*row).clone() };
+        assert_eq!(*stored, expected, "nothing else changed");
+    }
+}
+
+async fn conflicts_change_nothing(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    fixture.apply(&caller(&row), new_data(0, r#"{"n":1}"#), NOW).await;
+    let stored = fixture.stored(&row, NOW).await.expect("live");
+    for based_on in [0, 2, -1, i64::MAX] {
+        let update = Update {
+            rotate_to: Some(hash()),
+            ..Update {
+                activity: activity(NOW + Duration::MINUTE, NOW + Duration::DAY, NOW).activity,
+                ..new_data(based_on, r#"{"n":2}"#)
+            }
+        };
+        match fixture.apply(&caller(&row), update, NOW).await {
+            Applied::Conflict(now) => assert_eq!(*now, *stored),
+            other => panic!("based on {based_on}: {other:?}"),
+        }
+        assert_eq!(fixture.stored(&row, NOW).await.as_deref(), Some(&*stored), "based on {based_on}");
+    }
+}
+
+async fn an_empty_update_checks(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    match fixture.apply(&caller(&row), Update::default(), NOW).await {
+        Applied::Done { version: 0, expires_at, rotated: false } => assert_eq!(expires_at, row.expires_at),
+        other => panic!("{other:?}"),
+    }
+    let stored = fixture.stored(&row, NOW).await.expect("live");
+    assert_eq!(*stored, Record { token_seen: stored.token_seen, ..(*row).clone() });
+}
+
+async fn never_inserts(fixture: Fixture) {
+    let ended = fixture.signed_in("ada").await;
+    assert!(live(fixture.other.end(&ended.user_id, ended.id, None, NOW).await));
+    let never = record("ada");
+    for row in [&*ended, &never] {
+        for update in [
+            Update::default(),
+            new_data(0, "{}"),
+            rotation(hash()),
+            activity(NOW, NOW + Duration::HOUR, NOW),
+            rotation(row.token_hash),
+        ] {
+            assert!(matches!(fixture.apply(&caller(row), update, NOW).await, Applied::Gone));
+            assert_eq!(fixture.stored(row, NOW).await, None);
+        }
+    }
+    assert!(fixture.listed("ada", NOW).await.is_empty());
+}
+
+async fn wrong_callers_are_gone(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let other = fixture.signed_in("ada").await;
+    let me = caller(&row);
+    let wrong = [
+        Caller { user_id: id_of("bob"), ..me.clone() },
+        Caller { id: other.id, ..me.clone() },
+        Caller { token: other.token_hash, ..me.clone() },
+        Caller { token: hash(), ..me.clone() },
+    ];
+    for caller in wrong {
+        for update in [Update::default(), new_data(0, r#"{"a":1}"#), new_data(9, "{}"), rotation(hash())] {
+            assert!(matches!(fixture.apply(&caller, update, NOW).await, Applied::Gone), "{caller:?}");
+        }
+    }
+    assert_eq!(fixture.stored(&row, NOW).await.as_deref(), Some(&*row));
+    assert_eq!(fixture.stored(&other, NOW).await.as_deref(), Some(&*other));
+}
+
+async fn activity_only_when_due(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let (later, end) = (NOW + Duration::MINUTE, NOW + Duration::hours(2));
+    match fixture.apply(&caller(&row), activity(later, end, NOW - TICK), later).await {
+        Applied::Done { expires_at, .. } => assert_eq!(expires_at, row.expires_at, "not due"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fixture.stored(&row, later).await.expect("live").last_active_at, NOW);
+    match fixture.apply(&caller(&row), activity(later, end, NOW), later).await {
+        Applied::Done { version: 0, expires_at, .. } => assert_eq!(expires_at, end, "due"),
+        other => panic!("{other:?}"),
+    }
+    let stored = fixture.stored(&row, later).await.expect("live");
+    assert_eq!((stored.last_active_at, stored.expires_at, stored.version), (later, end, 0));
+    assert_eq!((stored.created_at, stored.absolute_expires_at), (NOW, row.absolute_expires_at));
+}
+
+async fn activity_only_forward(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let earlier = NOW - Duration::HOUR;
+    fixture.apply(&caller(&row), activity(earlier, earlier, NOW), earlier).await;
+    let stored = fixture.stored(&row, NOW).await.expect("no clock that jumps back shortens it");
+    assert_eq!((stored.last_active_at, stored.expires_at), (NOW, row.expires_at));
+    fixture.apply(&caller(&row), activity(NOW + TICK, NOW + TICK, NOW), NOW).await;
+    let stored = fixture.stored(&row, NOW + TICK).await.expect("a shorter end doesn't shorten it");
+    assert_eq!((stored.last_active_at, stored.expires_at), (NOW + TICK, row.expires_at));
+    fixture.apply(&caller(&row), activity(NOW, NOW + Duration::hours(3), NOW + TICK), NOW).await;
+    let stored = fixture.stored(&row, NOW).await.expect("live");
+    assert_eq!((stored.last_active_at, stored.expires_at), (NOW + TICK, NOW + Duration::hours(3)), "each by itself");
+}
+
+async fn data_and_activity(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let later = NOW + Duration::MINUTE;
+    let both = |based_on, unless_after| Update {
+        activity: activity(later, NOW + Duration::hours(2), unless_after).activity,
+        ..new_data(based_on, r#"{"a":1}"#)
+    };
+    fixture.apply(&caller(&row), both(0, NOW - TICK), later).await;
+    let stored = fixture.stored(&row, later).await.expect("live");
+    assert_eq!((stored.version, stored.last_active_at), (1, NOW), "activity that isn't due doesn't keep data back");
+    fixture.apply(&caller(&row), both(1, NOW), later).await;
+    let stored = fixture.stored(&row, later).await.expect("live");
+    assert_eq!((stored.version, stored.last_active_at), (2, later));
+    assert_eq!((stored.data.text(), stored.expires_at), (r#"{"a":1}"#, NOW + Duration::hours(2)));
+}
+
+async fn a_rotation(fixture: Fixture) {
+    let row = fixture.insert(Record { data: Data::from_text(r#"{"a":1}"#), ..record("ada") }).await;
+    let (later, to) = (NOW + Duration::MINUTE, hash());
+    let update = Update { rotate_to: Some(to), ..activity(later, later + Duration::HOUR, NOW) };
+    match fixture.apply(&caller(&row), update, later).await {
+        Applied::Done { version: 0, expires_at, rotated: true } => assert_eq!(expires_at, later + Duration::HOUR),
+        other => panic!("{other:?}"),
+    }
+    let rotated = Record { token_hash: to, ..(*row).clone() };
+    let expected = Record {
+        previous_token_hash: Some(row.token_hash),
+        token_issued_at: later,
+        last_active_at: later,
+        expires_at: later + Duration::HOUR,
+        ..rotated.clone()
+    };
+    assert_eq!(*fixture.stored(&rotated, later).await.expect("live"), expected, "and the new token wasn't seen yet");
+    assert_eq!(fixture.stored(&row, later).await, None, "the old token is dead at once");
+    assert_eq!(fixture.listed("ada", later).await, [row.id]);
+}
+
+async fn a_replaced_token_in_grace(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let to = hash();
+    fixture.apply(&caller(&row), rotation(to), NOW).await;
+    let rotated = Record { token_hash: to, ..(*row).clone() };
+    let end = NOW + ROTATION_GRACE;
+    let wrote = fixture.apply(&caller(&row), new_data(0, r#"{"late":1}"#), end - TICK).await;
+    assert!(matches!(wrote, Applied::Done { version: 1, rotated: false, .. }), "{wrote:?}");
+    assert!(!live(fixture.store.list(&row.user_id, Some(&caller(&row)), end - TICK).await).is_empty());
+    for update in [Update::default(), new_data(1, "{}"), new_data(0, "{}"), rotation(hash())] {
+        assert!(matches!(fixture.apply(&caller(&row), update, end).await, Applied::Gone));
+    }
+    assert!(super::is_gone(fixture.store.list(&row.user_id, Some(&caller(&row)), end).await));
+    assert!(super::is_gone(fixture.store.end(&row.user_id, row.id, Some(&caller(&row)), end).await));
+    assert!(super::is_gone(fixture.store.end_all(&row.user_id, None, Some(&caller(&row)), end).await));
+    let stored = fixture.stored(&rotated, end).await.expect("the session lives on under its new token");
+    assert_eq!((stored.data.text(), stored.version), (r#"{"late":1}"#, 1));
+}
+
+async fn replaced_twice(fixture: Fixture) {
+    let first = fixture.signed_in("ada").await;
+    let second = Record { token_hash: hash(), ..(*first).clone() };
+    let third = Record { token_hash: hash(), ..(*first).clone() };
+    fixture.apply(&caller(&first), rotation(second.token_hash), NOW).await;
+    fixture.apply(&caller(&second), rotation(third.token_hash), NOW).await;
+    assert!(matches!(fixture.apply(&caller(&first), Update::default(), NOW).await, Applied::Gone));
+    assert!(matches!(fixture.apply(&caller(&second), Update::default(), NOW).await, Applied::Done { .. }));
+    assert!(matches!(fixture.apply(&caller(&third), Update::default(), NOW).await, Applied::Done { .. }));
+}
+
+async fn a_replaced_token_rotates_nothing(fixture: Fixture) {
+    let first = fixture.signed_in("ada").await;
+    let second = Record { token_hash: hash(), ..(*first).clone() };
+    fixture.apply(&caller(&first), rotation(second.token_hash), NOW).await;
+    let lost = fixture.apply(&caller(&first), rotation(hash()), NOW + Duration::SECOND).await;
+    assert!(matches!(lost, Applied::Done { rotated: false, .. }), "{lost:?}");
+    let stored = fixture.stored(&second, NOW).await.expect("lives on under the winner's token");
+    assert_eq!((stored.previous_token_hash, stored.token_issued_at), (Some(first.token_hash), NOW));
+}

@@ -1,0 +1,51 @@
+//! The routes, and the layers around them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get, post};
+use devices_pages::assets::{self, Asset};
+use devices_pages::{Accounts, pages};
+use session_axum::{CookieSession, CookieSessionLayer, Result};
+
+use crate::visitor::visitor;
+use crate::{api, devices, guard, preferences, sign_in};
+
+/// The longest form, a username and a password of full length with every byte escaped, is a quarter of this.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The whole app. The guard is outermost: a post from another site is refused before its session is even looked up.
+pub(crate) fn router(accounts: Arc<Accounts>, sessions: CookieSessionLayer) -> Router {
+    Router::new()
+        .route("/", get(devices::home))
+        .route("/login", get(sign_in::page).post(sign_in::sign_in))
+        .route("/logout", post(sign_in::sign_out))
+        .route("/logout-others", post(sign_in::sign_out_others))
+        .route("/logout-all", post(sign_in::sign_out_everywhere))
+        .route("/devices", get(devices::list))
+        .route("/devices/{id}/revoke", post(devices::revoke))
+        .route("/theme", post(preferences::pick_theme))
+        .route("/visits", post(preferences::count_visit))
+        .route("/api/session", get(api::session))
+        .route("/api/devices", get(api::devices))
+        .route(assets::STYLE.path, file(assets::STYLE))
+        .route(assets::ICON.path, file(assets::ICON))
+        .fallback(not_found)
+        .with_state(accounts)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(sessions)
+        .layer(from_fn(guard::guard))
+}
+
+async fn not_found(session: CookieSession) -> Result<impl IntoResponse> {
+    Ok((StatusCode::NOT_FOUND, pages::not_found(visitor(&session)?.as_ref())))
+}
+
+fn file<S: Clone + Send + Sync + 'static>(asset: Asset) -> MethodRouter<S> {
+    let headers = [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, asset.cache_control)];
+    get(move || async move { (headers, asset.body) })
+}

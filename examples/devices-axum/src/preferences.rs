@@ -1,0 +1,19 @@
+//! Values kept in the session: the theme and a counter.
+
+use axum::Form;
+use axum::response::Redirect;
+use devices_pages::ThemeForm;
+use session_axum::Result;
+
+use crate::visitor::{SignedIn, THEME, VISITS};
+
+pub(crate) async fn pick_theme(SignedIn { session, .. }: SignedIn, Form(form): Form<ThemeForm>) -> Result<Redirect> {
+    session.set(THEME, &form.theme)?;
+    Ok(Redirect::to(form.page.path()))
+}
+
+/// `update` and not `get` then `set`, so that of two clicks at once both count.
+pub(crate) async fn count_visit(SignedIn { session, .. }: SignedIn) -> Result<Redirect> {
+    session.update::<u64>(VISITS, |visits| visits.unwrap_or_default().saturating_add(1))?;
+    Ok(Redirect::to("/"))
+}

@@ -1,0 +1,18 @@
+//! Response headers that every page, JSON answer and error of the apps carries.
+
+/// Names in lower case and values, for a middleware to add where a response doesn't have its own.
+///
+/// - No script at all, styles and pictures from this site only, no framing, forms only to this site.
+/// - `no-store`: after a sign-out, the back button finds no private page in a cache.
+/// - `Referrer-Policy` isn't `no-referrer`, with which browsers send `Origin: null` and the cross-site check refuses
+///   our own forms.
+pub const DEFAULTS: [(&str, &str); 4] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cache-control", "no-store"),
+];

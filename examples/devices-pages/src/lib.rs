@@ -1,0 +1,26 @@
+//! What the example apps of all frameworks share: pages, accounts, forms, settings, response headers and the
+//! cross-site check. Leaves the routes and everything about the session itself to each app: that is what it shows.
+
+mod accounts;
+pub mod assets;
+mod cross_site;
+mod device;
+mod form;
+pub mod headers;
+mod key_file;
+pub mod pages;
+mod settings;
+mod signing_key;
+mod theme;
+mod visitor;
+mod when;
+
+pub use accounts::{Account, Accounts, DEMO_ACCOUNTS};
+pub use cross_site::Sender;
+pub use device::Device;
+pub use form::{LoginForm, Password, ThemeForm, Username};
+pub use key_file::{KeyFile, KeyFileError};
+pub use settings::{CookieMode, Settings, SettingsError};
+pub use signing_key::{KeySource, LoadedKey, SigningKeyError};
+pub use theme::Theme;
+pub use visitor::{Page, Visitor};

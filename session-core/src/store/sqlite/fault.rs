@@ -1,0 +1,73 @@
+//! What a failure of SQLite says about the change it was asked to make.
+
+use sqlx::error::Error as SqlxError;
+
+use crate::error::StoreError;
+
+// Primary result codes: <https://sqlite.org/rescode.html>.
+const ERROR: i32 = 1;
+const PERM: i32 = 3;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const READONLY: i32 = 8;
+const INTERRUPT: i32 = 9;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const SCHEMA: i32 = 17;
+const TOOBIG: i32 = 18;
+const CONSTRAINT: i32 = 19;
+const MISMATCH: i32 = 20;
+const AUTH: i32 = 23;
+const RANGE: i32 = 25;
+const NOTADB: i32 = 26;
+
+/// The database has no tables for sessions.
+#[derive(Debug, thiserror::Error)]
+#[error("the database lacks this release's session tables: call `SqliteStore::migrate` once at start")]
+struct NotMigrated(#[source] SqlxError);
+
+/// SQLite's extended result code.
+pub(super) fn code(error: &SqlxError) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// The primary code of an extended one: its low byte.
+pub(super) const fn primary(code: i32) -> i32 {
+    code & 0xff
+}
+
+pub(super) fn is_busy(code: Option<i32>) -> bool {
+    matches!(code.map(primary), Some(BUSY | LOCKED))
+}
+
+/// Of whatever can't have changed anything: a read, or a step before the commit.
+pub(super) fn before_commit(error: SqlxError) -> StoreError {
+    let message = error.as_database_error().map(|error| error.message()).unwrap_or_default();
+    let tables = ["no such table: cookie_session", "no such column", "has no column named"];
+    if tables.iter().any(|text| message.contains(text)) {
+        return StoreError::not_applied(NotMigrated(error));
+    }
+    StoreError::not_applied(error)
+}
+
+/// Of a statement that is its own transaction, so that the failure may be one of its commit.
+///
+/// Only codes that say that the change was refused count as nothing changed. After, say, a failed fsync the pages may
+/// be in the log already, and come to life when another process recovers it.
+pub(super) fn statement(error: SqlxError) -> StoreError {
+    match code(&error).map(primary) {
+        Some(
+            ERROR | PERM | BUSY | LOCKED | READONLY | INTERRUPT | FULL | CANTOPEN | SCHEMA | TOOBIG | CONSTRAINT
+            | MISMATCH | AUTH | RANGE | NOTADB,
+        ) => before_commit(error),
+        _ => StoreError::unknown(error),
+    }
+}
+
+/// Of a `COMMIT`. Where it says that nothing changed, the transaction is still to be rolled back.
+pub(super) fn commit(error: SqlxError) -> StoreError {
+    match code(&error).map(primary) {
+        Some(BUSY | LOCKED | READONLY | FULL) => StoreError::not_applied(error),
+        _ => StoreError::unknown(error),
+    }
+}
