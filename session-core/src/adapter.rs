@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::client::{self, Client};
 use crate::cookie::Found;
@@ -215,8 +216,8 @@ impl Verdict {
             CookieAction::Send { token, record } => {
                 let value = config.keys.sign(&config.cookie.name, token);
                 let left = record.absolute_expires_at - request.service.now();
-                // Negative only where the session has expired during this request.
-                let left = left.try_into().unwrap_or(std::time::Duration::ZERO);
+                // Where the session has expired during this request nothing is left; zero would remove the cookie.
+                let left = left.try_into().unwrap_or(Duration::ZERO).max(Duration::from_secs(1));
                 Some(config.cookie.issue(&value, record.persistent.then_some(left)))
             }
             CookieAction::Remove => Some(config.cookie.remove()),

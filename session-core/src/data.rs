@@ -21,9 +21,12 @@ const MAX_DEPTH: usize = 100;
 
 type Values = Map<String, Value>;
 
+/// From a key and its value to the key's new value.
+type UpdateFn = dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync;
+
 /// A function that `update` was given, made to work on JSON.
 #[derive(Clone)]
-pub(crate) struct Updater(Arc<dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync>);
+pub(crate) struct Updater(Arc<UpdateFn>);
 
 impl Updater {
     pub(crate) fn new<T, F>(f: F) -> Self

@@ -36,12 +36,15 @@ const PURGE_BATCH: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 #[derive(Clone)]
 pub struct CookieSessionService(pub(crate) Arc<Inner>);
 
+/// The application's function that is told each event.
+type Observer = dyn Fn(&Event) + Send + Sync;
+
 #[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) config: SessionConfig,
     clock: Arc<dyn Clock>,
-    observer: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    observer: Option<Arc<Observer>>,
 }
 
 impl CookieSessionService {

@@ -1,12 +1,9 @@
-//! FLT: stores that fail, connections that drop, and releases side by side. Which response a single failed write becomes
-//! is in `commit`, what stays secret in `secrets`.
+//! FLT: stores that fail and connections that drop. Which response a single failed write becomes is in `commit`, what stays
+//! secret in `secrets`, releases side by side in `releases`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use session_core::store::Checked;
-use session_core::{Clock, Data, Record};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
@@ -29,8 +26,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("FLT-4", "an increment that wasn't applied counts once or is a 503", increments_not_applied),
     scenario!("FLT-4", "increments at once beside faults count at most once each", increments_beside_faults),
     scenario!("FLT-4", "a sign-out whose outcome is unknown is a 503 and keeps the cookie", unknown_sign_outs),
-    scenario!("FLT-5", "a row with words of another release works and is kept", rows_of_another_release),
-    scenario!("FLT-5", "releases with other settings share sessions", nodes_with_other_settings),
 ];
 
 const EVERY_FAILURE: [(&str, Fault); 2] = [("not applied", Fault::NotApplied), ("unknown", Fault::UnknownLost)];
@@ -45,6 +40,12 @@ async fn down_before(world: World) {
             assert_eq!(reply.status, 503, "{name}: {path}");
             assert!(reply.set_cookies().is_empty(), "{name}: {path}: signed out by outage");
         }
+        world.faults.clear();
+        world.faults.fail(OpKind::Load, fault);
+        let reply = browser.clone().run(json!([{"op": "revoke_all", "user": "ada"}])).await;
+        assert_eq!(reply.status, 503, "{name}");
+        assert_eq!(rows(&world, "ada").await.len(), 1, "{name}: the handler never ran");
+        world.faults.fail_all(fault);
         assert_eq!(browser.get("/plain").await.status, 200, "{name}: who doesn't need the store works");
         let reply = world.browser().run(json!([{"op": "user_id"}])).await;
         assert_eq!((reply.status, reply.result(0)), (200, json!(null)), "{name}: who has no cookie either");
@@ -305,70 +306,6 @@ async fn unknown_sign_outs(world: World) {
             assert!(rows(&world, "ada").await.is_empty(), "{ops}");
         }
     }
-}
-
-/// Puts the browser's row back as another release might have written it.
-async fn rewritten(world: &World, change: impl FnOnce(&mut Record)) {
-    let row = rows(world, "ada").await.remove(0);
-    let now = world.clock.now();
-    let ended = world.store.end(&row.user_id, row.id, None, now).await.unwrap();
-    assert_eq!(ended, Checked::Live(true));
-    let mut record = (*row).clone();
-    change(&mut record);
-    let limit = 10.try_into().unwrap();
-    world.store.create(&Arc::new(record), None, limit, now).await.unwrap();
-}
-
-async fn rows_of_another_release(world: World) {
-    let mut browser = signed_in(&world, "ada", json!({})).await;
-    rewritten(&world, |row| {
-        row.device_type = "wristwatch".to_owned();
-        row.device_name = "a device of the future".to_owned();
-        row.fingerprint = "v2:os=plan9;browser=mothra".to_owned();
-        row.version = 41;
-        row.token_seen = true;
-        row.data = Data::from_text("{ \"z\" : 1.50, \"a\":{\"later\" :[ ]},\n \"__kept\":\"\\u00e9\" }");
-    })
-    .await;
-    let reply = browser.run(json!([{"op": "current"}, {"op": "list_my_sessions"}])).await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.result(0)["device_type"], json!("wristwatch"));
-    assert_eq!(reply.result(0)["fingerprint"], json!("v2:os=plan9;browser=mothra"));
-    assert_eq!(reply.result(0)["data"], json!({"z": 1.5, "a": {"later": []}, "__kept": "é"}));
-    assert_eq!(reply.result(1)[0]["id"], reply.result(0)["id"]);
-    world.clock.advance(Duration::from_secs(3600));
-    browser.run(json!([{"op": "set", "key": "new", "value": 1}, {"op": "rotate"}])).await;
-    let row = rows(&world, "ada").await.remove(0);
-    assert_eq!(data(&world, "ada").await, json!({"z": 1.5, "a": {"later": []}, "__kept": "é", "new": 1}));
-    assert_eq!((row.device_type.as_str(), row.version), ("wristwatch", 42), "what isn't understood is kept");
-    assert_eq!(
-        (row.device_name.as_str(), row.fingerprint.as_str()),
-        ("a device of the future", "v2:os=plan9;browser=mothra")
-    );
-    browser.run(json!([{"op": "logout"}])).await;
-    assert!(rows(&world, "ada").await.is_empty());
-}
-
-async fn nodes_with_other_settings(world: World) {
-    let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    let old = world.with_config(|config| config.idle_timeout(hours(2)).absolute_timeout(hours(4))).await;
-    let new = world.with_config(|config| config.idle_timeout(hours(3)).absolute_timeout(hours(8))).await;
-    let mut browser = old.browser();
-    browser.sign_in("ada").await;
-    for (i, node) in [&new, &old, &new, &old, &new, &old].into_iter().enumerate() {
-        world.clock.advance(Duration::from_secs(600));
-        let mut here = browser.on(node);
-        let reply = here.run(json!([{"op": "increment", "key": "n"}, {"op": "set", "key": "node", "value": i}])).await;
-        assert_eq!(reply.status, 200);
-        assert_eq!(reply.set_cookies().len(), 0);
-    }
-    assert_eq!(data(&world, "ada").await, json!({"n": 6, "node": 5}));
-    let mut there = browser.on(&new);
-    assert!(there.run(json!([{"op": "rotate"}])).await.sends_cookie());
-    let mut back = there.on(&old);
-    assert_eq!(back.run(json!([{"op": "user_id"}])).await.result(0), json!("ada"));
-    assert_eq!(back.run(json!([{"op": "logout"}])).await.error_status(0), None);
-    assert!(rows(&world, "ada").await.is_empty());
 }
 
 /// A browser that is signed in with this data.

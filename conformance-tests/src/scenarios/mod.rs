@@ -14,19 +14,18 @@ pub mod cook;
 pub mod cookie_rules;
 pub mod data;
 pub mod ended;
+pub mod exp;
 pub mod ext;
 pub mod flt;
 pub mod meta;
+pub mod out;
 pub mod races;
+pub mod releases;
 pub mod replaced;
 pub mod save;
 pub mod secrets;
 pub mod unreadable;
 pub mod values;
-
-pub mod exp;
-
-pub mod out;
 
 /// All scenarios.
 pub fn all() -> impl Iterator<Item = Scenario> {
@@ -50,6 +49,7 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         meta::SCENARIOS,
         flt::SCENARIOS,
         secrets::SCENARIOS,
+        releases::SCENARIOS,
     ]
     .into_iter()
     .flatten()

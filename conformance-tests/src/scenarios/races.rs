@@ -89,12 +89,16 @@ async fn different_keys(world: &World, other: &World) {
     for round in 0..world.rounds {
         browser.run(json!([{"op": "set", "key": "removed", "value": round}])).await;
         let set = |key: &str| json!([{"op": "set", "key": key, "value": round}]);
-        let replies = at_once([
-            (browser.clone(), set("a")),
-            (browser.on(other), set("b")),
-            (browser.clone(), set("c")),
-            (browser.on(other), json!([{"op": "remove_key", "key": "removed"}])),
-        ])
+        let replies = at_once(
+            world,
+            round,
+            [
+                (browser.clone(), set("a")),
+                (browser.on(other), set("b")),
+                (browser.clone(), set("c")),
+                (browser.on(other), json!([{"op": "remove_key", "key": "removed"}])),
+            ],
+        )
         .await;
         let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
         let stored = data(world, "ada").await;
@@ -114,7 +118,8 @@ async fn one_key_at_once(world: World) {
         let value = |i: usize| json!({format!("only {i}"): round, "both": [round, i]});
         let set = |i: usize| json!([{"op": "set", "key": "k", "value": value(i)}]);
         let nodes = [&world, &other, &world];
-        let replies = at_once(nodes.iter().enumerate().map(|(i, node)| (browser.on(node), set(i)))).await;
+        let replies =
+            at_once(&world, round, nodes.iter().enumerate().map(|(i, node)| (browser.on(node), set(i)))).await;
         let stored = data(&world, "ada").await;
         if replies.iter().any(|reply| reply.status != 200) || !(0..3).any(|i| stored == json!({"k": value(i)})) {
             violations.push((round, stored));
@@ -161,7 +166,7 @@ async fn increments(world: &World, other: &World) {
     for round in 0..world.rounds {
         let add = json!([{"op": "increment", "key": "n"}]);
         let nodes = [world, other, world, other, world, other];
-        let replies = at_once(nodes.map(|node| (browser.on(node), add.clone()))).await;
+        let replies = at_once(world, round, nodes.map(|node| (browser.on(node), add.clone()))).await;
         for reply in replies {
             match reply.status {
                 200 => answered += 1,
@@ -235,11 +240,11 @@ async fn sign_out_beside_writes(world: &World, other: &World) {
         browser.sign_in("ada").await;
         let mut late = browser.clone();
         let set = json!([{"op": "set", "key": "a", "value": round}, {"op": "increment", "key": "n"}]);
-        let replies = at_once([
-            (browser.clone(), set.clone()),
-            (browser.clone(), json!([{"op": "logout"}])),
-            (browser.on(other), set),
-        ])
+        let replies = at_once(
+            world,
+            round,
+            [(browser.clone(), set.clone()), (browser.clone(), json!([{"op": "logout"}])), (browser.on(other), set)],
+        )
         .await;
         let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
         let live = rows(world, "ada").await.len();
@@ -283,21 +288,33 @@ async fn a_sign_in_beside_writes(world: World) {
     assert!(violations.is_empty(), "{} of {} rounds: {violations:?}", violations.len(), world.rounds);
 }
 
-/// Sends these requests at once, each from a task of its own, and returns the responses in order.
-async fn at_once(requests: impl IntoIterator<Item = (Browser, Value)>) -> Vec<Reply> {
+/// Sends these requests at once, each from a task of its own, and returns the responses in order. In every other round
+/// they also wait for each other inside their handlers, so that all have read the row before any of them writes it.
+async fn at_once(world: &World, round: usize, requests: impl IntoIterator<Item = (Browser, Value)>) -> Vec<Reply> {
     let requests: Vec<_> = requests.into_iter().collect();
-    let barrier = Arc::new(Barrier::new(requests.len()));
+    let count = requests.len();
+    let gate = round.is_multiple_of(2).then(|| format!("round {round}"));
+    let barrier = Arc::new(Barrier::new(count));
     let tasks: Vec<_> = requests
         .into_iter()
-        .map(|(mut browser, ops)| {
+        .map(|(mut browser, mut ops)| {
             let barrier = Arc::clone(&barrier);
+            if let (Some(gate), Value::Array(ops)) = (&gate, &mut ops) {
+                ops.insert(0, json!({"op": "gate", "name": gate}));
+            }
             tokio::spawn(async move {
                 barrier.wait().await;
                 browser.run(ops).await
             })
         })
         .collect();
-    let mut replies = Vec::with_capacity(tasks.len());
+    if let Some(gate) = gate {
+        for _ in 0..count {
+            world.gates.arrived(&gate).await;
+        }
+        world.gates.open(&gate);
+    }
+    let mut replies = Vec::with_capacity(count);
     for task in tasks {
         replies.push(task.await.expect("the request runs to its end"));
     }
