@@ -100,3 +100,60 @@ impl<F, B> std::fmt::Debug for ResponseFuture<F, B> {
         f.debug_struct("ResponseFuture").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::extract::FromRequestParts;
+    use http::header::SET_COOKIE;
+    use http::{Request, Response};
+    use session_core::{KeyRing, MemoryStore, SessionConfig, SigningKey};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use crate::{CookieSession, CookieSessionService};
+
+    fn service() -> CookieSessionService {
+        let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).unwrap());
+        CookieSessionService::new(MemoryStore::new(), SessionConfig::builder().build(keys).unwrap())
+    }
+
+    /// A handler's part without a framework: signs in and sets a value.
+    async fn sign_in(request: Request<u8>) {
+        let (mut parts, _) = request.into_parts();
+        let session = <CookieSession as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap();
+        session.authenticate("ada").await.unwrap();
+        session.set("theme", &"dark").unwrap();
+    }
+
+    #[tokio::test]
+    async fn any_tower_service_between_http_heads_can_be_inside() {
+        let inner = service_fn(async |request: Request<u8>| Ok::<_, Infallible>(Response::new(vec![*request.body()])));
+        let response = service().layer().layer(inner).oneshot(Request::new(7)).await.unwrap();
+        assert_eq!(response.body(), &[7]);
+        assert!(response.headers().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_cookie_is_marked_sensitive() {
+        let inner = service_fn(async |request| {
+            sign_in(request).await;
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let response = service().layer().layer(inner).oneshot(Request::new(7)).await.unwrap();
+        assert!(response.headers()[SET_COOKIE].is_sensitive());
+    }
+
+    #[tokio::test]
+    async fn a_tower_error_discards_what_is_pending_and_keeps_the_sign_in() {
+        let service = service();
+        let inner = service_fn(async |request| {
+            sign_in(request).await;
+            Err::<Response<String>, _>("broken")
+        });
+        assert_eq!(service.layer().layer(inner).oneshot(Request::new(7)).await.unwrap_err(), "broken");
+        let sessions = service.list("ada").await.unwrap();
+        assert_eq!(sessions.len(), 1);
+        assert_eq!(sessions[0].data.as_object().map(serde_json::Map::len), Some(0));
+    }
+}

@@ -48,9 +48,9 @@ async fn ended_meanwhile(world: World) {
         assert_eq!(reply.headers["x-handler"], "done", "{end}");
         assert_eq!(reply.result(5), json!({"value": 1}), "{end}: as the handler saw it");
         assert!(reply.set_cookies().is_empty(), "{end}: only a sign-out asked for here removes the cookie");
-        assert!(world.events().iter().any(|event| event.contains("DataDropped")), "{end}: an event tells");
-        assert!(rows(&world, "ada").await.is_empty(), "{end}");
+        assert!(rows(&world, "ada").await.is_empty(), "{end}: the row stays gone");
         assert_eq!(late.run(json!([{"op": "current"}])).await.result(0), json!(null), "{end}");
+        assert!(world.events().iter().any(|event| event.contains("DataDropped")), "{end}: an event tells");
     }
 }
 
