@@ -71,6 +71,12 @@ pin_project! {
         scope: Scope,
         committing: Option<(Response<B>, Commit)>,
     }
+
+    impl<F, B> PinnedDrop for ResponseFuture<F, B> {
+        fn drop(this: Pin<&mut Self>) {
+            this.scope.close();
+        }
+    }
 }
 
 impl<F, B, E> Future for ResponseFuture<F, B>

@@ -106,37 +106,48 @@ impl Scope {
         if !self.commits {
             return Commit(Step::Done(Verdict::UNTOUCHED));
         }
+        request.close_head();
         match request.loaded.get() {
             None => Commit(Step::Done(Verdict::UNTOUCHED)),
             Some(Err(error)) => {
                 let failed = Error::Store(error.clone()).status();
-                Commit(Step::Done(Verdict::of(&self.session, status, Some(failed).filter(|failed| *failed != status))))
+                Commit(Step::Done(Verdict::of(self, status, Some(failed).filter(|failed| *failed != status))))
             }
             Some(Ok(())) => {
                 let mut progress = request.lock();
-                progress.head_sent = true;
                 let now = request.service.now();
                 let lost = progress.lost;
-                let Some(active) = progress.state.active_mut() else {
-                    drop(progress);
-                    return Commit(Step::Done(Verdict::of(&self.session, status, lost)));
-                };
-                if status >= 500 || lost.is_some() {
-                    active.view.discard();
-                }
-                let record = &active.record;
-                let due = request.service.config.expiry.due(now, record.last_active_at, record.absolute_expires_at);
-                let idle = !active.view.has_changes() && due.is_none();
+                let unanswered = progress.attempt.is_some();
+                let idle = progress.state.active_mut().is_none_or(|active| {
+                    if status >= 500 || lost.is_some() {
+                        active.view.discard();
+                    }
+                    let record = &active.record;
+                    let due = request.service.config.expiry.due(now, record.last_active_at, record.absolute_expires_at);
+                    !active.view.has_changes() && due.is_none()
+                });
                 drop(progress);
-                if idle {
-                    return Commit(Step::Done(Verdict::of(&self.session, status, lost)));
+                if idle && !unanswered {
+                    return Commit(Step::Done(Verdict::of(self, status, lost)));
                 }
-                let session = self.session.clone();
+                let scope = self.clone();
                 Commit(Step::Storing(Box::pin(async move {
-                    let failed = commit_changes(&session).await;
-                    Verdict::of(&session, status, failed.or(lost))
+                    scope.session.0.settle().await;
+                    let failed = commit_changes(&scope.session).await;
+                    Verdict::of(&scope, status, failed.or(lost))
                 })))
             }
+        }
+    }
+}
+
+impl Scope {
+    /// Ends the request without a response that passes the layer: the handler failed, or its future was dropped. What is
+    /// pending is never stored, and what goes on in other tasks can't send a cookie any more. After a commit it changes
+    /// nothing.
+    pub fn close(&self) {
+        if self.commits {
+            self.session.0.close_head();
         }
     }
 }
@@ -207,7 +218,8 @@ struct Completion {
 impl Verdict {
     const UNTOUCHED: Self = Self(None);
 
-    fn of(session: &CookieSession, status: u16, failed: Option<u16>) -> Self {
+    fn of(scope: &Scope, status: u16, failed: Option<u16>) -> Self {
+        let session = &scope.session;
         let request = &session.0;
         let config = &request.service.config;
         let progress = request.lock();
@@ -216,9 +228,9 @@ impl Verdict {
             CookieAction::Send { token, record } => {
                 let value = config.keys.sign(&config.cookie.name, token);
                 let left = record.absolute_expires_at - request.service.now();
-                // Where the session has expired during this request nothing is left; zero would remove the cookie.
-                let left = left.try_into().unwrap_or(Duration::ZERO).max(Duration::from_secs(1));
-                Some(config.cookie.issue(&value, record.persistent.then_some(left)))
+                // Where the session has expired during this request nothing is left, and zero would remove the cookie.
+                let left = Duration::try_from(left).ok().filter(|left| !left.is_zero());
+                left.map(|left| config.cookie.issue(&value, record.persistent.then_some(left)))
             }
             CookieAction::Remove => Some(config.cookie.remove()),
         };
@@ -228,6 +240,14 @@ impl Verdict {
         let replace =
             failed.or(undecodable.then_some(500)).filter(|wanted| *wanted != status && (status < 500 || load_failed));
         drop(progress);
+        if let Some(line) = &set_cookie {
+            // What this service has done stays done, should one further out replace the response.
+            let mut around = scope.outer.as_deref();
+            while let Some(outer) = around {
+                outer.session.0.lock().inner_cookies.push(line.clone());
+                around = outer.outer.as_deref();
+            }
+        }
         Self(Some(Completion { session: session.clone(), replace, set_cookie }))
     }
 
@@ -236,6 +256,9 @@ impl Verdict {
         let Some(Completion { session, replace, set_cookie }) = self.0 else { return };
         if let Some(status) = replace {
             head.replace(status);
+            for line in std::mem::take(&mut session.0.lock().inner_cookies) {
+                head.append("set-cookie", Cow::Owned(line), true);
+            }
         }
         vary_by_cookie(head);
         if replace.is_some() || (set_cookie.is_some() && !is_uncacheable(head)) {

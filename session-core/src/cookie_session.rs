@@ -2,6 +2,7 @@
 //! no lock while it waits.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -33,6 +34,11 @@ pub(crate) struct Request {
     pub(crate) service: Arc<Inner>,
     /// The one look-up of this request, kept with its failure.
     pub(crate) loaded: OnceCell<Result<(), StoreError>>,
+    /// Whether the response head has left, or never will.
+    head_sent: AtomicBool,
+    /// Held by what changes the session's row or token: one at a time within a request, so that each starts from what the
+    /// one before has done.
+    turn: tokio::sync::Mutex<()>,
     progress: Mutex<Progress>,
 }
 
@@ -41,12 +47,21 @@ pub(crate) struct Progress {
     /// Whether the request had a cookie of our name, good or bad.
     pub(crate) carried: bool,
     client: Client,
-    /// Whether the response head has left.
-    pub(crate) head_sent: bool,
     /// Changes were lost with this status: the response can't claim success.
     pub(crate) lost: Option<u16>,
     /// A session whose data was read and can't be understood.
     pub(crate) undecodable: Option<SessionId>,
+    /// A sign-in or rotation that the store hasn't answered: it may be under way, or its future was dropped.
+    pub(crate) attempt: Option<Attempt>,
+    /// The cookies that layers of other services further in have sent.
+    pub(crate) inner_cookies: Vec<String>,
+}
+
+/// A token that the store was asked to make valid.
+pub(crate) struct Attempt {
+    token: SessionToken,
+    /// The session that is rotated; none for a sign-in.
+    rotates: Option<SessionId>,
 }
 
 /// How to sign in.
@@ -95,13 +110,16 @@ impl CookieSession {
         Self(Arc::new(Request {
             service: Arc::clone(service),
             loaded: OnceCell::new(),
+            head_sent: AtomicBool::new(false),
+            turn: tokio::sync::Mutex::const_new(()),
             progress: Mutex::new(Progress {
                 state: State::Anonymous,
                 carried: false,
                 client: Client::default(),
-                head_sent: false,
                 lost: None,
                 undecodable: None,
+                attempt: None,
+                inner_cookies: Vec::new(),
             }),
         }))
     }
@@ -215,11 +233,10 @@ impl CookieSession {
             None => Data::from_text("{}"),
             Some(data) => sign_in_data(data, service.config.max_data_bytes)?,
         };
+        let _turn = self.0.turn.lock().await;
         let (replaces, client) = {
+            self.0.check_head()?;
             let progress = self.lock();
-            if progress.head_sent {
-                return Err(Error::HeadSent);
-            }
             (progress.state.active().map(Active::replaced), progress.client.clone())
         };
         let now = service.now();
@@ -247,12 +264,22 @@ impl CookieSession {
             expires_at,
             absolute_expires_at,
         });
-        match service.store.create(&record, replaces.as_ref(), service.config.max_sessions, now).await {
-            Ok(created) if created.evicted.is_empty() => {}
-            Ok(created) => service.tell(&Event::Evicted { ids: created.evicted }),
-            Err(error) => {
-                self.look_up_after(error, &token).await?;
+        let create = async {
+            match service.store.create(&record, replaces.as_ref(), service.config.max_sessions, now).await {
+                Ok(created) if created.evicted.is_empty() => Ok(()),
+                Ok(created) => {
+                    service.tell(&Event::Evicted { ids: created.evicted });
+                    Ok(())
+                }
+                Err(error) => self.look_up_after(error, &token).await.map(drop),
             }
+        };
+        self.attempt(&token, None, create).await?;
+        if let Err(error) = self.0.check_head() {
+            // The head left in between: nobody will ever hold this session's token.
+            let ended = service.store.end(&record.user_id, record.id, None, service.now()).await;
+            ended.map_err(|error| service.failed(error))?;
+            return Err(error);
         }
         self.advance(Did::SignIn { record, token });
         Ok(())
@@ -263,6 +290,7 @@ impl CookieSession {
         match self.0.store_changes(true).await {
             Ok(Stored::Done) => Ok(()),
             Ok(Stored::Ended) => Err(Error::NotAuthenticated),
+            Err(Failure { error: Error::Store(error), only_activity: Some(_) }) => Err(self.0.service.failed(error)),
             Err(failure) => Err(failure.error),
         }
     }
@@ -270,11 +298,10 @@ impl CookieSession {
     /// Replaces the token.
     pub async fn rotate(&self) -> Result<()> {
         let service = &self.0.service;
+        let _turn = self.0.turn.lock().await;
         let (caller, absolute_expires_at) = {
+            self.0.check_head()?;
             let progress = self.lock();
-            if progress.head_sent {
-                return Err(Error::HeadSent);
-            }
             let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
             (active.caller(), active.record.absolute_expires_at)
         };
@@ -283,18 +310,22 @@ impl CookieSession {
         let activity = service.config.expiry.renewal(now, absolute_expires_at);
         let update = Update { data: None, activity: Some(activity), rotate_to: Some(token.hash()) };
         let id = caller.id;
-        let expires_at = match service.store.apply(&caller, &update, now).await {
-            Ok(Applied::Done { rotated: true, expires_at, .. }) => expires_at,
-            // Another request rotated first: its response brings the new cookie.
-            Ok(Applied::Done { rotated: false, .. }) => return Ok(()),
-            Ok(Applied::Gone) => {
-                self.advance(Did::FindEnded(id));
-                return Err(Error::NotAuthenticated);
+        let rotate = async {
+            match service.store.apply(&caller, &update, now).await {
+                Ok(Applied::Done { rotated: true, expires_at, .. }) => Ok(Some(expires_at)),
+                // Another request rotated first: its response brings the new cookie.
+                Ok(Applied::Done { rotated: false, .. }) => Ok(None),
+                Ok(Applied::Gone) => {
+                    self.advance(Did::FindEnded(id));
+                    Err(Error::NotAuthenticated)
+                }
+                Ok(Applied::Conflict(_)) => Err(service.failed(conflict_without_data())),
+                Err(error) => self.look_up_after(error, &token).await.map(|record| Some(record.expires_at)),
             }
-            Ok(Applied::Conflict(_)) => return Err(service.failed(conflict_without_data())),
-            Err(error) => self.look_up_after(error, &token).await?.expires_at,
         };
-        self.advance(Did::Rotate { id, token, at: now, expires_at });
+        if let Some(expires_at) = self.attempt(&token, Some(id), rotate).await? {
+            self.advance(Did::Rotate { id, token, at: now, expires_at });
+        }
         Ok(())
     }
 
@@ -341,7 +372,8 @@ impl CookieSession {
     pub async fn revoke(&self, id: &str) -> Result<()> {
         let service = &self.0.service;
         let caller = self.caller()?;
-        let id: SessionId = id.parse().map_err(|_| Error::UnknownSession)?;
+        // What can't be an id is asked for all the same, so that a session that ended meanwhile is told so.
+        let id = id.parse().unwrap_or(SessionId::from_bytes([0; 16]));
         if id == caller.id {
             return self.logout().await;
         }
@@ -400,6 +432,20 @@ impl CookieSession {
                 Err(Error::NotAuthenticated)
             }
         }
+    }
+
+    /// Notes that the store was asked for `token`, until it has answered: should the future be dropped before, the commit
+    /// looks whether the token is valid, so that its cookie isn't lost.
+    async fn attempt<T>(
+        &self,
+        token: &SessionToken,
+        rotates: Option<SessionId>,
+        operation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.lock().attempt = Some(Attempt { token: token.clone(), rotates });
+        let result = operation.await;
+        self.lock().attempt = None;
+        result
     }
 
     /// Where the outcome of issuing `token` is unknown, asks once whether the store has it.
@@ -500,6 +546,7 @@ impl Request {
     /// Stores what this request changed, with its activity if that is due. `always` asks the store in any case.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let service = &self.service;
+        let _turn = self.turn.lock().await;
         let (caller, last_active_at, absolute_expires_at, pending) = {
             let mut progress = self.lock();
             let Some(active) = progress.state.active_mut() else {
@@ -550,6 +597,38 @@ impl Request {
         Err(taken.refused(busy))
     }
 
+    /// Looks whether a sign-in or rotation whose future was dropped took place.
+    pub(crate) async fn settle(&self) {
+        let Some(Attempt { token, rotates }) = self.lock().attempt.take() else { return };
+        match (self.service.store.load(&[token.lookup()], self.service.now()).await, rotates) {
+            (Ok(Some(record)), None) => self.advance(Did::SignIn { record, token }),
+            (Ok(Some(record)), Some(id)) => {
+                let (at, expires_at) = (record.last_active_at, record.expires_at);
+                self.advance(Did::Rotate { id, token, at, expires_at });
+            }
+            (Ok(None), _) => {}
+            (Err(error), _) => drop(self.service.failed(error)),
+        }
+    }
+
+    /// Notes that changes are lost, and why.
+    fn lose(&self, id: SessionId, status: u16) {
+        let mut progress = self.lock();
+        progress.lost = Some(status);
+        if let Some(active) = progress.state.still(id) {
+            active.view.discard();
+        }
+    }
+
+    /// From now on no cookie can follow.
+    pub(crate) fn close_head(&self) {
+        self.head_sent.store(true, Ordering::Release);
+    }
+
+    fn check_head(&self) -> Result<()> {
+        if self.head_sent.load(Ordering::Acquire) { Err(Error::HeadSent) } else { Ok(()) }
+    }
+
     pub(crate) fn advance(&self, did: Did) {
         let mut progress = self.lock();
         let state = std::mem::replace(&mut progress.state, State::Anonymous);
@@ -582,16 +661,23 @@ impl Taken<'_> {
         activity: Option<(crate::store::Activity, time::OffsetDateTime)>,
     ) -> Result<Stored, Failure> {
         let pending = self.pending.take();
-        let mut progress = self.request.lock();
-        let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
-        if let Some((activity, expires_at)) = activity {
+        if let Some((activity, expires_at)) = activity
+            && let Some(active) = self.request.lock().state.still(self.id)
+        {
             active.recorded(activity, expires_at);
         }
-        match pending.map(|pending| active.view.stored(pending, version)) {
-            None | Some(Ok(())) => Ok(Stored::Done),
-            Some(Err(error)) => {
-                progress.lost = Some(error.status());
-                Err(Failure { error, only_activity: None })
+        let Some(pending) = pending else { return Ok(Stored::Done) };
+        loop {
+            let later = self.request.lock().state.still(self.id).and_then(|active| active.view.later(&pending));
+            // Without the lock: this runs the application's functions.
+            let later = later.map(|later| pending.with(&later)).transpose().map_err(|error| {
+                self.request.lose(self.id, error.status());
+                Failure { error, only_activity: None }
+            })?;
+            let mut progress = self.request.lock();
+            let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
+            if active.view.stored(&pending, version, later) {
+                return Ok(Stored::Done);
             }
         }
     }
@@ -620,11 +706,7 @@ impl Taken<'_> {
 
     fn lose(&mut self, status: u16) {
         if self.pending.take().is_some() {
-            let mut progress = self.request.lock();
-            progress.lost = Some(status);
-            if let Some(active) = progress.state.still(self.id) {
-                active.view.discard();
-            }
+            self.request.lose(self.id, status);
         }
     }
 }
@@ -638,3 +720,6 @@ impl Drop for Taken<'_> {
 fn conflict_without_data() -> StoreError {
     StoreError::not_applied("the store reported a conflict for a change without data")
 }
+
+#[cfg(test)]
+mod tests;

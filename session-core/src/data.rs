@@ -129,6 +129,8 @@ pub(crate) struct View {
     log: ChangeLog,
     /// Counts the changes, so that an update can tell whether its key stood still.
     edits: u64,
+    /// Counts the discards, so that what was discarded doesn't come back.
+    discards: u64,
 }
 
 /// Changes on their way to the store.
@@ -138,6 +140,17 @@ pub(crate) struct Pending {
     ours: Arc<Values>,
     based_on: i64,
     data: Data,
+    discards: u64,
+    /// Whether another request's changes are among the values by now.
+    rebased: bool,
+}
+
+/// The changes that a request made while others were on their way to the store.
+#[derive(Debug)]
+pub(crate) struct Later {
+    log: ChangeLog,
+    ours: Arc<Values>,
+    edits: u64,
 }
 
 /// The row's data isn't a JSON object.
@@ -146,7 +159,15 @@ pub(crate) struct Undecodable;
 
 impl View {
     pub(crate) fn of(stored: Data, version: i64) -> Self {
-        Self { size: stored.text().len(), stored, version, changed: None, log: ChangeLog::default(), edits: 0 }
+        Self {
+            size: stored.text().len(),
+            stored,
+            version,
+            changed: None,
+            log: ChangeLog::default(),
+            edits: 0,
+            discards: 0,
+        }
     }
 
     /// The values as this request sees them.
@@ -205,32 +226,46 @@ impl View {
         }
         let ours = self.changed.clone().expect("a logged change has changed the values");
         let log = std::mem::take(&mut self.log);
-        Some(Pending { log, based_on: self.version, data: Data::encode(Arc::clone(&ours)), ours })
+        let data = Data::encode(Arc::clone(&ours));
+        Some(Pending { log, based_on: self.version, data, ours, discards: self.discards, rebased: false })
     }
 
-    /// `pending` was stored as `version`: what changed meanwhile goes on top of it.
-    pub(crate) fn stored(&mut self, pending: Pending, version: i64) -> Result<()> {
-        let later = std::mem::take(&mut self.log);
-        let ours = self.changed.take();
-        *self = Self { edits: self.edits + 1, ..Self::of(pending.data, version) };
-        if let (false, Some(ours)) = (later.is_empty(), ours) {
-            let mut values = (*pending.ours).clone();
-            later.replay(&mut values, &ours)?;
-            self.size = json_size(&values);
-            self.changed = Some(Arc::new(values));
-            self.log = later;
-        }
-        Ok(())
+    /// What changed since `pending` was taken, if that has to be made again on what was stored.
+    pub(crate) fn later(&self, pending: &Pending) -> Option<Later> {
+        let ours = self.changed.as_ref().filter(|_| pending.rebased && !self.log.is_empty())?;
+        Some(Later { log: self.log.clone(), ours: Arc::clone(ours), edits: self.edits })
     }
 
-    /// `pending` certainly wasn't stored: it stays pending.
+    /// `pending` was stored as `version`, and `later` are the values with what changed meanwhile, if they had to be worked
+    /// out: whether it all still fits.
+    pub(crate) fn stored(&mut self, pending: &Pending, version: i64, later: Option<(u64, Values)>) -> bool {
+        let changed = match later {
+            Some((edits, _)) if edits != self.edits => return false,
+            Some((_, values)) => Some(Arc::new(values)),
+            None if self.log.is_empty() => None,
+            None if pending.rebased => return false,
+            // Made on exactly the values that are stored now.
+            None => self.changed.take(),
+        };
+        self.stored = pending.data.clone();
+        self.version = version;
+        self.size = changed.as_ref().map_or(self.stored.text().len(), |values| json_size(&**values));
+        self.changed = changed;
+        self.edits += 1;
+        true
+    }
+
+    /// `pending` certainly wasn't stored: it stays pending, unless it was to be discarded meanwhile.
     pub(crate) fn not_stored(&mut self, pending: Pending) {
-        self.log = pending.log.followed_by(std::mem::take(&mut self.log));
+        if pending.discards == self.discards {
+            self.log = pending.log.followed_by(std::mem::take(&mut self.log));
+        }
     }
 
     /// Forgets what isn't stored.
     pub(crate) fn discard(&mut self) {
-        *self = Self { edits: self.edits + 1, ..Self::of(self.stored.clone(), self.version) };
+        let (edits, discards) = (self.edits + 1, self.discards + 1);
+        *self = Self { edits, discards, ..Self::of(self.stored.clone(), self.version) };
     }
 
     fn put(&mut self, key: &str, value: Value, limit: usize) -> Result<Result<(), DataError>, Undecodable> {
@@ -275,7 +310,15 @@ impl Pending {
         self.ours = Arc::new(values);
         self.based_on = version;
         self.data = data;
+        self.rebased = true;
         Ok(Ok(()))
+    }
+
+    /// These values with `later` on top. Runs the application's functions: hold no lock.
+    pub(crate) fn with(&self, later: &Later) -> Result<(u64, Values)> {
+        let mut values = (*self.ours).clone();
+        later.log.replay(&mut values, &later.ours)?;
+        Ok((later.edits, values))
     }
 }
 
@@ -399,7 +442,7 @@ mod tests {
         }
 
         #[test]
-        fn saving_in_the_middle_changes_nothing_in_the_end(first in steps(), then in steps()) {
+        fn saving_in_the_middle_changes_nothing_in_the_end(first in steps(), then in steps(), rebased: bool) {
             let base = json!({"0": 5});
             let mut whole = view(&base);
             run(&mut whole, &first);
@@ -408,9 +451,14 @@ mod tests {
             run(&mut halves, &first);
             let pending = halves.take();
             run(&mut halves, &then);
-            if let Some(pending) = pending {
-                halves.stored(pending, 2).unwrap();
+            if let Some(mut pending) = pending {
+                if rebased {
+                    pending.rebase(&Data::from_text(base.to_string()), 1, 1 << 20).unwrap().unwrap();
+                }
+                let later = halves.later(&pending).map(|later| pending.with(&later).unwrap());
+                prop_assert!(halves.stored(&pending, 2, later));
             }
+            prop_assert_eq!(halves.size, json_size(&*halves.values().unwrap()));
             prop_assert_eq!(halves.values().unwrap(), whole.values().unwrap());
             prop_assert_eq!(stored_values(&mut halves), stored_values(&mut whole));
         }
@@ -476,6 +524,17 @@ mod tests {
         second.update("n", json!(1), updater, 100).unwrap().unwrap();
         let error = second.take().unwrap().rebase(&Data::from_text(r#"{"n":1}"#), 2, 100).unwrap().unwrap_err();
         assert_eq!((error.status(), error.to_string().contains("panicked")), (500, true));
+    }
+
+    #[test]
+    fn what_was_discarded_on_its_way_does_not_come_back() {
+        let mut view = view(&json!({"n": 1}));
+        add(&mut view, "n", 1);
+        let pending = view.take().unwrap();
+        view.discard();
+        view.not_stored(pending);
+        assert!(!view.has_changes());
+        assert_eq!(view.values().unwrap().get("n"), Some(&json!(1)));
     }
 
     #[test]

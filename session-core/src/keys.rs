@@ -89,7 +89,9 @@ impl fmt::Debug for SigningKey {
 /// Reads the key as base64 text, as [`SigningKey::from_base64`] does.
 impl<'de> Deserialize<'de> for SigningKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        // serde's own message would show what stands there instead of text.
+        let text = String::deserialize(deserializer).map_err(|_| serde::de::Error::custom(KeyError::NotBase64))?;
+        let text = Zeroizing::new(text);
         Self::from_base64(&text).map_err(serde::de::Error::custom)
     }
 }

@@ -139,7 +139,8 @@ impl CookieSessionService {
     }
 
     /// Starts a task that calls [`purge_expired`](Self::purge_expired) about every `interval`, at a random moment of its
-    /// second half so that many nodes don't all start at once, and goes on after a store error.
+    /// second half so that many nodes don't all start at once, and goes on after a store error. An interval under a second
+    /// counts as a second.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -148,6 +149,7 @@ impl CookieSessionService {
         let service = self.clone();
         let task = tokio::spawn(async move {
             // Ends when told to stop, or when the task's handle is dropped.
+            let interval = interval.max(Duration::from_secs(1));
             while tokio::time::timeout(jittered(interval), &mut stopped).await.is_err() {
                 if let Err(Error::Store(error)) = service.purge_expired().await {
                     service.0.tell(&Event::CleanupFailed { error });
@@ -239,7 +241,7 @@ fn jittered(interval: Duration) -> Duration {
     if rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte).is_err() {
         return interval;
     }
-    interval / 2 + interval / 2 * u32::from(byte[0]) / 255
+    interval / 2 + interval / 510 * u32::from(byte[0])
 }
 
 /// A store answered that a caller is gone that was never named.

@@ -69,7 +69,8 @@ pub(super) fn record(row: &SqliteRow) -> Result<Arc<Record>, StoreError> {
         device_name: columns.get(8, "device_name")?,
         device_type: columns.get(9, "device_type")?,
         fingerprint: columns.get(10, "fingerprint")?,
-        data: Data::from_text(columns.get::<String>(11, "data")?),
+        // What isn't UTF-8 isn't JSON either, and is told when it is read: the row can still be revoked.
+        data: Data::from_text(String::from_utf8(columns.get(11, "data")?).unwrap_or_default()),
         version: columns.get(12, "version")?,
         persistent: columns.get(13, "persistent")?,
         created_at: columns.time(14, "created_at")?,

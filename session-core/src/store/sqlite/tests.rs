@@ -228,6 +228,17 @@ async fn a_row_that_cannot_be_read_is_named_without_its_content() {
 }
 
 #[tokio::test]
+async fn data_that_is_no_text_is_told_when_it_is_read() {
+    let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+    let new = record(1, "{}");
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    run(&store, "UPDATE cookie_session SET data = CAST(x'ff' AS TEXT)").await;
+    let row = store.load(&token(&new), NOW).await.unwrap().unwrap();
+    assert!(row.data.values().is_none());
+    assert_eq!(store.end(&new.user_id, new.id, None, NOW).await.unwrap(), Checked::Live(true));
+}
+
+#[tokio::test]
 async fn every_statement_finds_its_rows_by_an_index() {
     let store = SqliteStore::open("sqlite::memory:").await.unwrap();
     for sql in statements::SEARCHES {

@@ -1,0 +1,268 @@
+//! What only shows within one request: operations that overlap, futures that are dropped, and a head that has left.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::*;
+use crate::adapter::{Headers, RequestHead, ResponseHead, Scope};
+use crate::store::{Created, Replaced, SessionStore, StoreFuture};
+use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
+
+/// A store whose answers don't come while it is told so; what it was asked to do is done all the same.
+#[derive(Debug, Default)]
+struct Silent {
+    store: MemoryStore,
+    silent: AtomicBool,
+}
+
+impl Silent {
+    fn answer<'a, T: Send + 'a>(&'a self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let answer = work.await;
+            if self.silent.load(Ordering::SeqCst) {
+                std::future::pending::<Infallible>().await;
+            }
+            answer
+        })
+    }
+}
+
+impl SessionStore for Silent {
+    fn create<'a>(
+        &'a self,
+        new: &'a Arc<Record>,
+        replaces: Option<&'a Replaced>,
+        limit: NonZeroU32,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Created> {
+        self.answer(self.store.create(new, replaces, limit, now))
+    }
+
+    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
+        self.answer(self.store.load(tokens, now))
+    }
+
+    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
+        self.answer(self.store.apply(caller, update, now))
+    }
+
+    fn end<'a>(
+        &'a self,
+        user: &'a UserId,
+        id: SessionId,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<bool>> {
+        self.answer(self.store.end(user, id, by, now))
+    }
+
+    fn end_all<'a>(
+        &'a self,
+        user: &'a UserId,
+        except: Option<SessionId>,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
+        self.answer(self.store.end_all(user, except, by, now))
+    }
+
+    fn list<'a>(
+        &'a self,
+        user: &'a UserId,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
+        self.answer(self.store.list(user, by, now))
+    }
+
+    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
+        self.answer(self.store.purge_expired(before, limit))
+    }
+}
+
+struct NoHead;
+
+impl Headers for NoHead {
+    fn values<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
+    }
+}
+
+impl RequestHead for NoHead {
+    fn peer(&self) -> Option<IpAddr> {
+        None
+    }
+}
+
+fn service(store: impl SessionStore) -> CookieSessionService {
+    let keys = KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap());
+    CookieSessionService::new(store, SessionConfig::builder().build(keys).unwrap())
+}
+
+async fn extract(scope: &Scope) -> CookieSession {
+    scope.load(scope.read(&NoHead)).await.unwrap()
+}
+
+async fn stored(service: &CookieSessionService) -> Value {
+    service.list("ada").await.unwrap().pop().unwrap().data
+}
+
+fn sends_cookie(session: &CookieSession) -> bool {
+    matches!(session.lock().state, State::Issued(..))
+}
+
+#[tokio::test]
+async fn a_handle_that_is_extracted_after_the_head_left_sends_no_token() {
+    let service = service(MemoryStore::new());
+    for close in [|scope: &Scope| drop(scope.commit(200)), Scope::close] {
+        let scope = service.begin(None);
+        close(&scope);
+        let session = extract(&scope).await;
+        assert!(matches!(session.authenticate("ada").await, Err(Error::HeadSent)));
+        assert!(matches!(session.rotate().await, Err(Error::HeadSent)));
+        assert!(service.list("ada").await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn saves_that_overlap_count_each_update_once() {
+    let service = service(MemoryStore::new());
+    let session = extract(&service.begin(None)).await;
+    session.authenticate("ada").await.unwrap();
+    let add = |session: &CookieSession| session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
+    for _ in 0..200 {
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let session = session.clone();
+                tokio::spawn(async move {
+                    add(&session);
+                    session.save().await
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(stored(&service).await, json!({"n": 800}));
+    assert_eq!(session.get::<u64>("n").unwrap(), Some(800));
+}
+
+#[tokio::test]
+async fn a_dropped_save_makes_the_response_a_503() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let scope = service.begin(None);
+    let session = extract(&scope).await;
+    session.authenticate("ada").await.unwrap();
+    session.set("a", &1).unwrap();
+    store.silent.store(true, Ordering::SeqCst);
+    let mut save = Box::pin(session.save());
+    assert!(poll_once(&mut save).is_pending());
+    drop(save);
+    store.silent.store(false, Ordering::SeqCst);
+    assert!(format!("{:?}", scope.commit(200).await).contains("503"));
+    session.set("b", &1).unwrap();
+    session.save().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sign_in_or_rotation_whose_future_was_dropped_still_sends_its_cookie() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let scope = service.begin(None);
+    let session = extract(&scope).await;
+    store.silent.store(true, Ordering::SeqCst);
+    let mut sign_in = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut sign_in).is_pending());
+    drop(sign_in);
+    store.silent.store(false, Ordering::SeqCst);
+    drop(scope.commit(408).await);
+    assert!(sends_cookie(&session) && session.user_id().as_deref() == Some("ada"));
+
+    let scope = service.begin(None);
+    let session = extract(&scope).await;
+    session.authenticate("ada").await.unwrap();
+    session.set("a", &1).unwrap();
+    let before = session.caller().unwrap().token;
+    store.silent.store(true, Ordering::SeqCst);
+    let mut rotate = Box::pin(session.rotate());
+    assert!(poll_once(&mut rotate).is_pending());
+    drop(rotate);
+    store.silent.store(false, Ordering::SeqCst);
+    drop(scope.commit(200).await);
+    assert!(sends_cookie(&session) && session.caller().unwrap().token != before);
+    let sessions = service.list("ada").await.unwrap();
+    assert!(sessions.iter().any(|session| session.data == json!({"a": 1})));
+}
+
+#[tokio::test]
+async fn an_update_may_use_its_own_session() {
+    let service = service(MemoryStore::new());
+    let session = extract(&service.begin(None)).await;
+    session.authenticate("ada").await.unwrap();
+    session.set("step", &5_u64).unwrap();
+    let own = session.clone();
+    session.update("n", move |n: Option<u64>| n.unwrap_or(0) + own.get::<u64>("step").unwrap().unwrap_or(0)).unwrap();
+    session.save().await.unwrap();
+    assert_eq!(stored(&service).await, json!({"n": 5, "step": 5}));
+}
+
+/// A response's header lines.
+#[derive(Default)]
+struct Response(Vec<(&'static str, String)>);
+
+impl Headers for Response {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_bytes())
+    }
+}
+
+impl ResponseHead for Response {
+    fn remove(&mut self, name: &'static str) {
+        self.0.retain(|(known, _)| *known != name);
+    }
+
+    fn append(&mut self, name: &'static str, value: std::borrow::Cow<'static, str>, _: bool) {
+        self.0.push((name, value.into_owned()));
+    }
+
+    fn replace(&mut self, status: u16) {
+        self.0 = vec![(":status", status.to_string())];
+    }
+}
+
+#[tokio::test]
+async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
+    let store = Arc::new(Silent::default());
+    let outside = service(Arc::clone(&store));
+    let other_name = SessionConfig::builder().cookie_name("__Host-other");
+    let keys = KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap());
+    let inside = CookieSessionService::new(MemoryStore::new(), other_name.build(keys).unwrap());
+    let outer = outside.begin(None);
+    let session = extract(&outer).await;
+    session.authenticate("ada").await.unwrap();
+    let inner = inside.begin(Some(&outer));
+    extract(&inner).await.authenticate("alan").await.unwrap();
+    session.set("a", &1).unwrap();
+    store.silent.store(true, Ordering::SeqCst);
+    let mut save = Box::pin(session.save());
+    assert!(poll_once(&mut save).is_pending());
+    drop(save);
+
+    let mut response = Response(vec![("x-handler", "done".into())]);
+    inner.commit(200).await.apply(&mut response);
+    outer.commit(200).await.apply(&mut response);
+    let names: Vec<_> = response.0.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, [":status", "set-cookie", "vary", "cache-control", "set-cookie"]);
+}
+
+/// Polls once.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
