@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use crate::client::{self, Client};
 use crate::cookie::Found;
-use crate::cookie_session::{CookieSession, Stored};
+use crate::cookie_session::CookieSession;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::request::Stored;
 use crate::service::Inner;
 use crate::state::CookieAction;
 

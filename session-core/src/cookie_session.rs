@@ -1,26 +1,23 @@
-//! The session of one request, as handlers use it. Leaves every decision to `state` and `data`; asks the store, and holds
-//! no lock while it waits.
+//! The session of one request, as handlers use it. Leaves every decision to `state` and `data`, and storing what changed
+//! to `request`.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OnceCell;
 
-use crate::client::Client;
-use crate::config::FingerprintChange;
-use crate::cookie::Found;
 use crate::data::{Updater, decode, encode, sign_in_data};
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
+use crate::request::{Attempt, Failure, Progress, Request, Stored, conflict_without_data};
 use crate::service::{CookieSessionService, Inner};
 use crate::session::{Data, Record, Session, SessionId, UserId};
-use crate::state::{Active, Did, State};
+use crate::sign_in::SignIn;
+use crate::state::{Active, Did};
 use crate::store::{Applied, Caller, Checked, Update};
-use crate::token::{SessionToken, TokenRef};
+use crate::token::SessionToken;
 
 /// The session of one request. Clones, and every extraction in the request, are the same one.
 ///
@@ -29,99 +26,9 @@ use crate::token::{SessionToken, TokenRef};
 #[derive(Clone)]
 pub struct CookieSession(pub(crate) Arc<Request>);
 
-/// What all clones of one request's handle share.
-pub(crate) struct Request {
-    pub(crate) service: Arc<Inner>,
-    /// The one look-up of this request, kept with its failure.
-    pub(crate) loaded: OnceCell<Result<(), StoreError>>,
-    /// Whether the response head has left, or never will.
-    head_sent: AtomicBool,
-    /// Held by what changes the session's row or token: one at a time within a request, so that each starts from what the
-    /// one before has done.
-    turn: tokio::sync::Mutex<()>,
-    progress: Mutex<Progress>,
-}
-
-pub(crate) struct Progress {
-    pub(crate) state: State,
-    /// Whether the request had a cookie of our name, good or bad.
-    pub(crate) carried: bool,
-    client: Client,
-    /// Changes were lost with this status: the response can't claim success.
-    pub(crate) lost: Option<u16>,
-    /// A session whose data was read and can't be understood.
-    pub(crate) undecodable: Option<SessionId>,
-    /// A sign-in or rotation that the store hasn't answered: it may be under way, or its future was dropped.
-    pub(crate) attempt: Option<Attempt>,
-    /// The cookies that layers of other services further in have sent.
-    pub(crate) inner_cookies: Vec<String>,
-}
-
-/// A token that the store was asked to make valid.
-pub(crate) struct Attempt {
-    token: SessionToken,
-    /// The session that is rotated; none for a sign-in.
-    rotates: Option<SessionId>,
-}
-
-/// How to sign in.
-///
-/// ```
-/// use session_core::SignIn;
-///
-/// let options = SignIn::new().data(serde_json::json!({"theme": "dark"})).browser_session(true);
-/// # let _ = options;
-/// ```
-#[derive(Clone, Default)]
-pub struct SignIn {
-    data: Option<Value>,
-    browser_session: bool,
-}
-
-impl SignIn {
-    /// With empty data and a cookie that lives as long as the session can.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The session's first values: a JSON object.
-    #[must_use]
-    pub fn data(mut self, data: Value) -> Self {
-        self.data = Some(data);
-        self
-    }
-
-    /// Whether the browser forgets the cookie when it closes. The choice lasts through rotations.
-    #[must_use]
-    pub const fn browser_session(mut self, yes: bool) -> Self {
-        self.browser_session = yes;
-        self
-    }
-}
-
-impl fmt::Debug for SignIn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignIn").field("browser_session", &self.browser_session).finish_non_exhaustive()
-    }
-}
-
 impl CookieSession {
     pub(crate) fn unloaded(service: &Arc<Inner>) -> Self {
-        Self(Arc::new(Request {
-            service: Arc::clone(service),
-            loaded: OnceCell::new(),
-            head_sent: AtomicBool::new(false),
-            turn: tokio::sync::Mutex::const_new(()),
-            progress: Mutex::new(Progress {
-                state: State::Anonymous,
-                carried: false,
-                client: Client::default(),
-                lost: None,
-                undecodable: None,
-                attempt: None,
-                inner_cookies: Vec::new(),
-            }),
-        }))
+        Self(Arc::new(Request::new(Arc::clone(service))))
     }
 
     /// The active session as this request sees it, its own changes included. Where its data can't be understood, that is
@@ -483,242 +390,6 @@ impl fmt::Debug for CookieSession {
         let id = progress.state.active().map(|active| active.record.id.to_string());
         f.debug_struct("CookieSession").field("id", &id).finish_non_exhaustive()
     }
-}
-
-/// What came of storing a request's changes.
-pub(crate) enum Stored {
-    Done,
-    Ended,
-}
-
-/// Storing failed.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// The session, if only its activity was to be recorded.
-    pub(crate) only_activity: Option<SessionId>,
-}
-
-/// Tries at storing changes before the store counts as too busy: each lost try means that another request's succeeded.
-const MAX_TRIES: usize = 100;
-
-impl Request {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Nothing panics between two consistent states.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The one look-up of a request.
-    pub(crate) async fn load(&self, found: Found, client: Client) -> Result<(), StoreError> {
-        let state =
-            self.look_up(&found, &client).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
-        let mut progress = self.lock();
-        progress.state = state;
-        progress.carried = found.any;
-        progress.client = client;
-        Ok(())
-    }
-
-    async fn look_up(&self, found: &Found, client: &Client) -> Result<State, StoreError> {
-        let service = &self.service;
-        let [first, rest @ ..] = found.tokens.as_slice() else { return Ok(State::Anonymous) };
-        let now = service.now();
-        let mut candidates: [TokenRef; crate::cookie::MAX_CANDIDATES] = [first.lookup(); crate::cookie::MAX_CANDIDATES];
-        for (candidate, token) in candidates[1..].iter_mut().zip(rest) {
-            *candidate = token.lookup();
-        }
-        let Some(record) = service.store.load(&candidates[..found.tokens.len()], now).await? else {
-            return Ok(State::Anonymous);
-        };
-        let change = service.config.on_fingerprint_change;
-        if change != FingerprintChange::Ignore && !client.matches(&record.fingerprint) {
-            let ended = change == FingerprintChange::End;
-            if ended {
-                service.store.end(&record.user_id, record.id, None, now).await?;
-            }
-            service.tell(&Event::FingerprintChanged { id: record.id, ended });
-            if ended {
-                return Ok(State::SignedOut);
-            }
-        }
-        Ok(State::Carried(Active::of(record)))
-    }
-
-    /// Stores what this request changed, with its activity if that is due. `always` asks the store in any case.
-    pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
-        let service = &self.service;
-        let _turn = self.turn.lock().await;
-        let (caller, last_active_at, absolute_expires_at, pending) = {
-            let mut progress = self.lock();
-            let Some(active) = progress.state.active_mut() else {
-                let ended = matches!(progress.state, State::Ended);
-                return Ok(if ended { Stored::Ended } else { Stored::Done });
-            };
-            (active.caller(), active.record.last_active_at, active.record.absolute_expires_at, active.view.take())
-        };
-        let id = caller.id;
-        let mut taken = Taken { request: self, id, pending };
-        for _ in 0..MAX_TRIES {
-            let now = service.now();
-            let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
-            let data = taken.pending.as_ref().map(crate::data::Pending::to_store);
-            if data.is_none() && activity.is_none() && !always {
-                return Ok(Stored::Done);
-            }
-            let update = Update { data, activity, rotate_to: None };
-            match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { version, expires_at, .. }) => {
-                    return taken.stored(version, activity.map(|activity| (activity, expires_at)));
-                }
-                Ok(Applied::Gone) => {
-                    let had_changes = taken.pending.take().is_some();
-                    self.advance(Did::FindEnded(id));
-                    if had_changes {
-                        service.tell(&Event::DataDropped { id });
-                    }
-                    return Ok(Stored::Ended);
-                }
-                Ok(Applied::Conflict(fresh)) => {
-                    let Some(pending) = &mut taken.pending else {
-                        return Err(taken.failed(service.failed(conflict_without_data())));
-                    };
-                    match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
-                        Ok(Ok(())) => tokio::task::yield_now().await,
-                        Ok(Err(error)) => return Err(taken.failed(error)),
-                        Err(_) => {
-                            let corrupt = StoreError::Corrupt { id: Some(id), what: "data" };
-                            return Err(taken.failed(service.failed(corrupt)));
-                        }
-                    }
-                }
-                Err(error) => return Err(taken.refused(error)),
-            }
-        }
-        let busy = StoreError::not_applied("other requests changed the session's data at every try");
-        Err(taken.refused(busy))
-    }
-
-    /// Looks whether a sign-in or rotation whose future was dropped took place.
-    pub(crate) async fn settle(&self) {
-        let Some(Attempt { token, rotates }) = self.lock().attempt.take() else { return };
-        match (self.service.store.load(&[token.lookup()], self.service.now()).await, rotates) {
-            (Ok(Some(record)), None) => self.advance(Did::SignIn { record, token }),
-            (Ok(Some(record)), Some(id)) => {
-                let (at, expires_at) = (record.last_active_at, record.expires_at);
-                self.advance(Did::Rotate { id, token, at, expires_at });
-            }
-            (Ok(None), _) => {}
-            (Err(error), _) => drop(self.service.failed(error)),
-        }
-    }
-
-    /// Notes that changes are lost, and why.
-    fn lose(&self, id: SessionId, status: u16) {
-        let mut progress = self.lock();
-        progress.lost = Some(status);
-        if let Some(active) = progress.state.still(id) {
-            active.view.discard();
-        }
-    }
-
-    /// From now on no cookie can follow.
-    pub(crate) fn close_head(&self) {
-        self.head_sent.store(true, Ordering::Release);
-    }
-
-    fn check_head(&self) -> Result<()> {
-        if self.head_sent.load(Ordering::Acquire) { Err(Error::HeadSent) } else { Ok(()) }
-    }
-
-    pub(crate) fn advance(&self, did: Did) {
-        let mut progress = self.lock();
-        let state = std::mem::replace(&mut progress.state, State::Anonymous);
-        progress.state = state.next(did);
-    }
-
-    /// Notes, once, that the active session's data can't be understood.
-    fn undecodable(&self, mut progress: MutexGuard<'_, Progress>) -> Error {
-        let id = progress.state.active().map(|active| active.record.id);
-        let first = std::mem::replace(&mut progress.undecodable, id) != id;
-        drop(progress);
-        if first {
-            self.service.tell(&Event::Corrupt { id, what: "data" });
-        }
-        StoreError::Corrupt { id, what: "data" }.into()
-    }
-}
-
-/// Changes that were taken to be stored. Dropped without a word from the store, they count as lost.
-struct Taken<'a> {
-    request: &'a Request,
-    id: SessionId,
-    pending: Option<crate::data::Pending>,
-}
-
-impl Taken<'_> {
-    fn stored(
-        mut self,
-        version: i64,
-        activity: Option<(crate::store::Activity, time::OffsetDateTime)>,
-    ) -> Result<Stored, Failure> {
-        let pending = self.pending.take();
-        if let Some((activity, expires_at)) = activity
-            && let Some(active) = self.request.lock().state.still(self.id)
-        {
-            active.recorded(activity, expires_at);
-        }
-        let Some(pending) = pending else { return Ok(Stored::Done) };
-        loop {
-            let later = self.request.lock().state.still(self.id).and_then(|active| active.view.later(&pending));
-            // Without the lock: this runs the application's functions.
-            let later = later.map(|later| pending.with(&later)).transpose().map_err(|error| {
-                self.request.lose(self.id, error.status());
-                Failure { error, only_activity: None }
-            })?;
-            let mut progress = self.request.lock();
-            let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
-            if active.view.stored(&pending, version, later) {
-                return Ok(Stored::Done);
-            }
-        }
-    }
-
-    /// The store failed: what certainly isn't stored stays pending, the rest is lost.
-    fn refused(mut self, error: StoreError) -> Failure {
-        let only_activity = self.pending.is_none().then_some(self.id);
-        if matches!(error, StoreError::NotApplied(_))
-            && let Some(pending) = self.pending.take()
-            && let Some(active) = self.request.lock().state.still(self.id)
-        {
-            active.view.not_stored(pending);
-        }
-        let error = match only_activity {
-            Some(_) => error.into(),
-            None => self.request.service.failed(error),
-        };
-        Failure { error, only_activity }
-    }
-
-    /// The changes can't be made: none of them is stored.
-    fn failed(mut self, error: Error) -> Failure {
-        self.lose(error.status());
-        Failure { error, only_activity: None }
-    }
-
-    fn lose(&mut self, status: u16) {
-        if self.pending.take().is_some() {
-            self.request.lose(self.id, status);
-        }
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.lose(503);
-    }
-}
-
-fn conflict_without_data() -> StoreError {
-    StoreError::not_applied("the store reported a conflict for a change without data")
 }
 
 #[cfg(test)]

@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
 use crate::adapter::{Headers, RequestHead, ResponseHead, Scope};
+use crate::state::State;
 use crate::store::{Created, Replaced, SessionStore, StoreFuture};
+use crate::token::TokenRef;
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
 /// A store whose answers don't come while it is told so; what it was asked to do is done all the same.
