@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
 use crate::faulty::{Fault, OpKind};
-use crate::scenarios::auth::{sign_in, user};
+use crate::scenarios::sessions::{sign_in, user};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;
 

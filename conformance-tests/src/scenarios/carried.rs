@@ -8,7 +8,7 @@ use session_core::{Clock, KeyRing, SessionId, SigningKey, TokenHash};
 
 use crate::browser::Browser;
 use crate::faulty::OpKind;
-use crate::scenarios::auth::{only_row, sign_in, user};
+use crate::scenarios::sessions::{only_row, sign_in, user};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use session_core::{SameSite, SessionConfig};
 
-use crate::scenarios::auth::{id, only_row, sign_in, user};
 use crate::scenarios::carried::KNOWN;
 use crate::scenarios::in_flight::in_flight;
+use crate::scenarios::sessions::{id, only_row, sign_in, user};
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;

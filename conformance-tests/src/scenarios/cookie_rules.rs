@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use session_core::{SameSite, SessionConfig, SessionConfigBuilder};
 
-use crate::scenarios::auth::user;
 use crate::scenarios::cook::attributes;
+use crate::scenarios::sessions::user;
 use crate::suite::{Scenario, scenario};
 use crate::world::World;
 

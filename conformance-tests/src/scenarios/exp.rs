@@ -8,8 +8,8 @@ use session_core::{Clock, SessionConfigBuilder, UserId};
 use time::OffsetDateTime;
 
 use crate::faulty::{Fault, OpKind};
-use crate::scenarios::auth::{at_once, id, ids, only_row, sign_in, user};
 use crate::scenarios::in_flight::in_flight;
+use crate::scenarios::sessions::{at_once, id, ids, only_row, sign_in, user};
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;

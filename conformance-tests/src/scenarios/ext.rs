@@ -9,8 +9,8 @@ use session_core::{CookieSessionService, Error, MemoryStore, SessionConfig};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
-use crate::scenarios::auth::{id, only_row, sign_in, user};
 use crate::scenarios::in_process::{Head, committed};
+use crate::scenarios::sessions::{id, only_row, sign_in, user};
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use session_core::{FingerprintChange, IpNet};
 
 use crate::browser::Browser;
-use crate::scenarios::auth::{only_row, user};
+use crate::scenarios::sessions::{only_row, user};
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;

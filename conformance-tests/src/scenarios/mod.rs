@@ -4,8 +4,10 @@ use crate::suite::Scenario;
 
 mod in_flight;
 mod in_process;
+mod sessions;
 mod stored;
 
+pub mod admin;
 pub mod auth;
 pub mod caching;
 pub mod carried;
@@ -17,11 +19,15 @@ pub mod ended;
 pub mod exp;
 pub mod ext;
 pub mod flt;
+pub mod limit;
+pub mod list;
 pub mod meta;
 pub mod out;
 pub mod races;
+pub mod refused;
 pub mod releases;
 pub mod replaced;
+pub mod rotate;
 pub mod save;
 pub mod secrets;
 pub mod unreadable;
@@ -44,8 +50,13 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         save::SCENARIOS,
         races::SCENARIOS,
         auth::SCENARIOS,
+        refused::SCENARIOS,
+        limit::SCENARIOS,
+        rotate::SCENARIOS,
         exp::SCENARIOS,
         out::SCENARIOS,
+        list::SCENARIOS,
+        admin::SCENARIOS,
         meta::SCENARIOS,
         flt::SCENARIOS,
         secrets::SCENARIOS,

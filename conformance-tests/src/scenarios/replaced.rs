@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::scenarios::auth::{sign_in, user};
 use crate::scenarios::in_flight::in_flight;
+use crate::scenarios::sessions::{sign_in, user};
 use crate::scenarios::stored::data;
 use crate::suite::{Scenario, scenario};
 use crate::world::World;

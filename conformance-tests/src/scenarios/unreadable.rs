@@ -8,7 +8,7 @@ use session_core::{Clock, Data, Record};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
-use crate::scenarios::auth::{only_row, sign_in, user};
+use crate::scenarios::sessions::{only_row, sign_in, user};
 use crate::scenarios::stored::rows;
 use crate::suite::{Scenario, scenario};
 use crate::world::World;
