@@ -151,6 +151,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn once_the_response_is_given_up_no_cookie_can_be_promised() {
+        let (give, taken) = std::sync::mpsc::channel();
+        let inner = service_fn(move |request: Request<u8>| {
+            let give = give.clone();
+            async move {
+                let (mut parts, _) = request.into_parts();
+                let session = <CookieSession as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+                give.send(session.unwrap()).unwrap();
+                std::future::pending::<Result<Response<String>, Infallible>>().await
+            }
+        });
+        let mut response = Box::pin(service().layer().layer(inner).oneshot(Request::new(7)));
+        std::future::poll_fn(|cx| {
+            assert!(response.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(response);
+        let error = taken.recv().unwrap().authenticate("ada").await.unwrap_err();
+        assert!(matches!(error.as_core(), session_core::Error::HeadSent));
+    }
+
+    #[tokio::test]
     async fn a_tower_error_discards_what_is_pending_and_keeps_the_sign_in() {
         let service = service();
         let inner = service_fn(async |request| {

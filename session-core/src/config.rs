@@ -303,10 +303,8 @@ impl SessionConfigBuilder {
             return Err(ConfigError::Cookie { name: rules.name, reason });
         }
         let rules = rules.check()?;
-        if self.insecure_development_cookies {
-            tracing::warn!(
-                "development mode: the session cookie is sent without `Secure`; never do this in production"
-            );
+        if !rules.secure {
+            tracing::warn!("the session cookie is sent without `Secure`: for development only, never in production");
         }
         Ok(rules)
     }
@@ -322,6 +320,8 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::keys::SigningKey;
 
@@ -342,6 +342,34 @@ mod tests {
             .forwarding_header("X-Forwarded-For")
             .on_fingerprint_change(FingerprintChange::End);
         assert_eq!(format!("{:?}", from_text.build(keys()).unwrap()), format!("{:?}", built.build(keys()).unwrap()));
+    }
+
+    /// What `build` writes to the log.
+    fn logged(builder: SessionConfigBuilder) -> String {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || builder.build(keys()).map(drop)).unwrap();
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_cookie_without_secure_warns_at_the_start() {
+        assert!(logged(SessionConfig::builder().insecure_development_cookies()).contains("WARN"));
+        assert!(logged(SessionConfig::builder().cookie_name("s").cookie_secure(false)).contains("WARN"));
+        assert_eq!(logged(SessionConfig::builder()), "");
     }
 
     #[test]
