@@ -1,0 +1,76 @@
+//! The layer around plain tower services: what HTTP can't show.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::header::SET_COOKIE;
+use http::{Request, Response};
+use session_axum::{CookieSession, CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+use tower::{Layer, ServiceExt, service_fn};
+
+fn service() -> CookieSessionService {
+    let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).unwrap());
+    CookieSessionService::new(MemoryStore::new(), SessionConfig::builder().build(keys).unwrap())
+}
+
+/// A handler's part without a framework: signs in and sets a value.
+async fn sign_in(request: Request<u8>) {
+    let (mut parts, _) = request.into_parts();
+    let session = <CookieSession as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap();
+    session.authenticate("ada").await.unwrap();
+    session.set("theme", &"dark").unwrap();
+}
+
+#[tokio::test]
+async fn any_tower_service_between_http_heads_can_be_inside() {
+    let inner = service_fn(async |request: Request<u8>| Ok::<_, Infallible>(Response::new(vec![*request.body()])));
+    let response = service().layer().layer(inner).oneshot(Request::new(7)).await.unwrap();
+    assert_eq!(response.body(), &[7]);
+    assert!(response.headers().is_empty());
+}
+
+#[tokio::test]
+async fn the_cookie_is_marked_sensitive() {
+    let inner = service_fn(async |request| {
+        sign_in(request).await;
+        Ok::<_, Infallible>(Response::new(String::new()))
+    });
+    let response = service().layer().layer(inner).oneshot(Request::new(7)).await.unwrap();
+    assert!(response.headers()[SET_COOKIE].is_sensitive());
+}
+
+#[tokio::test]
+async fn once_the_response_is_given_up_no_cookie_can_be_promised() {
+    let (give, taken) = std::sync::mpsc::channel();
+    let inner = service_fn(move |request: Request<u8>| {
+        let give = give.clone();
+        async move {
+            let (mut parts, _) = request.into_parts();
+            let session = <CookieSession as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+            give.send(session.unwrap()).unwrap();
+            std::future::pending::<Result<Response<String>, Infallible>>().await
+        }
+    });
+    let mut response = Box::pin(service().layer().layer(inner).oneshot(Request::new(7)));
+    std::future::poll_fn(|cx| {
+        assert!(response.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(response);
+    let error = taken.recv().unwrap().authenticate("ada").await.unwrap_err();
+    assert!(matches!(error.as_core(), session_axum::session_core::Error::HeadSent));
+}
+
+#[tokio::test]
+async fn a_tower_error_discards_what_is_pending_and_keeps_the_sign_in() {
+    let service = service();
+    let inner = service_fn(async |request| {
+        sign_in(request).await;
+        Err::<Response<String>, _>("broken")
+    });
+    assert_eq!(service.layer().layer(inner).oneshot(Request::new(7)).await.unwrap_err(), "broken");
+    let sessions = service.list("ada").await.unwrap();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].data.as_object().map(serde_json::Map::len), Some(0));
+}
