@@ -1,13 +1,12 @@
 //! The extractors, and the error as a response.
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
 use session_core::adapter::Scope;
 
-use crate::head::Incoming;
 use crate::{CookieSession, Error, Result, Session};
 
 /// Extracts the request's session, whether somebody is signed in or not: one store call a request at most.
@@ -18,7 +17,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CookieSession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        match load(parts).await? {
+        match Self::of(parts).await? {
             Some(session) => Ok(session),
             None => panic!("{}", session_core::Error::NoLayer { layer: ".layer(service.layer())" }),
         }
@@ -30,7 +29,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CookieSession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>> {
-        load(parts).await
+        Self::of(parts).await
     }
 }
 
@@ -43,7 +42,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let session = <CookieSession as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        Ok(session.as_core().snapshot()?.ok_or(session_core::Error::NotAuthenticated)?.into())
+        Ok(session.as_core().signed_in()?.into())
     }
 }
 
@@ -52,23 +51,28 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>> {
-        match load(parts).await? {
+        match CookieSession::of(parts).await? {
             Some(session) => Ok(session.as_core().snapshot()?.map(Self::from)),
             None => Ok(None),
         }
     }
 }
 
-async fn load(parts: &Parts) -> Result<Option<CookieSession>> {
-    let Some(scope) = parts.extensions.get::<Scope>() else { return Ok(None) };
-    let facts = scope.read(&Incoming(parts));
-    Ok(Some(scope.load(facts).await?.into()))
+impl CookieSession {
+    /// The session of a request inside a [`CookieSessionLayer`](crate::CookieSessionLayer), for services that have no
+    /// extractors; none without the layer. The peer's address is that of a [`ConnectInfo`] in the extensions.
+    ///
+    /// # Errors
+    /// 503 if the store failed.
+    pub async fn of(parts: &Parts) -> Result<Option<Self>> {
+        let Some(scope) = parts.extensions.get::<Scope>() else { return Ok(None) };
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Ok(Some(scope.load(scope.read(&parts.headers, peer)).await?.into()))
+    }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status()).expect("the core names HTTP statuses only");
-        let no_store = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-        (status, no_store, self.as_core().body()).into_response()
+        self.as_core().response()
     }
 }

@@ -5,12 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use session_core::adapter::{Commit, Scope};
+use session_core::adapter::{Commit, Scope, ScopeGuard};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::CookieSessionService;
-use crate::head::Outgoing;
 
 /// Gives the services inside it the sessions of one [`CookieSessionService`].
 ///
@@ -57,9 +56,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let scope = self.service.as_core().begin(request.extensions().get::<Scope>());
-        request.extensions_mut().insert(scope.clone());
-        ResponseFuture { inner: self.inner.call(request), scope, committing: None }
+        let guard = self.service.as_core().begin(request.extensions().get::<Scope>());
+        request.extensions_mut().insert(guard.scope().clone());
+        ResponseFuture { inner: self.inner.call(request), guard, committing: None }
     }
 }
 
@@ -68,14 +67,8 @@ pin_project! {
     pub struct ResponseFuture<F, B> {
         #[pin]
         inner: F,
-        scope: Scope,
+        guard: ScopeGuard,
         committing: Option<(Response<B>, Commit)>,
-    }
-
-    impl<F, B> PinnedDrop for ResponseFuture<F, B> {
-        fn drop(this: Pin<&mut Self>) {
-            this.scope.close();
-        }
     }
 }
 
@@ -90,19 +83,19 @@ where
         let this = self.project();
         if this.committing.is_none() {
             let response = ready!(this.inner.poll(cx))?;
-            let commit = this.scope.commit(response.status().as_u16());
+            let commit = this.guard.commit(response.status().as_u16());
             *this.committing = Some((response, commit));
         }
         let (_, commit) = this.committing.as_mut().expect("set above");
         let verdict = ready!(Pin::new(commit).poll(cx));
         let (mut response, _) = this.committing.take().expect("set above");
-        verdict.apply(&mut Outgoing(&mut response));
+        verdict.apply(&mut response);
         Poll::Ready(Ok(response))
     }
 }
 
 impl<F, B> std::fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseFuture").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("guard", &self.guard).finish_non_exhaustive()
     }
 }

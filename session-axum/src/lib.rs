@@ -39,11 +39,11 @@
 //! ```
 
 mod extract;
-mod head;
 mod layer;
 
 session_core::adapter_types!();
 
+pub use axum::extract::ConnectInfo;
 pub use layer::{CookieSessionLayer, CookieSessionMiddleware, ResponseFuture};
 pub use session_core;
 pub use session_core::{
@@ -59,8 +59,3 @@ impl CookieSessionService {
         CookieSessionLayer::new(self.clone())
     }
 }
-
-/// The README's example, compiled.
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;

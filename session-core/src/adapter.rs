@@ -1,13 +1,11 @@
 //! What binds the core to a web framework: the way of one request through begin, load and commit, and the macro that
-//! gives each adapter its own types with all methods. Adapters decide nothing.
+//! gives each adapter its own types with all methods. Adapters decide nothing. The [`guide`] shows how to write one.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::client::{self, Client};
 use crate::cookie::Found;
@@ -16,33 +14,23 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::request::Stored;
 use crate::service::Inner;
-use crate::state::CookieAction;
 
+#[cfg(any(doc, doctest))]
+pub mod guide;
+mod head;
 mod types;
+mod verdict;
 
-/// Header lines, read by name.
-pub trait Headers {
-    /// The values of all lines of the header `name` (lower case), in order.
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
-}
+pub use head::{Headers, HeadersMut, ResponseHead};
+pub use verdict::Verdict;
 
-/// The head of a request, as far as the core looks at it.
-pub trait RequestHead: Headers {
-    /// The address of the peer, where the server knows it.
-    fn peer(&self) -> Option<IpAddr>;
-}
+/// One request inside a layer, for the layer to hold until the response is there. Dropped before that, because the
+/// handler's future was dropped, panicked or failed without a response, it closes the request: what is pending is never
+/// stored, and what goes on in other tasks can't send a cookie any more.
+#[must_use = "dropping it closes the request"]
+pub struct ScopeGuard(Scope);
 
-/// The head of a response that the core completes.
-pub trait ResponseHead: Headers {
-    /// Removes all lines of a header.
-    fn remove(&mut self, name: &'static str);
-    /// Adds a line. A `sensitive` one must not show in logs or be kept by header compression.
-    fn append(&mut self, name: &'static str, value: Cow<'static, str>, sensitive: bool);
-    /// Makes it an empty response of this status: no body, no header.
-    fn replace(&mut self, status: u16);
-}
-
-/// One request inside a layer. The adapter keeps one clone and puts another into the request's extensions.
+/// One request inside a layer, for extractors to find in the request's extensions.
 #[derive(Clone)]
 pub struct Scope {
     session: CookieSession,
@@ -58,7 +46,7 @@ pub struct Facts {
 }
 
 impl Scope {
-    pub(crate) fn new(service: &Arc<Inner>, outer: Option<&Self>) -> Self {
+    fn new(service: &Arc<Inner>, outer: Option<&Self>) -> Self {
         let mut around = outer;
         while let Some(scope) = around {
             if Arc::ptr_eq(&scope.session.0.service, service) {
@@ -69,18 +57,19 @@ impl Scope {
         Self { session: CookieSession::unloaded(service), commits: true, outer: outer.cloned().map(Arc::new) }
     }
 
-    /// Reads what the session needs from the request and verifies the cookie: no I/O.
-    pub fn read(&self, head: &impl RequestHead) -> Facts {
+    /// Reads what the session needs from the request's headers and verifies the cookie: no I/O. `peer` is the address
+    /// of whoever connected, where the server knows it.
+    pub fn read(&self, headers: &impl Headers, peer: Option<IpAddr>) -> Facts {
         if self.session.0.loaded.initialized() {
             return Facts { found: Found::default(), client: Client::default() };
         }
         let config = &self.session.0.service.config;
-        let forwarded = head.values(&config.forwarding_header);
+        let forwarded = headers.lines(&config.forwarding_header);
         Facts {
-            found: config.cookie.find(&config.keys, head.values("cookie")),
+            found: config.cookie.find(&config.keys, headers.lines("cookie")),
             client: Client {
-                ip: client::address(head.peer(), &config.trusted_proxies, &config.forwarding_header, forwarded),
-                user_agent: head.values("user-agent").next().map(client::clean).unwrap_or_default(),
+                ip: client::address(peer, &config.trusted_proxies, &config.forwarding_header, forwarded),
+                user_agent: headers.lines("user-agent").next().map(client::clean).unwrap_or_default(),
             },
         }
     }
@@ -93,26 +82,62 @@ impl Scope {
         let session = self.session.clone();
         async move {
             let request = &session.0;
-            match request.loaded.get_or_init(|| request.load(facts.found, facts.client)).await {
-                Ok(()) => Ok(session),
-                Err(error) => Err(Error::Store(error.clone())),
-            }
+            let outcome = request.loaded.get_or_init(|| request.load(facts.found, facts.client)).await.clone();
+            outcome.map(|()| session).map_err(Error::Store)
         }
+    }
+
+    /// As [`load`](Self::load), for frameworks whose extractors have a future with a name. It is boxed only if the store
+    /// has to be asked.
+    pub fn load_boxed(&self, facts: Facts) -> Load {
+        let request = &self.session.0;
+        if facts.found.tokens.is_empty() {
+            request.load_anonymous(facts.found.any, &facts.client);
+        }
+        Load(match request.loaded.get() {
+            Some(outcome) => {
+                let session = self.session.clone();
+                Loading::Done(Some(outcome.clone().map(|()| session).map_err(Error::Store)))
+            }
+            None => Loading::Asking(Box::pin(self.load(facts))),
+        })
+    }
+}
+
+impl ScopeGuard {
+    pub(crate) fn new(service: &Arc<Inner>, outer: Option<&Scope>) -> Self {
+        Self(Scope::new(service, outer))
+    }
+
+    /// What the layer puts a clone of into the request's extensions.
+    pub const fn scope(&self) -> &Scope {
+        &self.0
+    }
+
+    /// Whether this layer has anything to commit: it is the outermost of its service, and something inside asked for the
+    /// session. Else the status doesn't matter, and no response need be made to know it.
+    pub fn is_used(&self) -> bool {
+        self.0.commits && self.0.session.0.loaded.initialized()
     }
 
     /// Ends the handler's part: stores what is pending, unless the response is a 5xx. The response head may leave when
     /// the verdict was applied to it. A request that never used its session is ready at once.
     pub fn commit(&self, status: u16) -> Commit {
-        let request = &self.session.0;
-        if !self.commits {
+        let scope = &self.0;
+        let request = &scope.session.0;
+        if !scope.commits {
             return Commit(Step::Done(Verdict::UNTOUCHED));
         }
+        let done = |verdict| {
+            request.committed();
+            Commit(Step::Done(verdict))
+        };
         request.close_head();
         match request.loaded.get() {
-            None => Commit(Step::Done(Verdict::UNTOUCHED)),
+            None => done(Verdict::UNTOUCHED),
             Some(Err(error)) => {
                 let failed = Error::Store(error.clone()).status();
-                Commit(Step::Done(Verdict::of(self, status, Some(failed).filter(|failed| *failed != status))))
+                done(Verdict::of(scope, status, Some(failed).filter(|failed| *failed != status)))
             }
             Some(Ok(())) => {
                 let mut progress = request.lock();
@@ -129,12 +154,13 @@ impl Scope {
                 });
                 drop(progress);
                 if idle && !unanswered {
-                    return Commit(Step::Done(Verdict::of(self, status, lost)));
+                    return done(Verdict::of(scope, status, lost));
                 }
-                let scope = self.clone();
+                let scope = scope.clone();
                 Commit(Step::Storing(Box::pin(async move {
                     scope.session.0.settle().await;
                     let failed = commit_changes(&scope.session).await;
+                    scope.session.0.committed();
                     Verdict::of(&scope, status, failed.or(lost))
                 })))
             }
@@ -142,13 +168,10 @@ impl Scope {
     }
 }
 
-impl Scope {
-    /// Ends the request without a response that passes the layer: the handler failed, or its future was dropped. What is
-    /// pending is never stored, and what goes on in other tasks can't send a cookie any more. After a commit it changes
-    /// nothing.
-    pub fn close(&self) {
-        if self.commits {
-            self.session.0.close_head();
+impl Drop for ScopeGuard {
+    fn drop(&mut self) {
+        if self.0.commits {
+            self.0.session.0.give_up();
         }
     }
 }
@@ -174,9 +197,42 @@ impl fmt::Debug for Scope {
     }
 }
 
+impl fmt::Debug for ScopeGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScopeGuard").field(&self.0).finish()
+    }
+}
+
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Facts").field("candidates", &self.found.tokens.len()).finish_non_exhaustive()
+    }
+}
+
+/// The future of an extraction, from [`Scope::load_boxed`].
+#[must_use = "nothing is loaded unless it is polled"]
+pub struct Load(Loading);
+
+enum Loading {
+    /// Taken when it is polled.
+    Done(Option<Result<CookieSession>>),
+    Asking(Pin<Box<dyn Future<Output = Result<CookieSession>> + Send>>),
+}
+
+impl Future for Load {
+    type Output = Result<CookieSession>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Loading::Done(outcome) => Poll::Ready(outcome.take().expect("not polled after it was ready")),
+            Loading::Asking(asking) => asking.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Load")
     }
 }
 
@@ -204,118 +260,4 @@ impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Commit")
     }
-}
-
-/// What a commit means for the response head.
-#[must_use = "the response must be told"]
-pub struct Verdict(Option<Completion>);
-
-struct Completion {
-    session: CookieSession,
-    replace: Option<u16>,
-    set_cookie: Option<String>,
-}
-
-impl Verdict {
-    const UNTOUCHED: Self = Self(None);
-
-    fn of(scope: &Scope, status: u16, failed: Option<u16>) -> Self {
-        let session = &scope.session;
-        let request = &session.0;
-        let config = &request.service.config;
-        let progress = request.lock();
-        let set_cookie = match progress.state.cookie(progress.carried) {
-            CookieAction::LeaveAlone => None,
-            CookieAction::Send { token, record } => {
-                let value = config.keys.sign(&config.cookie.name, token);
-                let left = record.absolute_expires_at - request.service.now();
-                // Where the session has expired during this request nothing is left, and zero would remove the cookie.
-                let left = Duration::try_from(left).ok().filter(|left| !left.is_zero());
-                left.map(|left| config.cookie.issue(&value, record.persistent.then_some(left)))
-            }
-            CookieAction::Remove => Some(config.cookie.remove()),
-        };
-        let undecodable =
-            progress.undecodable.is_some() && progress.undecodable == progress.state.active().map(|a| a.record.id);
-        let load_failed = matches!(request.loaded.get(), Some(Err(_)));
-        let replace =
-            failed.or(undecodable.then_some(500)).filter(|wanted| *wanted != status && (status < 500 || load_failed));
-        drop(progress);
-        if let Some(line) = &set_cookie {
-            // What this service has done stays done, should one further out replace the response.
-            let mut around = scope.outer.as_deref();
-            while let Some(outer) = around {
-                outer.session.0.lock().inner_cookies.push(line.clone());
-                around = outer.outer.as_deref();
-            }
-        }
-        Self(Some(Completion { session: session.clone(), replace, set_cookie }))
-    }
-
-    /// Completes the response head: status, `Set-Cookie`, `Vary`, `Cache-Control`.
-    pub fn apply(self, head: &mut impl ResponseHead) {
-        let Some(Completion { session, replace, set_cookie }) = self.0 else { return };
-        if let Some(status) = replace {
-            head.replace(status);
-            for line in std::mem::take(&mut session.0.lock().inner_cookies) {
-                head.append("set-cookie", Cow::Owned(line), true);
-            }
-        }
-        vary_by_cookie(head);
-        if replace.is_some() || (set_cookie.is_some() && !is_uncacheable(head)) {
-            head.remove("cache-control");
-            head.append("cache-control", Cow::Borrowed("no-store"), false);
-        }
-        if let Some(set_cookie) = set_cookie {
-            let rules = &session.0.service.config.cookie;
-            if head.values("set-cookie").any(|value| rules.is_ours(value)) {
-                let others: Vec<String> = head
-                    .values("set-cookie")
-                    .filter(|value| !rules.is_ours(value))
-                    .map(|value| String::from_utf8_lossy(value).into_owned())
-                    .collect();
-                head.remove("set-cookie");
-                for other in others {
-                    head.append("set-cookie", Cow::Owned(other), true);
-                }
-            }
-            head.append("set-cookie", Cow::Owned(set_cookie), true);
-        }
-    }
-}
-
-impl fmt::Debug for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let replace = self.0.as_ref().and_then(|completion| completion.replace);
-        f.debug_struct("Verdict").field("replace", &replace).finish_non_exhaustive()
-    }
-}
-
-/// Adds `Cookie` to `Vary`, unless it, or `*`, is there (RFC 9110 12.5.5).
-fn vary_by_cookie(head: &mut impl ResponseHead) {
-    let mut merged = String::new();
-    for value in head.values("vary") {
-        for name in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if name == b"*" || name.eq_ignore_ascii_case(b"cookie") {
-                return;
-            }
-            merged.push_str(&String::from_utf8_lossy(name));
-            merged.push_str(", ");
-        }
-    }
-    if merged.is_empty() {
-        head.append("vary", Cow::Borrowed("Cookie"), false);
-    } else {
-        merged.push_str("Cookie");
-        head.remove("vary");
-        head.append("vary", Cow::Owned(merged), false);
-    }
-}
-
-/// Whether the handler's own `Cache-Control` keeps the response out of shared caches (RFC 9111 5.2.2).
-fn is_uncacheable(head: &impl Headers) -> bool {
-    head.values("cache-control")
-        .flat_map(|value| value.split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
-        .any(|directive| directive.eq_ignore_ascii_case(b"no-store") || directive.eq_ignore_ascii_case(b"private"))
 }

@@ -52,6 +52,14 @@ impl CookieSession {
         Ok(self.current().filter(|_| values.is_some()))
     }
 
+    /// As [`snapshot`](Self::snapshot), where somebody must be signed in.
+    ///
+    /// # Errors
+    /// 401 where nobody is.
+    pub fn signed_in(&self) -> Result<Session> {
+        self.snapshot()?.ok_or(Error::NotAuthenticated)
+    }
+
     /// Whether there is an active session.
     pub fn is_authenticated(&self) -> bool {
         self.lock().state.active().is_some()

@@ -76,6 +76,31 @@ impl Error {
         }
     }
 
+    /// The headers of this error as a response.
+    pub const HEADERS: [(&str, &str); 2] =
+        [("cache-control", "no-store"), ("content-type", "text/plain; charset=utf-8")];
+
+    /// This error as a response, for frameworks on version 1 of the `http` crate.
+    #[cfg(feature = "http")]
+    pub fn response<B: From<&'static str>>(&self) -> http::Response<B> {
+        self.trace_missing_layer();
+        let mut response = http::Response::new(B::from(self.body()));
+        *response.status_mut() = http::StatusCode::from_u16(self.status()).expect("a status of the list below");
+        for (name, value) in Self::HEADERS {
+            let name = http::HeaderName::from_static(name);
+            response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    /// Writes to `tracing` which layer to add, if it is that which is missing. For adapters, where the error becomes a
+    /// response, whose fixed body tells nobody.
+    pub fn trace_missing_layer(&self) {
+        if let Self::NoLayer { .. } = self {
+            tracing::error!("{self}");
+        }
+    }
+
     /// The body of this error as a response: plain text, one for each status.
     pub const fn body(&self) -> &'static str {
         match self.status() {

@@ -1,6 +1,6 @@
 //! Server-side, signed-in sessions, without a web framework: tokens, cookies, expiry, values and stores.
 //!
-//! Most people want an adapter for their framework, such as `session-axum`; it shows the same types with the same
+//! Most people want an adapter for their framework, `session-axum` or `session-actix`; it shows the same types with the same
 //! methods. This crate is for whoever binds another framework or writes a store. It opens no socket of its own outside
 //! [`store`], and leaves requests and responses to the adapter: see [`adapter`].
 

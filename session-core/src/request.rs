@@ -26,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) loaded: OnceCell<Result<(), StoreError>>,
     /// Whether the response head has left, or never will.
     head_sent: AtomicBool,
+    /// Whether a commit has run to its end: what is set after it is the handler's own to save.
+    committed: AtomicBool,
     /// Held by what changes the session's row or token: one at a time within a request, so that each starts from what the
     /// one before has done.
     pub(crate) turn: tokio::sync::Mutex<()>,
@@ -76,6 +78,7 @@ impl Request {
             service,
             loaded: OnceCell::new(),
             head_sent: AtomicBool::new(false),
+            committed: AtomicBool::new(false),
             turn: tokio::sync::Mutex::const_new(()),
             progress: Mutex::new(Progress {
                 state: State::Anonymous,
@@ -103,6 +106,16 @@ impl Request {
         progress.carried = found.any;
         progress.client = client;
         Ok(())
+    }
+
+    /// The look-up of a request without a token that could be one, unless it is done or under way: nobody is asked.
+    pub(crate) fn load_anonymous(&self, carried: bool, client: &Client) {
+        // Under the lock, so that nobody reads in between.
+        let mut progress = self.lock();
+        if self.loaded.set(Ok(())).is_ok() {
+            progress.carried = carried;
+            progress.client = client.clone();
+        }
     }
 
     async fn look_up(&self, found: &Found, client: &Client) -> Result<State, StoreError> {
@@ -210,6 +223,20 @@ impl Request {
     /// From now on no cookie can follow.
     pub(crate) fn close_head(&self) {
         self.head_sent.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn committed(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+
+    /// The layer is gone. Without a commit before, no response has told of what is pending, and none will.
+    pub(crate) fn give_up(&self) {
+        self.close_head();
+        if !self.committed.load(Ordering::Acquire)
+            && let Some(active) = self.lock().state.active_mut()
+        {
+            active.view.discard();
+        }
     }
 
     pub(crate) fn check_head(&self) -> Result<()> {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::adapter::Scope;
+use crate::adapter::{Scope, ScopeGuard};
 use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
@@ -74,8 +74,8 @@ impl CookieSessionService {
 
     /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer` is the scope of a
     /// layer further out, if there is one.
-    pub fn begin(&self, outer: Option<&Scope>) -> Scope {
-        Scope::new(&self.0, outer)
+    pub fn begin(&self, outer: Option<&Scope>) -> ScopeGuard {
+        ScopeGuard::new(&self.0, outer)
     }
 
     /// The live sessions of any user: most recently active first, ties by newest sign-in.

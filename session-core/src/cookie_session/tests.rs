@@ -1,7 +1,6 @@
 //! What only shows within one request: operations that overlap, futures that are dropped, and a head that has left.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +8,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::adapter::{Headers, RequestHead, ResponseHead, Scope};
+use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
 use crate::state::State;
 use crate::store::{Created, Replaced, SessionStore, StoreFuture};
 use crate::token::TokenRef;
@@ -87,17 +86,12 @@ impl SessionStore for Silent {
     }
 }
 
+/// A request without headers.
 struct NoHead;
 
 impl Headers for NoHead {
-    fn values<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    fn lines<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
         std::iter::empty()
-    }
-}
-
-impl RequestHead for NoHead {
-    fn peer(&self) -> Option<IpAddr> {
-        None
     }
 }
 
@@ -106,8 +100,9 @@ fn service(store: impl SessionStore) -> CookieSessionService {
     CookieSessionService::new(store, SessionConfig::builder().build(keys).unwrap())
 }
 
-async fn extract(scope: &Scope) -> CookieSession {
-    scope.load(scope.read(&NoHead)).await.unwrap()
+async fn extract(guard: &ScopeGuard) -> CookieSession {
+    let scope = guard.scope();
+    scope.load(scope.read(&NoHead, None)).await.unwrap()
 }
 
 async fn stored(service: &CookieSessionService) -> Value {
@@ -121,10 +116,11 @@ fn sends_cookie(session: &CookieSession) -> bool {
 #[tokio::test]
 async fn a_handle_that_is_extracted_after_the_head_left_sends_no_token() {
     let service = service(MemoryStore::new());
-    for close in [|scope: &Scope| drop(scope.commit(200)), Scope::close] {
-        let scope = service.begin(None);
-        close(&scope);
-        let session = extract(&scope).await;
+    for close in [|guard: ScopeGuard| drop(guard.commit(200)), drop] {
+        let guard = service.begin(None);
+        let scope = guard.scope().clone();
+        close(guard);
+        let session = scope.load(scope.read(&NoHead, None)).await.unwrap();
         assert!(matches!(session.authenticate("ada").await, Err(Error::HeadSent)));
         assert!(matches!(session.rotate().await, Err(Error::HeadSent)));
         assert!(service.list("ada").await.unwrap().is_empty());
@@ -134,7 +130,8 @@ async fn a_handle_that_is_extracted_after_the_head_left_sends_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn saves_that_overlap_count_each_update_once() {
     let service = service(MemoryStore::new());
-    let session = extract(&service.begin(None)).await;
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
     let add = |session: &CookieSession| session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
     for _ in 0..200 {
@@ -159,8 +156,8 @@ async fn saves_that_overlap_count_each_update_once() {
 async fn a_dropped_save_makes_the_response_a_503() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));
-    let scope = service.begin(None);
-    let session = extract(&scope).await;
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
     session.set("a", &1).unwrap();
     store.silent.store(true, Ordering::SeqCst);
@@ -168,7 +165,7 @@ async fn a_dropped_save_makes_the_response_a_503() {
     assert!(poll_once(&mut save).is_pending());
     drop(save);
     store.silent.store(false, Ordering::SeqCst);
-    assert!(format!("{:?}", scope.commit(200).await).contains("503"));
+    assert!(format!("{:?}", guard.commit(200).await).contains("503"));
     session.set("b", &1).unwrap();
     session.save().await.unwrap();
 }
@@ -177,18 +174,18 @@ async fn a_dropped_save_makes_the_response_a_503() {
 async fn a_sign_in_or_rotation_whose_future_was_dropped_still_sends_its_cookie() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));
-    let scope = service.begin(None);
-    let session = extract(&scope).await;
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
     store.silent.store(true, Ordering::SeqCst);
     let mut sign_in = Box::pin(session.authenticate("ada"));
     assert!(poll_once(&mut sign_in).is_pending());
     drop(sign_in);
     store.silent.store(false, Ordering::SeqCst);
-    drop(scope.commit(408).await);
+    drop(guard.commit(408).await);
     assert!(sends_cookie(&session) && session.user_id().as_deref() == Some("ada"));
 
-    let scope = service.begin(None);
-    let session = extract(&scope).await;
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
     session.set("a", &1).unwrap();
     let before = session.caller().unwrap().token;
@@ -197,7 +194,7 @@ async fn a_sign_in_or_rotation_whose_future_was_dropped_still_sends_its_cookie()
     assert!(poll_once(&mut rotate).is_pending());
     drop(rotate);
     store.silent.store(false, Ordering::SeqCst);
-    drop(scope.commit(200).await);
+    drop(guard.commit(200).await);
     assert!(sends_cookie(&session) && session.caller().unwrap().token != before);
     let sessions = service.list("ada").await.unwrap();
     assert!(sessions.iter().any(|session| session.data == json!({"a": 1})));
@@ -206,7 +203,8 @@ async fn a_sign_in_or_rotation_whose_future_was_dropped_still_sends_its_cookie()
 #[tokio::test]
 async fn an_update_may_use_its_own_session() {
     let service = service(MemoryStore::new());
-    let session = extract(&service.begin(None)).await;
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
     session.set("step", &5_u64).unwrap();
     let own = session.clone();
@@ -220,23 +218,76 @@ async fn an_update_may_use_its_own_session() {
 struct Response(Vec<(&'static str, String)>);
 
 impl Headers for Response {
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_bytes())
     }
 }
 
-impl ResponseHead for Response {
-    fn remove(&mut self, name: &'static str) {
+impl HeadersMut for Response {
+    fn remove_lines(&mut self, name: &'static str) {
         self.0.retain(|(known, _)| *known != name);
     }
 
-    fn append(&mut self, name: &'static str, value: std::borrow::Cow<'static, str>, _: bool) {
+    fn append_line(&mut self, name: &'static str, value: std::borrow::Cow<'static, str>, _: bool) {
         self.0.push((name, value.into_owned()));
+    }
+}
+
+impl ResponseHead for Response {
+    type Headers<'a> = &'a mut Self;
+
+    fn headers(&mut self) -> &mut Self {
+        self
     }
 
     fn replace(&mut self, status: u16) {
         self.0 = vec![(":status", status.to_string())];
     }
+}
+
+#[tokio::test]
+async fn what_no_commit_told_of_is_not_stored_by_a_later_save() {
+    let end: [fn(ScopeGuard); 3] = [
+        drop,
+        |guard| drop(guard.commit(200)),
+        |guard| {
+            let mut commit = guard.commit(500);
+            assert!(poll_once(&mut commit).is_ready());
+        },
+    ];
+    for end in end {
+        let service = service(MemoryStore::new());
+        let guard = service.begin(None);
+        let session = extract(&guard).await;
+        session.authenticate("ada").await.unwrap();
+        session.set("half", &1).unwrap();
+        end(guard);
+        session.set("whole", &2).unwrap();
+        session.save().await.unwrap();
+        assert_eq!(stored(&service).await, json!({"whole": 2}), "what a task sets afterwards is its own to save");
+    }
+    let service = service(MemoryStore::new());
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    session.authenticate("ada").await.unwrap();
+    drop(guard.commit(200).await);
+    session.set("streamed", &1).unwrap();
+    drop(guard);
+    session.save().await.unwrap();
+    assert_eq!(stored(&service).await, json!({"streamed": 1}), "after a commit the layer's end discards nothing");
+}
+
+#[tokio::test]
+async fn an_extraction_that_asks_nobody_is_ready_at_once_and_boxed_none() {
+    let service = service(MemoryStore::new());
+    let guard = service.begin(None);
+    let scope = guard.scope();
+    let mut first = scope.load_boxed(scope.read(&NoHead, None));
+    let std::task::Poll::Ready(Ok(session)) = poll_once(&mut first) else { panic!("nobody is asked") };
+    session.authenticate("ada").await.unwrap();
+    let mut again = scope.load_boxed(scope.read(&NoHead, None));
+    let std::task::Poll::Ready(Ok(session)) = poll_once(&mut again) else { panic!("it is loaded") };
+    assert_eq!(session.user_id().as_deref(), Some("ada"), "a later extraction is the same session");
 }
 
 #[tokio::test]
@@ -249,7 +300,7 @@ async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
     let outer = outside.begin(None);
     let session = extract(&outer).await;
     session.authenticate("ada").await.unwrap();
-    let inner = inside.begin(Some(&outer));
+    let inner = inside.begin(Some(outer.scope()));
     extract(&inner).await.authenticate("alan").await.unwrap();
     session.set("a", &1).unwrap();
     store.silent.store(true, Ordering::SeqCst);
