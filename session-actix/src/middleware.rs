@@ -1,0 +1,153 @@
+//! The middleware: begins a session scope around each request, and commits it before the response leaves.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_web::body::EitherBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use pin_project_lite::pin_project;
+use session_core::adapter::{Commit, Scope, ScopeGuard, Verdict};
+
+use crate::CookieSessionService;
+use crate::head::Outgoing;
+
+/// Where a request's extensions hold its scope: a slot, so that what borrows the extensions meanwhile, as `connection_info`
+/// does, isn't in the way when it changes.
+pub(crate) type Slot = RefCell<Scope>;
+
+/// Gives the app, scope or resource that it wraps the sessions of one [`CookieSessionService`].
+#[derive(Debug, Clone)]
+pub struct CookieSessionMiddleware {
+    service: CookieSessionService,
+}
+
+impl CookieSessionMiddleware {
+    /// The middleware of `service`'s sessions.
+    pub const fn new(service: CookieSessionService) -> Self {
+        Self { service }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for CookieSessionMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = Wrapped<S>;
+    type InitError = ();
+    type Future = Ready<Result<Wrapped<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(Wrapped { inner, service: self.service.clone() }))
+    }
+}
+
+/// A service inside a [`CookieSessionMiddleware`].
+#[derive(Debug)]
+pub struct Wrapped<S> {
+    inner: S,
+    service: CookieSessionService,
+}
+
+impl<S, B> Service<ServiceRequest> for Wrapped<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, B>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let outer = request.extensions().get::<Slot>().map(|slot| slot.borrow().clone());
+        let guard = self.service.as_core().begin(outer.as_ref());
+        put(request.request(), guard.scope().clone());
+        ResponseFuture { inner: self.inner.call(request), guard, outer, committing: None }
+    }
+}
+
+pin_project! {
+    /// The response of a service inside a [`CookieSessionMiddleware`].
+    pub struct ResponseFuture<F, B> {
+        #[pin]
+        inner: F,
+        guard: ScopeGuard,
+        outer: Option<Scope>,
+        committing: Option<(Commit, Result<ServiceResponse<B>, Error>)>,
+    }
+}
+
+impl<F, B> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.committing.is_none() {
+            let mut outcome = ready!(this.inner.poll(cx));
+            let status = match &mut outcome {
+                Ok(response) => {
+                    // The request lives on in its response: what is further out has its own session again.
+                    if let Some(outer) = this.outer.take() {
+                        put(response.request(), outer);
+                    }
+                    response.status()
+                }
+                Err(error) if this.guard.is_used() => status_of(error),
+                Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            *this.committing = Some((this.guard.commit(status.as_u16()), outcome));
+        }
+        let (commit, _) = this.committing.as_mut().expect("set above");
+        let verdict = ready!(Pin::new(commit).poll(cx));
+        let (_, outcome) = this.committing.take().expect("set above");
+        Poll::Ready(match outcome {
+            Ok(response) => {
+                let mut response = response.map_into_left_body();
+                verdict.apply(&mut Outgoing(response.response_mut()));
+                Ok(response)
+            }
+            Err(mut error) => {
+                if !verdict.is_untouched() {
+                    error.add_response_mapper(move |response| completed(response, &verdict));
+                }
+                Err(error)
+            }
+        })
+    }
+}
+
+/// Makes `scope` the one that extractors find.
+fn put(request: &HttpRequest, scope: Scope) {
+    if let Some(slot) = request.extensions().get::<Slot>() {
+        slot.replace(scope);
+        return;
+    }
+    request.extensions_mut().insert(Slot::new(scope));
+}
+
+/// The status of an error's response. Some errors can give that once only, so it is kept for whoever asks next.
+fn status_of(error: &mut Error) -> StatusCode {
+    let response = error.error_response();
+    let status = response.status();
+    let response = Cell::new(Some(response));
+    error.add_response_mapper(move |next| response.take().unwrap_or(next));
+    status
+}
+
+/// The response of an error whenever Actix asks for it.
+fn completed(response: HttpResponse, verdict: &Verdict) -> HttpResponse {
+    let mut response = response.map_into_left_body();
+    verdict.apply(&mut Outgoing(&mut response));
+    response.map_into_boxed_body()
+}
