@@ -17,8 +17,8 @@ use crate::app::App;
 /// | `/result` | extracts `Result<CookieSession, Error>`, answers 200 `handled` |
 /// | `/session`, `/optional-session` | extract `Session` or `Option<Session>`, answer [`App::json`] |
 /// | `/twice` | as `/do`, inside a middleware that extracts the session and calls [`App::mark`] |
-/// | `/nested` | as `/do`, inside the same service's layer twice |
-/// | `/two-services` | as `/do`, with the layer of [`App::second`] inside that of [`App::service`] |
+/// | `/nested` | as `/twice`, with one more layer of the same service between the middleware and the handler |
+/// | `/two-services` | as `/twice`, with the layer of [`App::second`] between the middleware and the handler |
 /// | `/stream` | runs [`App::run_head`], answers its head, and streams [`App::run_rest`] as the body |
 /// | `/unlayered/do`, `/unlayered/optional` | as above, with no session layer at all |
 ///
@@ -26,6 +26,12 @@ use crate::app::App;
 pub trait Adapter: Send + Sync + 'static {
     /// Its name in the report.
     fn name(&self) -> &'static str;
+
+    /// Whether the server drops a handler whose client hangs up, as most do. Where it doesn't, the handler runs on, and what
+    /// it sets is stored. If a scenario about a dropped handler is stuck, this is wrong.
+    fn drops_on_hang_up(&self) -> bool {
+        true
+    }
 
     /// Serves the routes until the server is dropped.
     fn serve(&self, app: App) -> impl Future<Output = Server> + Send;

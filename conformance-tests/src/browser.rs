@@ -7,9 +7,11 @@ use bytes::Bytes;
 use http::header::{COOKIE, HOST, SET_COOKIE, USER_AGENT, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::adapter::Server;
 use crate::world::World;
@@ -71,29 +73,17 @@ impl Browser {
 
     /// The same, or `None` if the connection closes before the answer is complete.
     pub async fn try_send<B: Into<Bytes>>(&mut self, request: Request<B>) -> Option<Reply> {
-        let mut request = request.map(|body| Full::new(body.into()));
-        let headers = request.headers_mut();
-        for (name, value) in &self.headers {
-            headers.append(name, value.clone());
-        }
-        headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if !self.jar.is_empty() {
-            let cookies: Vec<_> =
-                self.jar.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
-            headers
-                .append(COOKIE, HeaderValue::from_bytes(&cookies.join(&b"; "[..])).expect("cookies of header bytes"));
-        }
+        self.connect().await.try_send(self, request).await
+    }
+
+    /// A connection that is kept alive, for requests of any browser.
+    pub async fn connect(&self) -> Connection {
         let stream = TcpStream::connect(self.server.addr).await.expect("the server listens");
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
-        // The connection closes when this is dropped, as when the caller gives up.
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(connection);
-        let response = sender.send_request(request).await.ok()?;
-        let (head, body) = response.into_parts();
-        self.keep_cookies(&head.headers);
-        let body = body.collect().await.ok()?.to_bytes();
-        Some(Reply { status: head.status.as_u16(), headers: head.headers, body, name: self.name.clone() })
+        let mut task = JoinSet::new();
+        task.spawn(connection);
+        Connection { sender, _task: task }
     }
 
     /// The value of the session's cookie.
@@ -154,6 +144,36 @@ impl Browser {
                 self.jar.insert(name.to_owned(), value.as_bytes().to_vec());
             }
         }
+    }
+}
+
+/// A connection to a server. It closes when it is dropped, as when the caller gives up.
+#[derive(Debug)]
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    _task: JoinSet<hyper::Result<()>>,
+}
+
+impl Connection {
+    /// Sends a request of `browser`, as [`Browser::try_send`] does.
+    pub async fn try_send<B: Into<Bytes>>(&mut self, browser: &mut Browser, request: Request<B>) -> Option<Reply> {
+        let mut request = request.map(|body| Full::new(body.into()));
+        let headers = request.headers_mut();
+        for (name, value) in &browser.headers {
+            headers.append(name, value.clone());
+        }
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        if !browser.jar.is_empty() {
+            let cookies: Vec<_> =
+                browser.jar.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
+            headers
+                .append(COOKIE, HeaderValue::from_bytes(&cookies.join(&b"; "[..])).expect("cookies of header bytes"));
+        }
+        let response = self.sender.send_request(request).await.ok()?;
+        let (head, body) = response.into_parts();
+        browser.keep_cookies(&head.headers);
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Reply { status: head.status.as_u16(), headers: head.headers, body, name: browser.name.clone() })
     }
 }
 

@@ -1,23 +1,20 @@
 //! The conformance suite: what every adapter and every store of the session library must pass, through real HTTP.
 //! Leaves to a mount how an adapter serves the shared routes, and how a kind of store makes fresh rows.
 //!
-//! A mount is a test binary of about 30 lines. It implements [`adapter::Adapter`], names its kinds of store
-//! ([`world::StoreKind`]) and hands the trials of [`suite::mount`] and [`suite::mount_store`] to `libtest_mimic::run`.
-//!
-//! | Environment | |
-//! |---|---|
-//! | `SESSION_TEST_ROUNDS` | how many rounds each race runs: 200 |
-//! | `SESSION_TEST_PANICS` | print every panic, also those that trials cause on purpose |
+//! The README shows how to mount an adapter ([`adapter::Adapter`]) and a store ([`world::StoreKind`]) of one's own.
 
 use std::pin::Pin;
 
 pub mod adapter;
 pub mod app;
 pub mod browser;
+pub mod cross;
 pub mod faulty;
 pub mod gates;
 pub mod model;
 pub mod scenarios;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 pub mod store_suite;
 pub mod suite;
 pub mod world;
@@ -34,4 +31,13 @@ pub const RACE_ROUNDS: usize = 200;
 /// If `SESSION_TEST_ROUNDS` is no number.
 pub fn race_rounds() -> usize {
     std::env::var("SESSION_TEST_ROUNDS").map_or(RACE_ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
+}
+
+/// The examples of the workspace's README, and of this crate's own, compiled.
+#[cfg(doctest)]
+mod readme {
+    #[doc = include_str!("../../README.md")]
+    struct Workspace;
+    #[doc = include_str!("../README.md")]
+    struct Suite;
 }

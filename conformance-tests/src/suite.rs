@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::fmt;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::BoxFuture;
 use crate::adapter::Adapter;
@@ -44,6 +46,85 @@ macro_rules! scenario {
     ($clause:literal, $name:literal, $run:expr $(,)?) => {
         $crate::suite::Scenario { clause: $clause, name: $name, run: |world| ::std::boxed::Box::pin($run(world)) }
     };
+}
+
+/// What a test binary runs: each of its adapters over each of its kinds of store, the store suite and the model.
+///
+/// ```no_run
+/// use conformance_tests::{suite::Suite, world::Memory};
+/// # use conformance_tests::{adapter::{Adapter, Server}, app::App};
+/// # struct MyFramework;
+/// # impl Adapter for MyFramework {
+/// #     fn name(&self) -> &'static str { "my framework" }
+/// #     async fn serve(&self, app: App) -> Server { unimplemented!("{app:?}") }
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     Suite::new().store(Memory).adapter(MyFramework).run()
+/// }
+/// ```
+#[derive(Default)]
+pub struct Suite {
+    stores: Vec<Arc<dyn StoreKind>>,
+    adapters: Vec<Mount>,
+    more: Vec<Trial>,
+}
+
+/// The trials of one adapter over a kind of store.
+type Mount = Box<dyn Fn(&Arc<dyn StoreKind>) -> Vec<Trial>>;
+
+impl Suite {
+    /// Nothing yet but the trial that every clause has a scenario.
+    pub fn new() -> Self {
+        Self { more: vec![completeness()], ..Self::default() }
+    }
+
+    /// Adds a kind of store: the store suite on it, and every adapter over it.
+    #[must_use]
+    pub fn store(mut self, store: impl StoreKind) -> Self {
+        self.stores.push(Arc::new(store));
+        self
+    }
+
+    /// Adds an adapter, which runs over every store, and over the one in memory if there is none.
+    #[must_use]
+    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
+        let adapter = Arc::new(adapter);
+        self.adapters.push(Box::new(move |store| {
+            let mut trials = mount(&adapter, store);
+            trials.push(crate::model::mount(&adapter, store));
+            trials
+        }));
+        self
+    }
+
+    /// Adds trials of one's own.
+    #[must_use]
+    pub fn trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
+        self.more.extend(trials);
+        self
+    }
+
+    /// Runs what the command line asks for, all of it by default.
+    #[must_use = "the exit code says whether all of it passed"]
+    pub fn run(mut self) -> ExitCode {
+        hush_panics();
+        if self.stores.is_empty() && !self.adapters.is_empty() {
+            // An adapter with nothing to run over would prove nothing.
+            self.stores.push(Arc::new(crate::world::Memory));
+        }
+        let mut trials = self.more;
+        for store in &self.stores {
+            trials.extend(mount_store(store));
+            trials.extend(self.adapters.iter().flat_map(|mount| mount(store)));
+        }
+        libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    }
+}
+
+impl fmt::Debug for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suite").field("trials", &self.more.len()).finish_non_exhaustive()
+    }
 }
 
 /// The trials of all scenarios for one adapter over one kind of store.
@@ -88,22 +169,28 @@ pub fn completeness() -> Trial {
     })
 }
 
-/// The trial that the scenarios of `clause` catch a `broken` adapter or store: at least one fails, or the suite is blind.
-pub fn catches<A: Adapter>(what: &str, clause: &'static str, broken: Arc<A>, store: Arc<dyn StoreKind>) -> Trial {
+/// The trial that the scenario of this clause and name catches a `broken` adapter or store: it fails, or the suite is blind.
+/// That it fails for the mistake and nothing else is for the mistake to see to.
+pub fn catches<A: Adapter>(
+    what: &str,
+    (clause, scenario): (&'static str, &'static str),
+    broken: Arc<A>,
+    store: Arc<dyn StoreKind>,
+) -> Trial {
     let name = name(broken.name(), &*store, clause, &format!("is caught: {what}"));
     Trial::test(name, move || {
-        let of_clause: Vec<_> = crate::scenarios::all().filter(|scenario| scenario.clause == clause).collect();
-        for scenario in of_clause {
-            let (broken, store) = (Arc::clone(&broken), Arc::clone(&store));
-            let outcome = run(async move {
-                let world = World::new(broken, store.fresh().await).await;
-                (scenario.run)(world).await;
-            });
-            if outcome.is_err() {
-                return Ok(());
-            }
+        let mut all = crate::scenarios::all();
+        let Some(scenario) = all.find(|known| (known.clause, known.name) == (clause, scenario)) else {
+            return Err(format!("no scenario {scenario:?} of {clause}").into());
+        };
+        let outcome = run(async move {
+            let world = World::new(broken, store.fresh().await).await;
+            (scenario.run)(world).await;
+        });
+        match outcome {
+            Err(_) => Ok(()),
+            Ok(()) => Err(format!("{:?} passes with it", scenario.name).into()),
         }
-        Err(format!("no scenario of {clause} fails for it").into())
     })
 }
 

@@ -86,20 +86,30 @@ pub struct World {
     pub keys: KeyRing,
     /// How many rounds a race runs.
     pub rounds: usize,
+    /// [`Adapter::drops_on_hang_up`].
+    pub drops_on_hang_up: bool,
     events: Arc<Mutex<Vec<String>>>,
     config: SessionConfigBuilder,
     rows: Rows,
-    serve: Arc<dyn Fn(App) -> BoxFuture<'static, Server> + Send + Sync>,
+    serve: Serve,
     server: Arc<Server>,
+}
+
+/// Starts a server of an adapter.
+type Serve = Arc<dyn Fn(App) -> BoxFuture<'static, Server> + Send + Sync>;
+
+fn serving<A: Adapter>(adapter: Arc<A>) -> Serve {
+    Arc::new(move |app| {
+        let adapter = Arc::clone(&adapter);
+        Box::pin(async move { adapter.serve(app).await })
+    })
 }
 
 impl World {
     /// A world with the default configuration.
     pub async fn new<A: Adapter>(adapter: Arc<A>, rows: Rows) -> Self {
-        let serve = Arc::new(move |app: App| -> BoxFuture<'static, Server> {
-            let adapter = Arc::clone(&adapter);
-            Box::pin(async move { adapter.serve(app).await })
-        });
+        let drops_on_hang_up = adapter.drops_on_hang_up();
+        let serve = serving(adapter);
         let store = rows.open().await;
         Parts {
             clock: Arc::default(),
@@ -111,6 +121,7 @@ impl World {
             config: SessionConfig::builder(),
             rows,
             serve,
+            drops_on_hang_up,
         }
         .start()
         .await
@@ -134,6 +145,16 @@ impl World {
     pub async fn node(&self) -> Self {
         let store = self.rows.open().await;
         Parts { store, faults: Arc::default(), events: Arc::default(), ..self.parts() }.start().await
+    }
+
+    /// One more server, of another adapter, over its own handle on the same rows, with its own faults and events.
+    pub async fn beside<A: Adapter>(&self, adapter: Arc<A>) -> Self {
+        let store = self.rows.open().await;
+        let drops_on_hang_up = adapter.drops_on_hang_up();
+        let serve = serving(adapter);
+        Parts { store, serve, drops_on_hang_up, faults: Arc::default(), events: Arc::default(), ..self.parts() }
+            .start()
+            .await
     }
 
     /// A new browser.
@@ -160,6 +181,7 @@ impl World {
             config: self.config.clone(),
             rows: self.rows.clone(),
             serve: Arc::clone(&self.serve),
+            drops_on_hang_up: self.drops_on_hang_up,
         }
     }
 }
@@ -180,12 +202,13 @@ struct Parts {
     events: Arc<Mutex<Vec<String>>>,
     config: SessionConfigBuilder,
     rows: Rows,
-    serve: Arc<dyn Fn(App) -> BoxFuture<'static, Server> + Send + Sync>,
+    serve: Serve,
+    drops_on_hang_up: bool,
 }
 
 impl Parts {
     async fn start(self) -> World {
-        let Self { clock, faults, gates, store, keys, events, config, rows, serve } = self;
+        let Self { clock, faults, gates, store, keys, events, config, rows, serve, drops_on_hang_up } = self;
         let checked = config.clone().build(keys.clone()).expect("a configuration that is accepted");
         let faulty = FaultyStore::new(Arc::clone(&store), Arc::clone(&faults));
         let observed = Arc::clone(&events);
@@ -205,6 +228,7 @@ impl Parts {
             store,
             keys,
             rounds: crate::race_rounds(),
+            drops_on_hang_up,
             events,
             config,
             rows,

@@ -1,45 +1,110 @@
-//! Runs the suite for the Axum adapter over every store that the library brings, and for what is broken on purpose.
+//! Runs the suite for the adapters over every store that the library brings, and for what is broken on purpose.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use conformance_tests::sqlite::Sqlite;
+use conformance_tests::suite::{Suite, catches};
 use conformance_tests::world::{Memory, StoreKind};
-use conformance_tests::{model, suite};
-use libtest_mimic::Arguments;
+use conformance_tests::{cross, suite};
+use libtest_mimic::Trial;
 
+use crate::support::actix::Actix;
 use crate::support::axum::Axum;
 use crate::support::broken::Broken;
+use crate::support::by_hand::ByHand;
+use crate::support::hyper::Hyper;
 use crate::support::processes;
-use crate::support::sqlite::Sqlite;
 
 mod support;
 
 fn main() -> ExitCode {
-    suite::hush_panics();
     if let Some(task) = processes::task() {
+        suite::hush_panics();
         return processes::work(&task);
     }
-    let arguments = Arguments::from_args();
-    let axum = Arc::new(Axum::AsItIs);
     let memory: Arc<dyn StoreKind> = Arc::new(Memory);
-    let sqlite: Arc<dyn StoreKind> = Arc::new(Sqlite);
+    let both: [Arc<dyn StoreKind>; 2] = [Arc::clone(&memory), Arc::new(Sqlite)];
+    Suite::new()
+        .store(Memory)
+        .store(Sqlite)
+        .adapter(Axum)
+        .adapter(Actix::AsItIs)
+        .adapter(Hyper)
+        .trials(suite::mount(&Arc::new(Actix::DropsOnHangUp), &memory))
+        .trials(suite::mount(&Arc::new(ByHand::AsItIs), &memory))
+        .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))
+        .trials(processes::trials())
+        .trials(broken(&memory))
+        .run()
+}
 
-    let mut trials = vec![suite::completeness()];
-    for store in [&memory, &sqlite] {
-        trials.extend(suite::mount_store(store));
-        trials.extend(suite::mount(&axum, store));
-        trials.push(model::mount(&axum, store));
-    }
-    trials.extend(processes::trials());
-
-    let broken_adapter = |what, clause, broken| suite::catches(what, clause, Arc::new(broken), Arc::clone(&memory));
-    let broken_store = |what, clause, broken: Broken| suite::catches(what, clause, Arc::clone(&axum), Arc::new(broken));
-    trials.extend([
-        broken_adapter("a dropped commit", "DATA-1", Axum::DropsTheCommit),
-        broken_adapter("a removed cookie for an unknown token", "COOK-7", Axum::ClearsUnknownTokens),
-        broken_store("an upserting save", "DATA-6", Broken::Upserts),
-        broken_store("lost writes", "DATA-4", Broken::IgnoresVersions),
-        broken_store("lost updates", "DATA-5", Broken::IgnoresVersions),
-    ]);
-    libtest_mimic::run(&arguments, trials).exit_code()
+/// That the suite notices each mistake.
+fn broken(memory: &Arc<dyn StoreKind>) -> Vec<Trial> {
+    let adapter = |what, scenario, broken: ByHand| catches(what, scenario, Arc::new(broken), Arc::clone(memory));
+    let store = |what, scenario, broken: Broken| catches(what, scenario, Arc::new(Axum), Arc::new(broken));
+    vec![
+        adapter(
+            "a dropped commit",
+            ("DATA-1", "what is set is read back, in this request and the next"),
+            ByHand::DropsTheCommit,
+        ),
+        adapter(
+            "a commit beside a 5xx",
+            ("DATA-10", "a 5xx response discards pending changes"),
+            ByHand::CommitsEveryStatus,
+        ),
+        adapter(
+            "an outage that the handler swallowed",
+            ("EXT-5", "a store that can't be read is a 503 whatever the handler makes of it"),
+            ByHand::SkipsTheCommitOfAnOutage,
+        ),
+        adapter(
+            "a second `Cookie` header unread",
+            ("COOK-3", "all Cookie headers are read"),
+            ByHand::ReadsOneCookieHeader,
+        ),
+        adapter(
+            "the handler's cookies overwritten",
+            ("COOK-6", "the handler's other cookies and its Vary survive"),
+            ByHand::OverwritesHeaders,
+        ),
+        adapter(
+            "the handler's body under a 503",
+            ("DATA-11", "a commit that can't be stored is an empty 503"),
+            ByHand::KeepsTheBody,
+        ),
+        adapter(
+            "a session for each extraction",
+            ("EXT-4", "a middleware's extraction is the handler's session"),
+            ByHand::BeginsAtEachExtraction,
+        ),
+        adapter(
+            "a session for each layer",
+            ("EXT-8", "two layers of one service are one load and one commit"),
+            ByHand::ForgetsTheOuterLayer,
+        ),
+        adapter(
+            "a look-up that nobody asked for",
+            ("EXT-6", "a request that never extracts costs nothing"),
+            ByHand::LoadsAlways,
+        ),
+        adapter(
+            "an unknown peer",
+            ("META-1", "address, User-Agent and device are recorded at sign-in"),
+            ByHand::ForgetsThePeer,
+        ),
+        adapter(
+            "a removed cookie for an unknown token",
+            ("COOK-7", "an unknown, stale or expired token never removes the cookie"),
+            ByHand::ClearsUnknownTokens,
+        ),
+        store("an upserting save", ("DATA-6", "a write never brings an ended session back"), Broken::Upserts),
+        store(
+            "lost writes",
+            ("DATA-4", "requests at once that change different keys all take effect"),
+            Broken::IgnoresVersions,
+        ),
+        store("lost updates", ("DATA-5", "increments at once count once each"), Broken::IgnoresVersions),
+    ]
 }

@@ -96,7 +96,7 @@ async fn an_outage_varies(world: World) {
         );
     }
     world.faults.fail_once(OpKind::Apply, Fault::NotApplied);
-    let reply = browser.run(json!([{"op": "set", "key": "a", "value": 1}, header("cache-control", "public")])).await;
+    let reply = browser.run(json!([{"op": "set", "key": "a", "value": 1}, header("Cache-Control", "public")])).await;
     assert_eq!((reply.status, reply.vary(), cache_control(&reply)), (503, "Cookie".into(), "no-store".into()));
 }
 

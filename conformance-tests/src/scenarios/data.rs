@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::faulty::OpKind;
-use crate::scenarios::in_process::{committed, extracted};
+use crate::scenarios::in_process::{committed, extracted, lines};
 use crate::scenarios::stored::{data, message, rows};
 use crate::scenarios::values::nested;
 use crate::suite::{Scenario, scenario};
@@ -125,7 +125,7 @@ async fn without_a_session_no_update_is_run(world: World) {
         old.unwrap_or(0) + 1
     };
     session.update("n", update.clone()).unwrap();
-    assert!(committed(&scope).await.lines("set-cookie").is_empty());
+    assert!(lines(&committed(&scope).await, "set-cookie").is_empty());
     assert_eq!(runs.load(Ordering::Relaxed), 0);
     let mut browser = world.browser();
     browser.sign_in("ada").await;

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
+use http::HeaderMap;
 use serde_json::{Value, json};
 use session_core::{CookieSessionService, Error, MemoryStore, SessionConfig};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
-use crate::scenarios::in_process::{Head, committed};
+use crate::scenarios::in_process::{committed, lines, loaded};
 use crate::scenarios::sessions::{id, only_row, sign_in, user};
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
@@ -22,6 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXT-2", "extraction needs no sign-in and writes nothing", needs_no_sign_in),
     scenario!("EXT-3", "with a live session's cookie the reads show its row", reads_show_the_row),
     scenario!("EXT-4", "a middleware's extraction is the handler's session", one_session_in_a_request),
+    scenario!("EXT-4", "requests on one connection don't share a session", a_session_ends_with_its_request),
     scenario!("EXT-5", "a store that can't be read is a 503 whatever the handler makes of it", an_outage_is_a_503),
     scenario!("EXT-5", "an outage signs nobody out", an_outage_signs_nobody_out),
     scenario!("EXT-6", "a request that never extracts costs nothing", no_extraction_costs_nothing),
@@ -31,6 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXT-8", "two layers of one service are one load and one commit", nested_layers_are_one),
     scenario!("EXT-8", "of two services' layers extraction gives the innermost", the_innermost_service_counts),
     scenario!("EXT-8", "two services each commit their own", each_service_commits_its_own),
+    scenario!("EXT-8", "what the inner service did stays done when the outer one fails", the_outer_service_fails),
     scenario!("ERR-1", "each error has its status", each_error_has_its_status),
 ];
 
@@ -111,6 +114,40 @@ async fn one_session_in_a_request(world: World) {
     assert_eq!(data(&world, "ada").await, json!({"from_middleware": 2}), "both are stored, in order");
     let reply = browser.run_on("/twice", json!([{"op": "logout"}, {"op": "get", "key": "from_middleware"}])).await;
     assert_eq!((reply.result(1), reply.set_cookies().len()), (json!({"absent": true}), 1));
+}
+
+async fn a_session_ends_with_its_request(world: World) {
+    let mut browsers = [sign_in(&world, "ada").await, sign_in(&world, "bob").await, world.browser(), world.browser()];
+    browsers[3].set_cookie("forged");
+    // Kept alive, and more than one, so that whatever a server keeps for a next request goes round between them.
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        connections.push(browsers[0].connect().await);
+    }
+    let paths = ["/do", "/two-services", "/twice", "/nested", "/stream", "/optional", "/plain", "/unlayered/optional"];
+    for turn in 0..world.rounds {
+        let (who, path) = (turn % browsers.len(), paths[turn / browsers.len() % paths.len()]);
+        let browser = &mut browsers[who];
+        let ops = json!([{"op": "user_id"}, {"op": "set", "key": "of", "value": who}, {"op": "get", "key": "of"}]);
+        // A body that no handler reads may cost the connection.
+        let body = if path.ends_with("/optional") || path == "/plain" { String::new() } else { ops.to_string() };
+        let request = http::Request::post(path).body(body).unwrap();
+        let connection = &mut connections[turn % 3];
+        let reply = connection.try_send(browser, request).await.expect("an answer");
+        assert_eq!((reply.status, reply.set_cookies().len()), (200, 0), "{path}");
+        let user = json!([Some("ada"), Some("bob"), None, None][who]);
+        match path {
+            "/do" | "/twice" | "/nested" | "/stream" => {
+                assert_eq!(reply.result(0), user, "{path}");
+                let own = if user.is_null() { json!({"absent": true}) } else { json!({"value": who}) };
+                assert_eq!(reply.result(2), own, "{path}");
+            }
+            "/two-services" => assert_eq!(reply.result(0), json!(null), "nobody is signed in to the other service"),
+            "/optional" => assert_eq!(reply.json(), json!({"some": true, "user": user})),
+            "/plain" => assert_eq!(reply.vary(), ""),
+            _ => assert_eq!(reply.json(), json!({"some": false, "user": null}), "no layer, and none left from before"),
+        }
+    }
 }
 
 /// The routes that extract, in whatever form.
@@ -213,17 +250,17 @@ async fn nested_layers_are_one(world: World) {
     assert_eq!((reply.set_cookies().len(), reply.vary().as_str()), (1, "Cookie"));
     assert_eq!(world.faults.count(OpKind::Load), 1);
     assert_eq!(world.faults.count(OpKind::Apply), 2, "one rotation and one commit");
-    assert_eq!(data(&world, "ada").await, json!({"n": 1}));
+    let stored = json!({"from_middleware": 1, "n": 1});
+    assert_eq!(data(&world, "ada").await, stored, "what was set between the layers, and inside both");
     assert_eq!(user(&mut browser).await, json!("ada"), "the cookie that was sent is the live one");
     let reply =
         browser.run_on("/nested", json!([{"op": "set", "key": "n", "value": 5}, {"op": "status", "code": 500}])).await;
     assert_eq!(reply.status, 500);
-    assert_eq!(data(&world, "ada").await, json!({"n": 1}), "neither layer commits beside a 5xx");
+    assert_eq!(data(&world, "ada").await, stored, "neither layer commits beside a 5xx");
 }
 
 async fn the_innermost_service_counts(world: World) {
     let mut browser = sign_in(&world, "ada").await;
-    world.faults.reset_counts();
     let reply =
         browser.run_on("/two-services", json!([{"op": "user_id"}, {"op": "authenticate", "user": "root"}])).await;
     assert_eq!(reply.result(0), json!(null), "ada is signed in to the outer service only");
@@ -233,7 +270,7 @@ async fn the_innermost_service_counts(world: World) {
         browser.run_on("/two-services", json!([{"op": "user_id"}, {"op": "get", "key": "a"}, {"op": "logout"}])).await;
     assert_eq!((reply.result(0), reply.result(1)), (json!("root"), json!({"value": 1})));
     assert_eq!((reply.set_cookies().len(), reply.set_cookies_named("__Host-other").len()), (0, 1));
-    assert_eq!(world.faults.total(), 0, "the outer service's session was never extracted");
+    assert_eq!(data(&world, "ada").await, json!({"from_middleware": 1}), "the middleware's is the outer service's");
     assert_eq!(user(&mut browser).await, json!("ada"));
 }
 
@@ -241,25 +278,37 @@ async fn each_service_commits_its_own(world: World) {
     let config = SessionConfig::builder().cookie_name("__Host-admin").build(world.keys.clone()).unwrap();
     let admin = CookieSessionService::new(MemoryStore::new(), config).with_clock(Arc::clone(&world.clock));
     let outer = world.service.begin(None);
-    let inner = admin.begin(Some(&outer));
-    let again = world.service.begin(Some(&inner));
-    let outside = outer.load(outer.read(&Head::default())).await.unwrap();
-    let inside = inner.load(inner.read(&Head::default())).await.unwrap();
+    let inner = admin.begin(Some(outer.scope()));
+    let again = world.service.begin(Some(inner.scope()));
+    let outside = loaded(outer.scope(), &HeaderMap::new()).await;
+    let inside = loaded(inner.scope(), &HeaderMap::new()).await;
     for (session, who) in [(&outside, "ada"), (&inside, "root")] {
         session.authenticate(who).await.unwrap();
         session.set("of", who).unwrap();
     }
-    let same = again.load(again.read(&Head::default())).await.unwrap();
+    let same = loaded(again.scope(), &HeaderMap::new()).await;
     assert_eq!((same.user_id(), inside.user_id()), (Some("ada".into()), Some("root".into())));
-    assert!(committed(&again).await.lines("set-cookie").is_empty(), "the outermost layer of a service commits");
+    assert!(lines(&committed(&again).await, "set-cookie").is_empty(), "the outermost layer of a service commits");
     let mut head = committed(&inner).await;
     assert!(rows(&world, "ada").await[0].data.text() == "{}", "the inner service's commit isn't the outer one's");
     outer.commit(200).await.apply(&mut head);
-    let lines = head.lines("set-cookie");
-    assert!(lines.len() == 2 && lines[0].0.starts_with("__Host-admin=") && lines[1].0.starts_with("__Host-session="));
-    assert_eq!(head.lines("vary").len(), 1);
+    let sent = lines(&head, "set-cookie");
+    assert!(sent.len() == 2 && sent[0].0.starts_with("__Host-admin=") && sent[1].0.starts_with("__Host-session="));
+    assert_eq!(lines(&head, "vary").len(), 1);
     assert_eq!(data(&world, "ada").await, json!({"of": "ada"}));
     assert_eq!(admin.list("root").await.unwrap()[0].data, json!({"of": "root"}));
+}
+
+async fn the_outer_service_fails(world: World) {
+    let mut browser = sign_in(&world, "ada").await;
+    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    let reply = browser.run_on("/two-services", json!([{"op": "authenticate", "user": "root"}])).await;
+    world.faults.clear();
+    assert_eq!((reply.status, reply.body.is_empty()), (503, true), "what the middleware set couldn't be stored");
+    assert_eq!((reply.set_cookies().len(), reply.set_cookies_named("__Host-other").len()), (0, 1));
+    assert_eq!(data(&world, "ada").await, json!({}));
+    let reply = browser.run_on("/two-services", json!([{"op": "user_id"}])).await;
+    assert_eq!((reply.status, reply.result(0)), (200, json!("root")));
 }
 
 async fn each_error_has_its_status(world: World) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
 use crate::scenarios::flt::signed_in;
-use crate::scenarios::in_process::{committed, extracted};
+use crate::scenarios::in_process::{committed, extracted, lines};
 use crate::scenarios::stored::{message, rows};
 use crate::suite::{Scenario, scenario};
 use crate::world::World;
@@ -126,8 +126,8 @@ async fn set_cookie_is_sensitive(world: World) {
     session.authenticate("ada").await.unwrap();
     let issued = committed(&scope).await;
     for head in [sent, issued] {
-        assert_eq!(head.status, 200);
-        let lines = head.lines("set-cookie");
+        assert_eq!(head.status(), 200);
+        let lines = lines(&head, "set-cookie");
         assert!(lines.len() == 1 && lines[0].1, "{lines:?}");
     }
 }

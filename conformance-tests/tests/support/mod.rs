@@ -1,6 +1,9 @@
-//! What this mount brings: an adapter, a store on disk, and broken ones.
+//! What this binary mounts: adapters, and what is broken on purpose.
 
+pub(crate) mod actix;
 pub(crate) mod axum;
 pub(crate) mod broken;
+pub(crate) mod by_hand;
+mod http1;
+pub(crate) mod hyper;
 pub(crate) mod processes;
-pub(crate) mod sqlite;

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use conformance_tests::suite;
 use conformance_tests::world::{Rows, World};
+use conformance_tests::{sqlite, suite};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::axum::Axum;
-use super::sqlite;
 
 /// Holds the [`Task`] of a process that isn't to run the suite.
 const TASK: &str = "SESSION_TEST_WORKER";
@@ -112,7 +111,7 @@ async fn world(file: &Path) -> World {
         let file = file.clone();
         async move { sqlite::open(&file).await }
     });
-    World::new(Arc::new(Axum::AsItIs), rows).await
+    World::new(Arc::new(Axum), rows).await
 }
 
 /// One line to the parent, at once, past the capture of a test's output.

@@ -1,16 +1,17 @@
-//! SQLite files, each in a folder of its own that goes with its last handle.
+//! SQLite files, each in a folder of its own that goes with its last handle. With the feature `sqlite`.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use conformance_tests::BoxFuture;
-use conformance_tests::world::{Rows, StoreKind};
 use session_core::{SessionStore, SqliteStore};
 use tempfile::TempDir;
 
+use crate::BoxFuture;
+use crate::world::{Rows, StoreKind};
+
 /// The store in an SQLite file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sqlite;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sqlite;
 
 impl StoreKind for Sqlite {
     fn name(&self) -> &'static str {
@@ -27,7 +28,10 @@ impl StoreKind for Sqlite {
 }
 
 /// One more handle on the rows of a file.
-pub(crate) async fn open(file: &Path) -> Arc<dyn SessionStore> {
+///
+/// # Panics
+/// If the file can't be opened.
+pub async fn open(file: &Path) -> Arc<dyn SessionStore> {
     let file = file.to_str().expect("a path in UTF-8");
     Arc::new(SqliteStore::open(file).await.expect("an SQLite file that opens"))
 }

@@ -1,0 +1,207 @@
+//! What sessions add to one request in process, on each framework: allocations, store calls and time, beside the same app
+//! without them. The frameworks share one list of rows and one budget for each.
+//!
+//! `cargo bench -p conformance-tests --bench oneshot`. Counts repeat exactly and fail the run when they pass the budget; times
+//! are medians of alternating rounds, to be read as a difference, on a machine that may be busy.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use conformance_tests::faulty::{Faults, FaultyStore};
+use session_core::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+use tokio::runtime::Runtime;
+
+mod actix;
+mod axum;
+
+const ROUNDS: usize = 31;
+const REQUESTS: u32 = 4000;
+const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0";
+
+/// An app of a framework, with the routes `/plain`, `/read`, `/write` and `/sign-in`.
+trait App {
+    type Request;
+
+    fn request(&self, path: &str, cookie: Option<&str>) -> Self::Request;
+
+    /// Answers, and drops the answer.
+    async fn call(&self, request: Self::Request);
+
+    /// Answers, and gives the `Set-Cookie` line.
+    async fn set_cookie(&self, request: Self::Request) -> Option<String>;
+}
+
+/// The apps of one framework.
+struct Apps<A> {
+    framework: &'static str,
+    bare: A,
+    /// The sessions around all of it.
+    around: A,
+    /// The same, where the framework puts a layer inside its routes, beside an empty layer there.
+    inside: Option<(A, A)>,
+    /// As `around`, over a store that counts what it is asked.
+    counted: A,
+    faults: Arc<Faults>,
+}
+
+/// What may be added to a bare app, whatever the framework.
+struct Row {
+    name: &'static str,
+    path: &'static str,
+    cookie: Cookie,
+    allocations: u64,
+    store_calls: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Cookie {
+    None,
+    Forged,
+    Live,
+}
+
+const fn row(name: &'static str, path: &'static str, cookie: Cookie, allocations: u64, store_calls: u64) -> Row {
+    Row { name, path, cookie, allocations, store_calls }
+}
+
+const ROWS: [Row; 6] = [
+    row("session unused", "/plain", Cookie::Live, 3, 0),
+    row("anonymous read", "/read", Cookie::None, 6, 0),
+    row("forged cookie", "/read", Cookie::Forged, 6, 0),
+    row("read a value", "/read", Cookie::Live, 10, 1),
+    row("write a value", "/write", Cookie::Live, 26, 2),
+    row("sign in", "/sign-in", Cookie::None, 32, 1),
+];
+
+/// A service over a store in memory.
+fn sessions() -> CookieSessionService {
+    over(MemoryStore::new())
+}
+
+/// The same over a store that counts.
+fn counted() -> (CookieSessionService, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    (over(FaultyStore::new(Arc::new(MemoryStore::new()), Arc::clone(&faults))), faults)
+}
+
+fn over(store: impl session_core::SessionStore) -> CookieSessionService {
+    let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).expect("32 bytes"));
+    CookieSessionService::new(store, SessionConfig::builder().build(keys).expect("the defaults are valid"))
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    println!("{ROUNDS} alternating rounds of {REQUESTS} requests, medians; memory store");
+    println!(
+        "{:44} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>8}",
+        "", "allocs", "with", "added", "calls", "bare ns", "with ns", "added"
+    );
+    let axum = measure(&runtime, &axum::apps());
+    let actix = measure(&runtime, &runtime.block_on(actix::apps()));
+    if axum && actix { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Measures every row: whether all keep to their budgets.
+fn measure<A: App>(runtime: &Runtime, apps: &Apps<A>) -> bool {
+    let mut kept = true;
+    let live = sign_in(runtime, &apps.around);
+    let counted = sign_in(runtime, &apps.counted);
+    for row in &ROWS {
+        let calls = {
+            apps.faults.reset_counts();
+            let cookie = row.cookie.of(&counted);
+            runtime.block_on(apps.counted.call(apps.counted.request(row.path, cookie.as_deref())));
+            apps.faults.total()
+        };
+        let cookie = row.cookie.of(&live);
+        kept &= compare(runtime, apps.framework, row, &apps.bare, &apps.around, cookie.as_deref(), calls);
+        if let Some((empty, inside)) = &apps.inside
+            && matches!(row.path, "/plain" | "/read")
+            && matches!(row.cookie, Cookie::Live)
+        {
+            let cookie = row.cookie.of(&sign_in(runtime, inside));
+            let framework = format!("{}, inside the routes", apps.framework);
+            kept &= compare(runtime, &framework, row, empty, inside, cookie.as_deref(), calls);
+        }
+    }
+    kept
+}
+
+fn compare<A: App>(
+    runtime: &Runtime,
+    framework: &str,
+    row: &Row,
+    bare: &A,
+    with: &A,
+    cookie: Option<&str>,
+    calls: u64,
+) -> bool {
+    // The bare app serves a handler that does the same without a session.
+    let without = allocations(runtime, bare, "/plain", cookie);
+    let allocations = allocations(runtime, with, row.path, cookie);
+    let (mut bare_ns, mut with_ns) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare_ns.push(time(runtime, bare, "/plain", cookie));
+        with_ns.push(time(runtime, with, row.path, cookie));
+    }
+    let (bare_ns, with_ns) = (median(bare_ns), median(with_ns));
+    let added = allocations.saturating_sub(without);
+    println!(
+        "{:44} {without:>8} {allocations:>8} {added:>8} {calls:>8} {bare_ns:>9} {with_ns:>9} {:>8}",
+        format!("{framework}: {}", row.name),
+        i128::from(with_ns) - i128::from(bare_ns)
+    );
+    if added > row.allocations {
+        println!("  over the budget of {} allocations", row.allocations);
+    }
+    if calls != row.store_calls {
+        println!("  not the {} store calls that it takes", row.store_calls);
+    }
+    added <= row.allocations && calls == row.store_calls
+}
+
+impl Cookie {
+    /// The header's value, from that of a live session.
+    fn of(self, live: &str) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Forged => Some(format!("{}A", &live[..live.len() - 1])),
+            Self::Live => Some(live.to_owned()),
+        }
+    }
+}
+
+fn sign_in<A: App>(runtime: &Runtime, app: &A) -> String {
+    let line = runtime.block_on(app.set_cookie(app.request("/sign-in", None))).expect("a cookie");
+    line.split(';').next().expect("a first part").to_owned()
+}
+
+fn allocations<A: App>(runtime: &Runtime, app: &A, path: &str, cookie: Option<&str>) -> u64 {
+    // Warm: what a framework keeps for a next request is there.
+    for _ in 0..3 {
+        runtime.block_on(app.call(app.request(path, cookie)));
+    }
+    let request = app.request(path, cookie);
+    allocation_counter::measure(move || runtime.block_on(app.call(request))).count_total
+}
+
+fn time<A: App>(runtime: &Runtime, app: &A, path: &str, cookie: Option<&str>) -> u64 {
+    let requests: Vec<_> = (0..REQUESTS).map(|_| app.request(path, cookie)).collect();
+    runtime.block_on(async {
+        let start = Instant::now();
+        for request in requests {
+            app.call(request).await;
+        }
+        nanos(start.elapsed())
+    })
+}
+
+fn nanos(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_nanos() / u128::from(REQUESTS)).unwrap_or(u64::MAX)
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
