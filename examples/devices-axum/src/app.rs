@@ -9,14 +9,11 @@ use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use devices_pages::assets::{self, Asset};
-use devices_pages::{Accounts, pages};
+use devices_pages::{Accounts, MAX_BODY_BYTES, pages};
 use session_axum::{CookieSession, CookieSessionLayer, Result};
 
 use crate::visitor::visitor;
 use crate::{api, devices, guard, preferences, sign_in};
-
-/// The longest form, a username and a password of full length with every byte escaped, is a quarter of this.
-const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The whole app. The guard is outermost: a post from another site is refused before its session is even looked up.
 pub(crate) fn router(accounts: Arc<Accounts>, sessions: CookieSessionLayer) -> Router {

@@ -2,22 +2,21 @@
 
 use axum::extract::Path;
 use axum::response::Redirect;
-use devices_pages::pages;
+use devices_pages::{device, pages};
 use maud::Markup;
 use session_axum::Result;
 use time::OffsetDateTime;
 
-use crate::visitor::{SignedIn, device};
+use crate::visitor::SignedIn;
 
-pub(crate) async fn home(visit: SignedIn) -> Result<Markup> {
-    let device = device(&visit.current, &visit.current.id);
-    Ok(pages::home(&visit.visitor()?, &device, OffsetDateTime::now_utc()))
+pub(crate) async fn home(SignedIn { current, visitor, .. }: SignedIn) -> Markup {
+    pages::home(&visitor, &device!(current, current.id), OffsetDateTime::now_utc())
 }
 
-pub(crate) async fn list(visit: SignedIn) -> Result<Markup> {
-    let sessions = visit.session.list_my_sessions().await?;
-    let devices: Vec<_> = sessions.iter().map(|session| device(session, &visit.current.id)).collect();
-    Ok(pages::devices(&visit.visitor()?, &devices, OffsetDateTime::now_utc()))
+pub(crate) async fn list(SignedIn { session, current, visitor }: SignedIn) -> Result<Markup> {
+    let sessions = session.list_my_sessions().await?;
+    let devices: Vec<_> = sessions.iter().map(|session| device!(session, current.id)).collect();
+    Ok(pages::devices(&visitor, &devices, OffsetDateTime::now_utc()))
 }
 
 /// Revoking one's own session is a sign-out: the redirect then leads on to the sign-in page.

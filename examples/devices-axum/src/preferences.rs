@@ -2,10 +2,10 @@
 
 use axum::Form;
 use axum::response::Redirect;
-use devices_pages::ThemeForm;
+use devices_pages::{THEME, ThemeForm, VISITS};
 use session_axum::Result;
 
-use crate::visitor::{SignedIn, THEME, VISITS};
+use crate::visitor::SignedIn;
 
 pub(crate) async fn pick_theme(SignedIn { session, .. }: SignedIn, Form(form): Form<ThemeForm>) -> Result<Redirect> {
     session.set(THEME, &form.theme)?;

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-/// One live session of the visitor, borrowed from the adapter's `Session`.
+/// One live session of the visitor.
 #[derive(Debug, Clone, Copy)]
 pub struct Device<'a> {
     /// The session's id.
@@ -21,6 +21,23 @@ pub struct Device<'a> {
     pub expires: OffsetDateTime,
     /// Whether it is the one that looks at the page.
     pub is_this: bool,
+}
+
+/// A session as a row of the device table, from the `Session` of any adapter; `$this` is the id of the one that asks.
+#[macro_export]
+macro_rules! device {
+    ($session:expr, $this:expr) => {
+        $crate::Device {
+            id: &$session.id,
+            name: &$session.device_name,
+            kind: &$session.device_type,
+            ip_address: &$session.ip_address,
+            signed_in: $session.created_at,
+            last_active: $session.last_active_at,
+            expires: $session.expires_at,
+            is_this: $session.id == $this,
+        }
+    };
 }
 
 impl<'a> Device<'a> {

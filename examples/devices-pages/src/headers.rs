@@ -16,3 +16,7 @@ pub const DEFAULTS: [(&str, &str); 4] = [
     ("referrer-policy", "same-origin"),
     ("cache-control", "no-store"),
 ];
+
+/// For a response that sends someone to the sign-in page: browsers may keep pages for the back button in spite of
+/// `no-store`, and let go of them when a cookie changes, but whom another device signed out keeps its cookie.
+pub const FORGET_PAGES: (&str, &str) = ("clear-site-data", "\"cache\"");

@@ -1,5 +1,5 @@
-//! What the example apps of all frameworks share: pages, accounts, forms, settings, response headers and the
-//! cross-site check. Leaves the routes and everything about the session itself to each app: that is what it shows.
+//! What the example apps of all frameworks share: pages, accounts, forms, settings, the start, response headers and the
+//! cross-site check. Leaves the routes and what handlers do with the session to each app: that is what it shows.
 
 mod accounts;
 pub mod assets;
@@ -11,6 +11,7 @@ mod key_file;
 pub mod pages;
 mod settings;
 mod signing_key;
+mod site;
 mod theme;
 mod visitor;
 mod when;
@@ -22,5 +23,6 @@ pub use form::{LoginForm, Password, ThemeForm, Username};
 pub use key_file::{KeyFile, KeyFileError};
 pub use settings::{CookieMode, Settings, SettingsError};
 pub use signing_key::{KeySource, LoadedKey, SigningKeyError};
+pub use site::{DRAIN, MAX_BODY_BYTES, Site, exit};
 pub use theme::Theme;
-pub use visitor::{Page, Visitor};
+pub use visitor::{Page, THEME, VISITS, Visitor};

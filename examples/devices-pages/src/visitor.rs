@@ -1,10 +1,16 @@
 //! Who looks at a page, and at which one.
 
 use serde::Deserialize;
+use session_core::{CookieSession, Result};
 
 use crate::{Account, Theme};
 
-/// A signed-in user, with what every page shows about them. Each app fills it from its session.
+/// The key of the theme in the session.
+pub const THEME: &str = "theme";
+/// The key of the counter in the session.
+pub const VISITS: &str = "visits";
+
+/// A signed-in user, with what every page shows about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visitor {
     /// The session's user id.
@@ -16,6 +22,17 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Who looks, from the session of any adapter; none if nobody is signed in.
+    ///
+    /// # Errors
+    /// 500 if the session holds something else under our keys.
+    pub fn of(session: &CookieSession) -> Result<Option<Self>> {
+        let Some(user_id) = session.user_id() else { return Ok(None) };
+        let theme = session.get(THEME)?.unwrap_or_default();
+        let visits = session.get(VISITS)?.unwrap_or_default();
+        Ok(Some(Self { user_id, theme, visits }))
+    }
+
     /// The full name, or the user id if the account is gone.
     pub fn full_name(&self) -> &str {
         Account::named(&self.user_id).map_or(&self.user_id, |account| account.full_name)

@@ -1,0 +1,25 @@
+//! The start page and the list of devices.
+
+use actix_web::web::{Path, Redirect};
+use devices_pages::{device, pages};
+use maud::Markup;
+use session_actix::Result;
+use time::OffsetDateTime;
+
+use crate::visitor::SignedIn;
+
+pub(crate) async fn home(SignedIn { current, visitor, .. }: SignedIn) -> Markup {
+    pages::home(&visitor, &device!(current, current.id), OffsetDateTime::now_utc())
+}
+
+pub(crate) async fn list(SignedIn { session, current, visitor }: SignedIn) -> Result<Markup> {
+    let sessions = session.list_my_sessions().await?;
+    let devices: Vec<_> = sessions.iter().map(|session| device!(session, current.id)).collect();
+    Ok(pages::devices(&visitor, &devices, OffsetDateTime::now_utc()))
+}
+
+/// Revoking one's own session is a sign-out: the redirect then leads on to the sign-in page.
+pub(crate) async fn revoke(SignedIn { session, .. }: SignedIn, id: Path<String>) -> Result<Redirect> {
+    session.revoke(&id).await?;
+    Ok(Redirect::to("/devices").see_other())
+}

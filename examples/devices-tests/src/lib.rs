@@ -1,0 +1,32 @@
+//! What every devices app must do, asked of its running program: over HTTP, and in a real browser where there is one.
+//! Leaves to each app's test binary to say where its program is.
+
+mod chromium;
+mod pages;
+mod program;
+mod two_devices;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use conformance_tests::suite;
+use libtest_mimic::{Arguments, Trial};
+
+pub use program::App;
+
+/// Runs all tests of `app`, and keeps the screenshots below `folder`.
+#[must_use = "the exit code says whether all of it passed"]
+pub fn run(app: App, folder: &Path) -> ExitCode {
+    suite::hush_panics();
+    let mut trials = pages::trials(app);
+    match chromium::missing() {
+        None => trials.extend(two_devices::trials(app, folder)),
+        Some(what) => {
+            println!("not tested in a browser: {what}; `apt-get install chromium chromium-driver` brings both");
+            if std::env::var("SESSION_TEST_REQUIRE").is_ok_and(|all| all == "all") {
+                trials.push(Trial::test("in a browser", move || Err(what.into())));
+            }
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
