@@ -221,6 +221,7 @@ async fn the_ready_made_response_of_an_error_stays_what_it_is() {
 }
 
 #[actix_web::test]
+#[expect(clippy::await_holding_refcell_ref, reason = "an application may do that")]
 async fn what_borrows_the_extensions_is_not_in_the_way() {
     let (send, received) = std::sync::mpsc::channel();
     let audit = move |request: HttpRequest, session: CookieSession| {
