@@ -166,7 +166,10 @@ impl Cookie {
     fn of(self, live: &str) -> Option<String> {
         match self {
             Self::None => None,
-            Self::Forged => Some(format!("{}A", &live[..live.len() - 1])),
+            Self::Forged => {
+                let (value, last) = live.split_at(live.len() - 1);
+                Some(format!("{value}{}", if last == "A" { "B" } else { "A" }))
+            }
             Self::Live => Some(live.to_owned()),
         }
     }
