@@ -50,6 +50,8 @@ pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
+#[cfg(feature = "postgres")]
+pub use session_core::{PostgresOpenError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use session_core::{SqliteOpenError, SqliteOptions, SqliteStore};
 

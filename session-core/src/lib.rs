@@ -35,6 +35,8 @@ pub use service::{CleanupTask, CookieSessionService};
 pub use session::{Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
 pub use store::{MemoryStore, SessionStore};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOpenError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteOpenError, SqliteOptions, SqliteStore};
 pub use token::{Shard, TokenHash, TokenRef};

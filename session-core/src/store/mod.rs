@@ -24,10 +24,19 @@ use crate::session::{Data, Record, SessionId, UserId};
 use crate::token::{TokenHash, TokenRef};
 
 mod memory;
+#[cfg(all(doc, feature = "postgres"))]
+#[doc = include_str!("operators.md")]
+pub mod operators {}
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOpenError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOpenError, SqliteOptions, SqliteStore};
 

@@ -1,35 +1,28 @@
 //! Sessions in an embedded SQLite file, which several processes of one machine may share.
-//! Leaves opening to `options`, tables to `schema`, SQL to `statements`, and what a failure means to `fault`.
+//! Leaves opening to `options`, tables to `schema`, what a failure means to `fault`, and what it has in common with other
+//! databases to `sql`.
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
-use time::OffsetDateTime;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{
-    Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, SessionStore, StoreError, StoreFuture, Update,
-};
-use crate::session::{Record, SessionId, UserId};
-use crate::token::TokenRef;
-use row::{Query, blob, micros};
+use super::StoreError;
+use super::sql::glue::{sql_store, sqlx_glue};
+use super::sql::statements::{Dialect, Statements};
+use super::sql::{Backend, Step};
+use crate::session::UserId;
 
 mod fault;
 mod options;
-mod row;
 mod schema;
-mod statements;
 #[cfg(test)]
 mod tests;
 
 pub use options::{SqliteOpenError, SqliteOptions};
-
-/// How often `apply` starts over when the row changes between its two statements.
-const RACES: u32 = 32;
 
 /// Sessions in a SQLite file. Clones share the connections.
 ///
@@ -86,35 +79,41 @@ impl SqliteStore {
         self.pool.acquire().await.map_err(fault::before_commit)
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<SqliteRow>, StoreError> {
-        query.fetch_all(&mut *self.connection().await?).await.map_err(fault::before_commit)
-    }
-
     /// Waits for the turn to write, as long as for a connection.
     async fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let patience = self.pool.options().get_acquire_timeout();
         let turn = tokio::time::timeout(patience, self.writer.lock()).await;
         turn.map_err(|_| StoreError::not_applied("other writes took too long"))
     }
+}
 
-    /// Runs one statement that is its own transaction, to its end: with `fetch_optional` sqlx would stop at the first
-    /// row, and never hear of a failed commit.
-    async fn write(&self, query: Query) -> Result<Vec<SqliteRow>, StoreError> {
-        let _turn = self.turn().await?;
-        let mut conn = self.connection().await?;
-        query.fetch_all(&mut *conn).await.map_err(fault::statement)
+impl Backend for SqliteStore {
+    type Row = SqliteRow;
+
+    fn sql(&self) -> &'static Statements {
+        static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));
+        &SQL
     }
 
-    async fn insert(
-        &self,
-        new: &Record,
-        replaces: Option<&Replaced>,
-        limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> Result<Created, StoreError> {
+    async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
+        query(&step).fetch_all(&mut *self.connection().await?).await.map_err(fault::before_commit)
+    }
+
+    /// With `fetch_optional` sqlx would stop at the first row, and never hear of a failed commit.
+    async fn write(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
-        let result = insert_on(&mut conn, new, replaces, limit, now).await;
+        query(&step).fetch_all(&mut *conn).await.map_err(fault::statement)
+    }
+
+    async fn in_turn(&self, _: &UserId, steps: &[Step<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+        let _turn = self.turn().await?;
+        let mut conn = self.connection().await?;
+        if let [step] = steps {
+            // One statement is a transaction of its own, and nobody else writes meanwhile.
+            return query(step).fetch_all(&mut *conn).await.map_err(fault::statement);
+        }
+        let result = transaction(&mut conn, steps).await;
         // After some errors SQLite itself has rolled back, and sqlx, whose own roll-back then fails, counts a
         // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
         // roll-back in the connection's queue.
@@ -123,102 +122,18 @@ impl SqliteStore {
         }
         result
     }
+}
 
-    async fn find(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Result<Option<Arc<Record>>, StoreError> {
-        for three in tokens.chunks(3) {
-            let sql = if three.len() == 1 { statements::LOAD_ONE } else { statements::LOAD_THREE };
-            // A missing third token is null, which matches nothing.
-            let query = three
-                .iter()
-                .fold(sqlx::query(sql).bind(micros(now)), |query, token| query.bind(blob(token.hash.as_bytes())));
-            let rows = self.read(query).await?;
-            let first = three.iter().find_map(|token| rows.iter().find(|row| row::token_hash(row) == Some(token.hash)));
-            if let Some(row) = first {
-                return row::record(row).map(Some);
-            }
-        }
-        Ok(None)
+/// Runs the steps: the rows of the last. Dropped before its commit it is rolled back.
+async fn transaction(conn: &mut SqliteConnection, steps: &[Step<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+    // Whoever races for the limit waits here, not at the first write, where it would be too late to wait.
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault::before_commit)?;
+    let mut rows = Vec::new();
+    for step in steps {
+        rows = query(step).fetch_all(&mut *tx).await.map_err(fault::before_commit)?;
     }
-
-    async fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
-        let sql = match update {
-            Update { rotate_to: Some(_), .. } => Some(statements::APPLY_ROTATION),
-            Update { activity: Some(_), .. } => Some(statements::APPLY_ACTIVITY),
-            Update { data: Some(_), .. } => Some(statements::APPLY_DATA),
-            Update { data: None, activity: None, rotate_to: None } => None,
-        };
-        for _ in 0..RACES {
-            if let Some(sql) = sql {
-                let query = bind_caller(sqlx::query(sql), caller, now)
-                    .bind(update.data.as_ref().map(|new| new.data.text().to_owned()))
-                    .bind(update.data.as_ref().map(|new| new.based_on))
-                    .bind(update.activity.map(|activity| micros(activity.at)))
-                    .bind(update.activity.map(|activity| micros(activity.expires_at)))
-                    .bind(update.activity.map(|activity| micros(activity.unless_after)))
-                    .bind(update.rotate_to.map(|hash| blob(hash.as_bytes())));
-                if let Some(row) = self.write(query).await?.first() {
-                    let (version, expires_at, token) = row::updated(row, caller.id)?;
-                    return Ok(Applied::Done { version, expires_at, rotated: update.rotate_to == Some(token) });
-                }
-            }
-
-            // Nothing was written. The row tells why.
-            let query = sqlx::query(statements::ROW).bind(blob(caller.id.as_bytes())).bind(text(&caller.user_id));
-            let rows = self.read(query).await?;
-            let Some(row) = rows.first() else { return Ok(Applied::Gone) };
-            let row = row::record(row)?;
-            if !row.is_live(now) || !row.accepts(&caller.token, now) {
-                return Ok(Applied::Gone);
-            }
-            if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
-                return Ok(Applied::Conflict(row));
-            }
-            let nothing_to_write = update.data.is_none()
-                && update.activity.is_none_or(|activity| row.last_active_at > activity.unless_after)
-                && (update.rotate_to.is_none() || row.token_hash != caller.token);
-            if nothing_to_write {
-                let rotated = update.rotate_to == Some(row.token_hash);
-                return Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated });
-            }
-            // Another request changed the row in between: now there is something to write.
-        }
-        Err(StoreError::not_applied("the session changed at every try"))
-    }
-
-    /// Runs `query` on what binds user and time, and adds the caller if there is one.
-    async fn checked(
-        &self,
-        writes: bool,
-        query: Query,
-        by: Option<&Caller>,
-        now: OffsetDateTime,
-    ) -> Result<Checked<Vec<SqliteRow>>, StoreError> {
-        let query = match by {
-            Some(caller) => query
-                .bind(blob(caller.id.as_bytes()))
-                .bind(text(&caller.user_id))
-                .bind(blob(caller.token.as_bytes()))
-                .bind(micros(now - ROTATION_GRACE)),
-            None => query,
-        };
-        let rows = if writes { self.write(query).await? } else { self.read(query).await? };
-        match by {
-            // No rows: either there were none for a live caller, or the caller isn't live. A caller that is live only
-            // now was live then too, because nothing brings one back; one that isn't was told of no change.
-            Some(caller) if rows.is_empty() => {
-                let query = bind_caller(sqlx::query(statements::CALLER), caller, now);
-                Ok(if self.read(query).await?.is_empty() { Checked::CallerGone } else { Checked::Live(rows) })
-            }
-            _ => Ok(Checked::Live(rows)),
-        }
-    }
-
-    async fn purge(&self, before: OffsetDateTime, limit: NonZeroU32) -> Result<u64, StoreError> {
-        let _turn = self.turn().await?;
-        let mut conn = self.connection().await?;
-        let query = sqlx::query(statements::PURGE).bind(micros(before)).bind(i64::from(limit.get()));
-        Ok(query.execute(&mut *conn).await.map_err(fault::statement)?.rows_affected())
-    }
+    tx.commit().await.map_err(fault::commit)?;
+    Ok(rows)
 }
 
 /// Names the file, and nothing of what is in it.
@@ -228,119 +143,5 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-impl SessionStore for SqliteStore {
-    fn create<'a>(
-        &'a self,
-        new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
-        limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Created> {
-        Box::pin(self.insert(new, replaces, limit, now))
-    }
-
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        Box::pin(self.find(tokens, now))
-    }
-
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        Box::pin(self.change(caller, update, now))
-    }
-
-    fn end<'a>(
-        &'a self,
-        user: &'a UserId,
-        id: SessionId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<bool>> {
-        let sql = if by.is_some() { statements::END_BY } else { statements::END };
-        let query = sqlx::query(sql).bind(text(user)).bind(micros(now)).bind(blob(id.as_bytes()));
-        Box::pin(async move { if_live(self.checked(true, query, by, now).await?, |rows| Ok(!rows.is_empty())) })
-    }
-
-    fn end_all<'a>(
-        &'a self,
-        user: &'a UserId,
-        except: Option<SessionId>,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        let sql = if by.is_some() { statements::END_ALL_BY } else { statements::END_ALL };
-        let query =
-            sqlx::query(sql).bind(text(user)).bind(micros(now)).bind(except.map(|except| blob(except.as_bytes())));
-        Box::pin(async move {
-            if_live(self.checked(true, query, by, now).await?, |rows| rows.iter().map(row::id).collect())
-        })
-    }
-
-    fn list<'a>(
-        &'a self,
-        user: &'a UserId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        let query = sqlx::query(if by.is_some() { statements::LIST_BY } else { statements::LIST });
-        // ?3 is free here.
-        let query = query.bind(text(user)).bind(micros(now)).bind(None::<i64>);
-        Box::pin(async move {
-            if_live(self.checked(false, query, by, now).await?, |rows| rows.iter().map(row::record).collect())
-        })
-    }
-
-    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        Box::pin(self.purge(before, limit))
-    }
-}
-
-/// Binds ?1 id, ?2 user, ?3 token, ?4 now, ?5 grace.
-fn bind_caller(query: Query, caller: &Caller, now: OffsetDateTime) -> Query {
-    query
-        .bind(blob(caller.id.as_bytes()))
-        .bind(text(&caller.user_id))
-        .bind(blob(caller.token.as_bytes()))
-        .bind(micros(now))
-        .bind(micros(now - ROTATION_GRACE))
-}
-
-/// The transaction of a sign-in. Dropped before its commit it is rolled back.
-async fn insert_on(
-    conn: &mut SqliteConnection,
-    new: &Record,
-    replaces: Option<&Replaced>,
-    limit: NonZeroU32,
-    now: OffsetDateTime,
-) -> Result<Created, StoreError> {
-    // Whoever races for the limit waits here, not at the first write, where it would be too late to wait.
-    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault::before_commit)?;
-    let insert = row::bind(sqlx::query(statements::INSERT), new);
-    insert.execute(&mut *tx).await.map_err(fault::before_commit)?;
-    if let Some(replaced) = replaces {
-        let end = sqlx::query(statements::END)
-            .bind(text(&replaced.user_id))
-            .bind(micros(now))
-            .bind(blob(replaced.id.as_bytes()));
-        end.fetch_all(&mut *tx).await.map_err(fault::before_commit)?;
-    }
-    let evict = sqlx::query(statements::EVICT)
-        .bind(text(&new.user_id))
-        .bind(micros(now))
-        .bind(blob(new.id.as_bytes()))
-        .bind(i64::from(limit.get()) - 1);
-    let evicted = evict.fetch_all(&mut *tx).await.map_err(fault::before_commit)?;
-    let evicted = evicted.iter().map(row::id).collect::<Result<_, _>>()?;
-    tx.commit().await.map_err(fault::commit)?;
-    Ok(Created { evicted })
-}
-
-/// `then` on the result, if the caller is live.
-fn if_live<T, U>(checked: Checked<T>, then: impl FnOnce(T) -> Result<U, StoreError>) -> Result<Checked<U>, StoreError> {
-    match checked {
-        Checked::Live(value) => Ok(Checked::Live(then(value)?)),
-        Checked::CallerGone => Ok(Checked::CallerGone),
-    }
-}
-
-fn text(user: &UserId) -> String {
-    user.as_str().to_owned()
-}
+sqlx_glue!(Sqlite, SqliteRow, SqliteArguments, fault::before_commit);
+sql_store!(SqliteStore);

@@ -10,7 +10,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
 use super::fault::{code, primary};
-use super::schema::{self, MigrateError};
+use super::schema;
+use crate::store::sql::migrations::MigrateError;
 
 /// How to open a SQLite file: see [`SqliteOptions::new`].
 #[derive(Debug, Clone)]

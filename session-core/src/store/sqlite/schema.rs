@@ -3,13 +3,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-/// One step from a schema version to the next; the first makes version 1.
-struct Migration {
-    sql: &'static str,
-    /// The oldest schema version whose releases still read and write a file of this one correctly. A step that only
-    /// adds what they may ignore keeps it, so that neighbouring releases can share a file during an update.
-    oldest_reader: i64,
-}
+use crate::store::sql::migrations::{self, MigrateError, Migration};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     oldest_reader: 1,
@@ -51,19 +45,6 @@ CREATE TABLE IF NOT EXISTS cookie_session_schema (
     oldest_reader INTEGER NOT NULL
 ) STRICT";
 
-/// Why a file can't get this release's tables.
-#[derive(Debug)]
-pub(super) enum MigrateError {
-    Sqlx(sqlx::Error),
-    Newer { found: i64, known: i64 },
-}
-
-impl From<sqlx::Error> for MigrateError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sqlx(error)
-    }
-}
-
 /// Brings the file to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
     // The version is read under the write lock: of many processes that start at once, one migrates and the others
@@ -79,11 +60,7 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
         None => (0, 0),
     };
 
-    let known = MIGRATIONS.len() as i64;
-    if found > known && oldest_reader > known {
-        return Err(MigrateError::Newer { found, known });
-    }
-    let pending = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)).unwrap_or_default();
+    let pending = migrations::pending(MIGRATIONS, found, oldest_reader)?;
     for migration in pending {
         sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
     }
@@ -91,7 +68,7 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
         sqlx::query(
             "INSERT OR REPLACE INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, ?1, ?2)",
         )
-        .bind(known)
+        .bind(MIGRATIONS.len() as i64)
         .bind(last.oldest_reader)
         .execute(&mut *tx)
         .await?;

@@ -8,9 +8,15 @@ use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
 use time::macros::datetime;
 
+use std::num::NonZeroU32;
+
+use time::OffsetDateTime;
+
 use super::*;
-use crate::session::Data;
-use crate::token::TokenHash;
+use crate::session::{Data, Record, SessionId};
+use crate::store::sql::statements::Statement;
+use crate::store::{Checked, SessionStore};
+use crate::token::{TokenHash, TokenRef};
 
 const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
 const LIMIT: NonZeroU32 = NonZeroU32::new(10).unwrap();
@@ -241,7 +247,7 @@ async fn data_that_is_no_text_is_told_when_it_is_read() {
 #[tokio::test]
 async fn every_statement_finds_its_rows_by_an_index() {
     let store = SqliteStore::open("sqlite::memory:").await.unwrap();
-    for sql in statements::SEARCHES {
+    for sql in store.sql().searches().map(Statement::text) {
         let plan =
             sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&store.pool).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();

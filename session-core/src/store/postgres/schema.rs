@@ -1,0 +1,109 @@
+//! The PostgreSQL tables, and how a database gets them: versioned, in one transaction, safe when many nodes start at once.
+//! Leaves connecting to `options`.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use super::fault::{code, is_rolled_back};
+use crate::store::sql::migrations::{self, MigrateError, Migration};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    oldest_reader: 1,
+    // Times are microseconds since 1970, ids and hashes raw bytes; texts are compared byte by byte, whatever the database's
+    // collation. `user_id` alone is indexed, without activity, so that recording activity leaves that index alone, and pages
+    // keep some room so that a new version of a row finds a place beside the old one. `cookie_session_user` has a row for
+    // each user who ever signed in: sign-ins of one user queue on it.
+    sql: "
+CREATE TABLE cookie_session (
+    id BYTEA NOT NULL PRIMARY KEY,
+    token_hash BYTEA NOT NULL UNIQUE,
+    previous_token_hash BYTEA,
+    token_issued_at BIGINT NOT NULL,
+    token_seen BOOLEAN NOT NULL,
+    user_id TEXT COLLATE \"C\" NOT NULL,
+    ip_address TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    data TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    persistent BOOLEAN NOT NULL,
+    created_at BIGINT NOT NULL,
+    authenticated_at BIGINT NOT NULL,
+    last_active_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    absolute_expires_at BIGINT NOT NULL
+);
+CREATE INDEX cookie_session_previous_token_hash ON cookie_session (previous_token_hash)
+    WHERE previous_token_hash IS NOT NULL;
+CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
+CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
+CREATE TABLE cookie_session_user (
+    user_id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY
+);
+",
+}];
+
+const VERSION_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS cookie_session_schema (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    version BIGINT NOT NULL,
+    oldest_reader BIGINT NOT NULL
+)";
+
+/// Makes the row if need be, and locks it.
+const LOCK_VERSION: &str = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 0, 0) \
+     ON CONFLICT (only_row) DO UPDATE SET version = cookie_session_schema.version RETURNING version, oldest_reader";
+
+/// How often to start over when another node was first.
+const RETRIES: u32 = 50;
+
+/// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
+pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut tries = 0;
+    loop {
+        match step(conn).await {
+            Err(MigrateError::Sqlx(error))
+                if (is_another_nodes(&error) || is_rolled_back(&error)) && tries < RETRIES =>
+            {
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
+    // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
+    let made = "SELECT version, oldest_reader FROM cookie_session_schema";
+    match sqlx::query(made).fetch_optional(&mut *conn).await {
+        Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => return Ok(()),
+        Ok(_) => {}
+        Err(error) if code(&error).as_deref() == Some("42P01") => {
+            sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    // The version is read under the row's lock: of many nodes that start at once, one migrates and the others then find it
+    // done.
+    let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let row = sqlx::query(LOCK_VERSION).fetch_one(&mut *tx).await?;
+    let pending = migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?;
+    for migration in pending {
+        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
+    }
+    if let Some(last) = pending.last() {
+        sqlx::query("UPDATE cookie_session_schema SET version = $1, oldest_reader = $2")
+            .bind(MIGRATIONS.len() as i64)
+            .bind(last.oldest_reader)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether another node made the same table at the same moment: `IF NOT EXISTS` doesn't wait for that.
+fn is_another_nodes(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("23505" | "42P07" | "42710"))
+}

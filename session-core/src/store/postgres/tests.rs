@@ -1,0 +1,373 @@
+//! What is particular to PostgreSQL: opening, migrating, plans, round trips, and connections that die. The store's behaviour
+//! as such is the shared suite's to test. Runs on the server that `SESSION_TEST_POSTGRES` names, else on the local one.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::session::{Data, Record, SessionId};
+use crate::store::sql::statements::Statement;
+use crate::store::{Activity, Caller, NewData, Replaced, SessionStore, Update};
+use crate::token::{TokenHash, TokenRef};
+
+const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
+const LIMIT: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// A schema of a test's own.
+struct Schema {
+    options: PgConnectOptions,
+    name: String,
+}
+
+impl Schema {
+    /// None, said in a line, where no server is; which fails if all must be tested.
+    async fn new() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let url = std::env::var("SESSION_TEST_POSTGRES");
+        let url = url.unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+        let options: PgConnectOptions = url.parse().expect("SESSION_TEST_POSTGRES is a URL");
+        let mut conn = match PgConnection::connect_with(&options).await {
+            Ok(conn) => conn,
+            Err(error) => {
+                assert!(std::env::var("SESSION_TEST_REQUIRE").is_err(), "no PostgreSQL server: {error}");
+                println!("not tested: no PostgreSQL server: {error}");
+                return None;
+            }
+        };
+        let name = format!("unit_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        run(&mut conn, &format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}")).await;
+        Some(Self { options: options.options([("search_path", &name)]).application_name(&name), name })
+    }
+
+    async fn pool(&self, options: PgConnectOptions) -> PgPool {
+        PgPoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options).await.unwrap()
+    }
+
+    fn server(&self) -> String {
+        format!("{}:{}", self.options.get_host(), self.options.get_port())
+    }
+
+    async fn store(&self) -> PostgresStore {
+        let store = PostgresStore::new(self.pool(self.options.clone()).await);
+        store.migrate().await.unwrap();
+        store
+    }
+
+    async fn end(self) {
+        let mut conn = PgConnection::connect_with(&self.options).await.unwrap();
+        run(&mut conn, &format!("DROP SCHEMA {} CASCADE", self.name)).await;
+    }
+}
+
+async fn run(conn: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
+}
+
+fn record(byte: u8, user: &str) -> Arc<Record> {
+    Arc::new(Record {
+        id: SessionId::from_bytes([byte; 16]),
+        user_id: UserId::parse(user).unwrap(),
+        token_hash: TokenHash::from_slice(&[byte; 32]).unwrap(),
+        previous_token_hash: None,
+        token_issued_at: NOW,
+        token_seen: false,
+        ip_address: "192.0.2.1".to_owned(),
+        user_agent: "agent".to_owned(),
+        device_name: "Firefox on Linux".to_owned(),
+        device_type: "desktop".to_owned(),
+        fingerprint: "linux/firefox".to_owned(),
+        data: Data::from_text("{}"),
+        version: 0,
+        persistent: true,
+        created_at: NOW,
+        authenticated_at: NOW,
+        last_active_at: NOW,
+        expires_at: NOW + time::Duration::HOUR,
+        absolute_expires_at: NOW + time::Duration::DAY,
+    })
+}
+
+fn caller(record: &Record) -> Caller {
+    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash }
+}
+
+fn token(record: &Record) -> [TokenRef; 1] {
+    [TokenRef { shard: record.user_id.shard(), hash: record.token_hash }]
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why_and_shows_no_password() {
+    for nowhere in ["", "sessions.db", "mysql://ada:lovelace@localhost/app", "postgres://ada:lovelace@host:port/app"] {
+        let error = PostgresStore::open(nowhere).await.unwrap_err();
+        assert!(matches!(error, PostgresOpenError::Url), "{error:?}");
+        assert!(!error.to_string().contains("lovelace"));
+    }
+    let nobody = PostgresOptions::new("postgres://ada:lovelace@127.0.0.1:1/app");
+    let error = nobody.patience(std::time::Duration::from_millis(300)).open().await.unwrap_err();
+    assert!(matches!(error, PostgresOpenError::NoServer { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("lovelace"));
+
+    let Some(schema) = Schema::new().await else { return };
+    let missing = schema.options.clone().database("no_such_database");
+    let error = PgPoolOptions::new().connect_with(missing).await.unwrap_err();
+    assert!(matches!(PostgresOpenError::of(error.into()), PostgresOpenError::NoDatabase { .. }));
+
+    let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+    let role = format!("{}_reader", schema.name);
+    run(&mut conn, &format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {} TO {role}", schema.name)).await;
+    let reader = PostgresStore::new(schema.pool(schema.options.clone().username(&role)).await);
+    let error = reader.migrate().await.unwrap_err();
+    assert!(matches!(error, PostgresOpenError::MissingRights { .. }), "{error:?}");
+
+    schema.store().await;
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON cookie_session, cookie_session_user, cookie_session_schema TO";
+    run(&mut conn, &format!("{grant} {role}")).await;
+    reader.migrate().await.expect("where the tables are there, no right to make them is needed");
+    let new = record(1, "ada");
+    reader.create(&new, None, LIMIT, NOW).await.unwrap();
+    assert_eq!(reader.load(&token(&new), NOW).await.unwrap().as_deref(), Some(&*new));
+    run(&mut conn, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn twenty_nodes_may_migrate_at_once() {
+    let Some(schema) = Schema::new().await else { return };
+    for round in 0..5 {
+        let nodes: Vec<_> = (0..20)
+            .map(|_| {
+                let options = schema.options.clone();
+                tokio::spawn(async move {
+                    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+                    schema::migrate(&mut conn).await
+                })
+            })
+            .collect();
+        for node in nodes {
+            let outcome = node.await.unwrap();
+            assert!(outcome.is_ok(), "round {round}: {outcome:?}");
+        }
+        let store = schema.store().await;
+        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_none());
+        let drop = "DROP TABLE cookie_session, cookie_session_user, cookie_session_schema";
+        run(&mut PgConnection::connect_with(&schema.options).await.unwrap(), drop).await;
+    }
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let set = async |version: i64, oldest: i64| {
+        let sql = format!("UPDATE cookie_session_schema SET version = {version}, oldest_reader = {oldest}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&store.pool).await.unwrap();
+    };
+    set(99, 99).await;
+    let error = store.migrate().await.unwrap_err();
+    assert!(matches!(error, PostgresOpenError::NewerSchema { found: 99, known: 1 }), "{error:?}");
+    set(99, 1).await;
+    store.migrate().await.expect("a neighbouring release may share it");
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn without_tables_it_says_to_migrate() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = PostgresStore::new(schema.pool(schema.options.clone()).await);
+    let new = record(1, "ada");
+    let error = store.create(&new, None, LIMIT, NOW).await.unwrap_err().to_string();
+    assert!(error.contains("PostgresStore::migrate") && error.contains("nothing was changed"), "{error}");
+    let error = store.load(&token(&new), NOW).await.unwrap_err().to_string();
+    assert!(error.contains("PostgresStore::migrate"), "{error}");
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn every_statement_finds_its_rows_by_an_index() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let mut conn = store.pool.acquire().await.unwrap();
+    // Enough rows that the planner has a choice.
+    let fill = "INSERT INTO cookie_session SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), \
+         CASE WHEN n % 5 = 0 THEN sha256((-n)::text::bytea) END, 0, false, 'user ' || n / 5, '', '', '', '', '', '{}', 0, \
+         true, 0, 0, n, n, n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session";
+    run(&mut conn, fill).await;
+    for sql in store.sql().searches().map(Statement::text) {
+        // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
+        let types = match sql {
+            _ if sql.contains("OFFSET") => "text, bigint, bytea, bigint, bytea, text",
+            _ if sql.contains("LIMIT $2") => "bigint, bigint",
+            _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint",
+            _ if sql.contains("expires_at > $1") => "bigint, bytea, bytea, bytea",
+            _ => "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint, bytea",
+        };
+        run(&mut conn, &format!("SET plan_cache_mode = force_generic_plan; PREPARE plan ({types}) AS {sql}")).await;
+        let nulls = vec!["NULL"; types.split(',').count()].join(", ");
+        let explain = format!("EXPLAIN EXECUTE plan({nulls})");
+        let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *conn).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|step| step.get(0)).collect();
+        assert!(plan.iter().any(|step| step.contains("Index")), "{sql}: {plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("Seq Scan on cookie_session")), "{sql}: {plan:#?}");
+        run(&mut conn, "DEALLOCATE plan").await;
+    }
+    drop(conn);
+    schema.end().await;
+}
+
+/// Passes on what a client and the server say, until it is told to keep silent, and counts the statements that the client has
+/// run.
+async fn proxy(server: String) -> (u16, Arc<AtomicUsize>, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let silent = Arc::new(AtomicBool::new(false));
+    let silenced = Arc::clone(&silent);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = TcpStream::connect(&server).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            let (count, silent) = (Arc::clone(&counted), Arc::clone(&silenced));
+            tokio::spawn(async move {
+                // The first message has no type.
+                let mut started = false;
+                loop {
+                    let mut head = [0; 5];
+                    let head = if started { &mut head[..] } else { &mut head[1..] };
+                    if from_client.read_exact(head).await.is_err() {
+                        return;
+                    }
+                    let kind = if started { head[0] } else { 0 };
+                    let length = &head[head.len() - 4..];
+                    let length = u32::from_be_bytes(length.try_into().unwrap()) as usize - 4;
+                    let mut body = vec![0; length];
+                    from_client.read_exact(&mut body).await.unwrap();
+                    // A simple query, or an execution of a prepared one.
+                    if matches!(kind, b'Q' | b'E') {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if silent.load(Ordering::SeqCst) {
+                        // It accepts, and never answers.
+                        std::future::pending::<()>().await;
+                    }
+                    // A refused request for TLS is followed by another first message.
+                    started |= body.get(..4) != Some(&80_877_103_u32.to_be_bytes()[..]);
+                    to_server.write_all(head).await.unwrap();
+                    to_server.write_all(&body).await.unwrap();
+                }
+            });
+        }
+    });
+    (port, count, silent)
+}
+
+#[tokio::test]
+async fn each_operation_takes_few_statements() {
+    let Some(schema) = Schema::new().await else { return };
+    schema.store().await;
+    let (port, count, _) = proxy(schema.server()).await;
+    let store = PostgresStore::new(schema.pool(schema.options.clone().host("127.0.0.1").port(port)).await);
+    let counted = async |what: &str, most: usize, operation: StoreOperation<'_>| {
+        operation.await;
+        // The second time everything is prepared.
+        let taken = count.swap(0, Ordering::SeqCst);
+        assert!(taken <= most, "{what}: {taken} statements, not {most}");
+    };
+    let first = record(1, "ada");
+    store.create(&first, None, LIMIT, NOW).await.unwrap();
+    store.create(&record(2, "ada"), None, LIMIT, NOW).await.unwrap();
+    count.store(0, Ordering::SeqCst);
+    let (one, by) = (token(&first), caller(&first));
+    counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
+    let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
+    let at = NOW + time::Duration::MINUTE;
+    let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
+    let update = Update { data: Some(data), activity: Some(activity), rotate_to: None };
+    counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
+    let replaced = Replaced { user_id: first.user_id.clone(), id: first.id };
+    let third = record(3, "ada");
+    let sign_in = async { drop(store.create(&third, Some(&replaced), LIMIT, NOW).await.unwrap()) };
+    counted("a sign-in, with BEGIN and COMMIT", 5, Box::pin(sign_in)).await;
+    let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
+    counted("a list", 1, Box::pin(list)).await;
+    let end = async { drop(store.end_all(&third.user_id, None, None, NOW).await.unwrap()) };
+    counted("a sign-out everywhere", 1, Box::pin(end)).await;
+    schema.end().await;
+}
+
+type StoreOperation<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+#[tokio::test]
+async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let new = record(1, "ada");
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    for round in 2..12 {
+        // As when the server was restarted in between.
+        let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE pid <> pg_backend_pid() AND application_name = $1";
+        let ended = sqlx::query(others).bind(&schema.name).fetch_all(&mut conn).await.unwrap();
+        assert!(!ended.is_empty(), "there were connections to end");
+        assert_eq!(store.load(&token(&new), NOW).await.unwrap().as_deref().map(|row| row.id), Some(new.id), "{round}");
+        let other = record(round, "alan");
+        store.create(&other, None, LIMIT, NOW).await.unwrap();
+        drop(other);
+    }
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_told() {
+    let Some(schema) = Schema::new().await else { return };
+    let direct = schema.store().await;
+    let (port, _, silent) = proxy(schema.server()).await;
+    let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(1));
+    let pool = pool.connect_with(schema.options.clone().host("127.0.0.1").port(port)).await.unwrap();
+    let store = PostgresStore::new(pool);
+    let (new, by) = (record(1, "ada"), caller(&record(1, "ada")));
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+
+    silent.store(true, Ordering::SeqCst);
+    let hasty = store.clone().answer_within(Duration::from_millis(200));
+    let update = Update { data: Some(NewData { based_on: 0, data: Data::from_text("{}") }), ..Update::default() };
+    for _ in 0..3 {
+        let read = hasty.load(&token(&new), NOW).await.unwrap_err();
+        assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
+        let other = hasty.create(&record(2, "alan"), None, LIMIT, NOW).await.unwrap_err();
+        assert!(matches!(other, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{other:?}");
+        let write = hasty.apply(&by, &update, NOW).await.unwrap_err();
+        assert!(matches!(write, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{write:?}");
+    }
+    silent.store(false, Ordering::SeqCst);
+    assert_eq!(store.load(&token(&new), NOW).await.unwrap(), direct.load(&token(&new), NOW).await.unwrap());
+    assert!(direct.list(&by.user_id, None, NOW).await.is_ok());
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_a_bounded_wait() {
+    let Some(schema) = Schema::new().await else { return };
+    schema.store().await;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_millis(200));
+    let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
+    let held = store.pool.acquire().await.unwrap();
+    let new = record(1, "ada");
+    let refused = store.create(&new, None, LIMIT, NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
+    assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
+    drop(held);
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    schema.end().await;
+}

@@ -1,0 +1,264 @@
+//! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Leaves connections,
+//! transactions and what a failure means to each database's `Backend`, and the texts to `statements`.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
+use crate::session::{Record, SessionId, UserId};
+use crate::token::TokenRef;
+use row::{Arg, Columns, micros};
+use statements::{Statement, Statements};
+
+pub(super) mod glue;
+pub(super) mod migrations;
+pub(super) mod row;
+pub(super) mod statements;
+
+/// How often `apply` starts over when the row changes between its two statements.
+const RACES: u32 = 32;
+
+/// One statement of a transaction, with its values.
+pub(super) type Step<'a> = (&'static Statement, Vec<Arg<'a>>);
+
+/// A database.
+pub(super) trait Backend: Send + Sync {
+    /// A row of a result.
+    type Row: Columns;
+
+    /// Its statements.
+    fn sql(&self) -> &'static Statements;
+
+    /// Runs a statement that changes nothing.
+    fn read(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+
+    /// Runs a statement that is its own transaction, to its end.
+    fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+
+    /// Runs the steps as one transaction, while no other sign-in or checked change of this user runs: the rows of the
+    /// last step.
+    fn in_turn(
+        &self,
+        user: &UserId,
+        steps: &[Step<'_>],
+    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+}
+
+pub(super) async fn create(
+    backend: &impl Backend,
+    new: &Record,
+    replaces: Option<&Replaced>,
+    limit: NonZeroU32,
+    now: OffsetDateTime,
+) -> Result<Created, StoreError> {
+    let sql = backend.sql();
+    let evict = vec![
+        Arg::text(&new.user_id),
+        Arg::time(now),
+        Arg::Bytes(Some(new.id.as_bytes())),
+        Arg::Int(Some(i64::from(limit.get()) - 1)),
+        Arg::Bytes(replaces.map(|replaced| &replaced.id.as_bytes()[..])),
+        Arg::Text(replaces.map(|replaced| replaced.user_id.as_str())),
+    ];
+    let rows = backend.in_turn(&new.user_id, &[(&sql.insert, row::args(new)), (&sql.evict, evict)]).await?;
+    let ended = rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+    let evicted = ended.into_iter().filter(|id| replaces.is_none_or(|replaced| replaced.id != *id)).collect();
+    Ok(Created { evicted })
+}
+
+pub(super) async fn load(
+    backend: &impl Backend,
+    tokens: &[TokenRef],
+    now: OffsetDateTime,
+) -> Result<Option<Arc<Record>>, StoreError> {
+    let sql = backend.sql();
+    for three in tokens.chunks(3) {
+        let statement = if three.len() == 1 { &sql.load_one } else { &sql.load_three };
+        // A missing third token is null, which matches nothing.
+        let hash = |index: usize| Arg::Bytes(three.get(index).map(|token| &token.hash.as_bytes()[..]));
+        let mut args = vec![Arg::time(now)];
+        args.extend((0..if three.len() == 1 { 1 } else { 3 }).map(hash));
+        let rows = backend.read((statement, args)).await?;
+        let first = three.iter().find_map(|token| rows.iter().find(|row| row::token_hash(*row) == Some(token.hash)));
+        if let Some(row) = first {
+            return row::record(row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn apply(
+    backend: &impl Backend,
+    caller: &Caller,
+    update: &Update,
+    now: OffsetDateTime,
+) -> Result<Applied, StoreError> {
+    let sql = backend.sql();
+    let statement = match update {
+        Update { rotate_to: Some(_), .. } => Some(&sql.apply_rotation),
+        Update { activity: Some(_), .. } => Some(&sql.apply_activity),
+        Update { data: Some(_), .. } => Some(&sql.apply_data),
+        Update { data: None, activity: None, rotate_to: None } => None,
+    };
+    for _ in 0..RACES {
+        if let Some(statement) = statement {
+            let mut args = caller_args(caller, now);
+            args.extend([
+                Arg::Text(update.data.as_ref().map(|new| new.data.text())),
+                Arg::Int(update.data.as_ref().map(|new| new.based_on)),
+                Arg::Int(update.activity.map(|activity| micros(activity.at))),
+                Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
+                Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
+                Arg::Bytes(update.rotate_to.as_ref().map(|hash| &hash.as_bytes()[..])),
+            ]);
+            if let Some(row) = backend.write((statement, args)).await?.first() {
+                let (version, expires_at, token) = row::updated(row, caller.id)?;
+                return Ok(Applied::Done { version, expires_at, rotated: update.rotate_to == Some(token) });
+            }
+        }
+
+        // Nothing was written. The row tells why.
+        let args = vec![Arg::Bytes(Some(caller.id.as_bytes())), Arg::text(&caller.user_id)];
+        let rows = backend.read((&sql.row, args)).await?;
+        let Some(row) = rows.first() else { return Ok(Applied::Gone) };
+        let row = row::record(row)?;
+        if !row.is_live(now) || !row.accepts(&caller.token, now) {
+            return Ok(Applied::Gone);
+        }
+        if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
+            return Ok(Applied::Conflict(row));
+        }
+        let nothing_to_write = update.data.is_none()
+            && update.activity.is_none_or(|activity| row.last_active_at > activity.unless_after)
+            && (update.rotate_to.is_none() || row.token_hash != caller.token);
+        if nothing_to_write {
+            let rotated = update.rotate_to == Some(row.token_hash);
+            return Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated });
+        }
+        // Another request changed the row in between: now there is something to write.
+    }
+    Err(StoreError::not_applied("the session changed at every try"))
+}
+
+pub(super) async fn end(
+    backend: &impl Backend,
+    user: &UserId,
+    id: SessionId,
+    by: Option<&Caller>,
+    now: OffsetDateTime,
+) -> Result<Checked<bool>, StoreError> {
+    let sql = backend.sql();
+    let statement = if by.is_some() { &sql.end_by } else { &sql.end };
+    let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(Some(id.as_bytes()))];
+    if_live(ended(backend, statement, args, by, now).await?, |rows| Ok(!rows.is_empty()))
+}
+
+pub(super) async fn end_all(
+    backend: &impl Backend,
+    user: &UserId,
+    except: Option<SessionId>,
+    by: Option<&Caller>,
+    now: OffsetDateTime,
+) -> Result<Checked<Vec<SessionId>>, StoreError> {
+    let sql = backend.sql();
+    let statement = if by.is_some() { &sql.end_all_by } else { &sql.end_all };
+    let except = except.as_ref().map(|id| &id.as_bytes()[..]);
+    let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(except)];
+    if_live(ended(backend, statement, args, by, now).await?, |rows| rows.iter().map(row::id).collect())
+}
+
+pub(super) async fn list(
+    backend: &impl Backend,
+    user: &UserId,
+    by: Option<&Caller>,
+    now: OffsetDateTime,
+) -> Result<Checked<Vec<Arc<Record>>>, StoreError> {
+    let sql = backend.sql();
+    // ?3 is free here.
+    let mut args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(None)];
+    let statement = match by {
+        Some(caller) => {
+            args.extend(by_args(caller, now));
+            &sql.list_by
+        }
+        None => &sql.list,
+    };
+    let rows = backend.read((statement, args)).await?;
+    if_live(checked(backend, rows, by, now).await?, |rows| rows.iter().map(row::record).collect())
+}
+
+pub(super) async fn purge(
+    backend: &impl Backend,
+    before: OffsetDateTime,
+    limit: NonZeroU32,
+) -> Result<u64, StoreError> {
+    let args = vec![Arg::time(before), Arg::Int(Some(i64::from(limit.get())))];
+    Ok(backend.write((&backend.sql().purge, args)).await?.len() as u64)
+}
+
+/// Ends what the statement names, if the caller is live.
+async fn ended<B: Backend>(
+    backend: &B,
+    statement: &'static Statement,
+    mut args: Vec<Arg<'_>>,
+    by: Option<&Caller>,
+    now: OffsetDateTime,
+) -> Result<Checked<Vec<B::Row>>, StoreError> {
+    let rows = match by {
+        Some(caller) => {
+            args.extend(by_args(caller, now));
+            backend.in_turn(&caller.user_id, &[(statement, args)]).await?
+        }
+        None => backend.write((statement, args)).await?,
+    };
+    checked(backend, rows, by, now).await
+}
+
+/// The rows of a statement that gave none if its caller wasn't live.
+async fn checked<B: Backend>(
+    backend: &B,
+    rows: Vec<B::Row>,
+    by: Option<&Caller>,
+    now: OffsetDateTime,
+) -> Result<Checked<Vec<B::Row>>, StoreError> {
+    match by {
+        // No rows: either there were none for a live caller, or the caller isn't live. A caller that is live only now was
+        // live then too, because nothing brings one back; one that isn't was told of no change.
+        Some(caller) if rows.is_empty() => {
+            let live = backend.read((&backend.sql().caller, caller_args(caller, now))).await?;
+            Ok(if live.is_empty() { Checked::CallerGone } else { Checked::Live(rows) })
+        }
+        _ => Ok(Checked::Live(rows)),
+    }
+}
+
+/// ?1 id, ?2 user, ?3 token, ?4 now, ?5 grace.
+fn caller_args(caller: &Caller, now: OffsetDateTime) -> Vec<Arg<'_>> {
+    vec![
+        Arg::Bytes(Some(caller.id.as_bytes())),
+        Arg::text(&caller.user_id),
+        Arg::Bytes(Some(caller.token.as_bytes())),
+        Arg::time(now),
+        Arg::time(now - ROTATION_GRACE),
+    ]
+}
+
+/// ?4 id, ?5 user, ?6 token, ?7 grace, after user, now and one more.
+fn by_args(caller: &Caller, now: OffsetDateTime) -> [Arg<'_>; 4] {
+    [
+        Arg::Bytes(Some(caller.id.as_bytes())),
+        Arg::text(&caller.user_id),
+        Arg::Bytes(Some(caller.token.as_bytes())),
+        Arg::time(now - ROTATION_GRACE),
+    ]
+}
+
+/// `then` on the result, if the caller is live.
+fn if_live<T, U>(checked: Checked<T>, then: impl FnOnce(T) -> Result<U, StoreError>) -> Result<Checked<U>, StoreError> {
+    match checked {
+        Checked::Live(value) => Ok(Checked::Live(then(value)?)),
+        Checked::CallerGone => Ok(Checked::CallerGone),
+    }
+}

@@ -1,0 +1,176 @@
+//! A record as columns and back, and the values that statements take. Leaves the data's JSON to whoever reads it.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use crate::error::StoreError;
+use crate::session::{Data, Record, SessionId, UserId};
+use crate::token::TokenHash;
+
+/// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum Arg<'a> {
+    Int(Option<i64>),
+    Bytes(Option<&'a [u8]>),
+    Text(Option<&'a str>),
+    Flag(bool),
+}
+
+impl<'a> Arg<'a> {
+    pub(super) fn text(user: &'a UserId) -> Self {
+        Self::Text(Some(user.as_str()))
+    }
+
+    pub(super) fn time(at: OffsetDateTime) -> Self {
+        Self::Int(Some(micros(at)))
+    }
+}
+
+/// A row of a result.
+pub(in crate::store) trait Columns: Send + Sync {
+    fn int(&self, index: usize) -> Result<i64, Unreadable>;
+    fn flag(&self, index: usize) -> Result<bool, Unreadable>;
+    fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, Unreadable>;
+    fn text(&self, index: usize) -> Result<String, Unreadable>;
+}
+
+/// Why a column can't be read.
+#[derive(Debug)]
+pub(in crate::store) enum Unreadable {
+    /// Its content is no such value.
+    Content,
+    /// It isn't there, or of another type.
+    Schema(StoreError),
+}
+
+impl Unreadable {
+    pub(in crate::store) fn of(error: sqlx::Error, failed: impl FnOnce(sqlx::Error) -> StoreError) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { .. } => Self::Content,
+            error => Self::Schema(failed(error)),
+        }
+    }
+}
+
+/// Microseconds since 1970.
+pub(in crate::store) fn micros(at: OffsetDateTime) -> i64 {
+    // `OffsetDateTime` ends at the year 9999 unless a feature widens it: far from what an i64 holds.
+    i64::try_from(at.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(i64::MAX)
+}
+
+/// All columns in the order of `statements`.
+pub(super) fn args(row: &Record) -> Vec<Arg<'_>> {
+    let text = |text| Arg::Text(Some(text));
+    vec![
+        Arg::Bytes(Some(row.id.as_bytes())),
+        Arg::Bytes(Some(row.token_hash.as_bytes())),
+        Arg::Bytes(row.previous_token_hash.as_ref().map(|hash| &hash.as_bytes()[..])),
+        Arg::time(row.token_issued_at),
+        Arg::Flag(row.token_seen),
+        Arg::text(&row.user_id),
+        text(row.ip_address.as_str()),
+        text(row.user_agent.as_str()),
+        text(row.device_name.as_str()),
+        text(row.device_type.as_str()),
+        text(row.fingerprint.as_str()),
+        text(row.data.text()),
+        Arg::Int(Some(row.version)),
+        Arg::Flag(row.persistent),
+        Arg::time(row.created_at),
+        Arg::time(row.authenticated_at),
+        Arg::time(row.last_active_at),
+        Arg::time(row.expires_at),
+        Arg::time(row.absolute_expires_at),
+    ]
+}
+
+/// Reads a row that has all columns in the order of `statements`.
+pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
+    let id = id(row)?;
+    let columns = Named { row, id: Some(id) };
+    let previous_token_hash = match columns.bytes(2, "previous_token_hash")? {
+        Some(bytes) => Some(TokenHash::from_slice(&bytes).ok_or_else(|| columns.corrupt("previous_token_hash"))?),
+        None => None,
+    };
+    Ok(Arc::new(Record {
+        id,
+        user_id: UserId::parse(&columns.text(5, "user_id")?).map_err(|_| columns.corrupt("user_id"))?,
+        token_hash: columns.token(1, "token_hash")?,
+        previous_token_hash,
+        token_issued_at: columns.time(3, "token_issued_at")?,
+        token_seen: columns.of(row.flag(4), "token_seen")?,
+        ip_address: columns.text(6, "ip_address")?,
+        user_agent: columns.text(7, "user_agent")?,
+        device_name: columns.text(8, "device_name")?,
+        device_type: columns.text(9, "device_type")?,
+        fingerprint: columns.text(10, "fingerprint")?,
+        // What isn't UTF-8 isn't JSON either, and is told when it is read: the row can still be revoked.
+        data: Data::from_text(String::from_utf8(columns.some(11, "data")?).unwrap_or_default()),
+        version: columns.of(row.int(12), "version")?,
+        persistent: columns.of(row.flag(13), "persistent")?,
+        created_at: columns.time(14, "created_at")?,
+        authenticated_at: columns.time(15, "authenticated_at")?,
+        last_active_at: columns.time(16, "last_active_at")?,
+        expires_at: columns.time(17, "expires_at")?,
+        absolute_expires_at: columns.time(18, "absolute_expires_at")?,
+    }))
+}
+
+/// The token hash of a row that has all columns.
+pub(super) fn token_hash(row: &impl Columns) -> Option<TokenHash> {
+    row.bytes(1).ok().flatten().and_then(|bytes| TokenHash::from_slice(&bytes))
+}
+
+/// The id in the first column.
+pub(super) fn id(row: &impl Columns) -> Result<SessionId, StoreError> {
+    let bytes = Named { row, id: None }.some(0, "id")?;
+    let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt { id: None, what: "id" })?;
+    Ok(SessionId::from_bytes(bytes))
+}
+
+/// Version, expiry and token hash, as an update returns them.
+pub(super) fn updated(row: &impl Columns, id: SessionId) -> Result<(i64, OffsetDateTime, TokenHash), StoreError> {
+    let columns = Named { row, id: Some(id) };
+    Ok((columns.of(row.int(0), "version")?, columns.time(1, "expires_at")?, columns.token(2, "token_hash")?))
+}
+
+/// Reads columns of one row, and names it where one can't be read.
+struct Named<'r, R> {
+    row: &'r R,
+    id: Option<SessionId>,
+}
+
+impl<R: Columns> Named<'_, R> {
+    const fn corrupt(&self, what: &'static str) -> StoreError {
+        StoreError::Corrupt { id: self.id, what }
+    }
+
+    fn of<T>(&self, value: Result<T, Unreadable>, what: &'static str) -> Result<T, StoreError> {
+        value.map_err(|error| match error {
+            Unreadable::Content => self.corrupt(what),
+            Unreadable::Schema(error) => error,
+        })
+    }
+
+    fn text(&self, index: usize, what: &'static str) -> Result<String, StoreError> {
+        self.of(self.row.text(index), what)
+    }
+
+    fn bytes(&self, index: usize, what: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.of(self.row.bytes(index), what)
+    }
+
+    fn some(&self, index: usize, what: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.bytes(index, what)?.ok_or_else(|| self.corrupt(what))
+    }
+
+    fn token(&self, index: usize, what: &'static str) -> Result<TokenHash, StoreError> {
+        TokenHash::from_slice(&self.some(index, what)?).ok_or_else(|| self.corrupt(what))
+    }
+
+    fn time(&self, index: usize, what: &'static str) -> Result<OffsetDateTime, StoreError> {
+        let micros = self.of(self.row.int(index), what)?;
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(|_| self.corrupt(what))
+    }
+}
