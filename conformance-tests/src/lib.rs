@@ -12,6 +12,8 @@ pub mod cross;
 pub mod faulty;
 pub mod gates;
 pub mod model;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -85,6 +85,19 @@ impl Suite {
         self
     }
 
+    /// Adds a kind of store that needs a server. Where there is none, one line says so, or a trial fails if
+    /// `SESSION_TEST_REQUIRE` is `all`.
+    #[must_use]
+    pub fn store_if_found(mut self, found: Result<impl StoreKind, String>) -> Self {
+        match found {
+            Ok(store) => self.store(store),
+            Err(why) => {
+                self.more.extend(untested(why));
+                self
+            }
+        }
+    }
+
     /// Adds an adapter, which runs over every store, and over the one in memory if there is none.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
@@ -125,6 +138,13 @@ impl fmt::Debug for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suite").field("trials", &self.more.len()).finish_non_exhaustive()
     }
+}
+
+/// Says that something can't be tested here, and why; a trial that fails, if `SESSION_TEST_REQUIRE` is `all`.
+pub fn untested(why: String) -> Option<Trial> {
+    println!("not tested: {why}");
+    let required = std::env::var("SESSION_TEST_REQUIRE").is_ok_and(|all| all == "all");
+    required.then(|| Trial::test("everything can be tested here", move || Err(why.into())))
 }
 
 /// The trials of all scenarios for one adapter over one kind of store.

@@ -93,7 +93,11 @@ pub struct World {
     rows: Rows,
     serve: Serve,
     server: Arc<Server>,
+    /// All servers of the worlds that come from one: those that share a store's connections stop together, as a process's do.
+    servers: Servers,
 }
+
+type Servers = Arc<Mutex<Vec<Arc<Server>>>>;
 
 /// Starts a server of an adapter.
 type Serve = Arc<dyn Fn(App) -> BoxFuture<'static, Server> + Send + Sync>;
@@ -122,6 +126,7 @@ impl World {
             rows,
             serve,
             drops_on_hang_up,
+            servers: Servers::default(),
         }
         .start()
         .await
@@ -182,6 +187,7 @@ impl World {
             rows: self.rows.clone(),
             serve: Arc::clone(&self.serve),
             drops_on_hang_up: self.drops_on_hang_up,
+            servers: Arc::clone(&self.servers),
         }
     }
 }
@@ -204,11 +210,12 @@ struct Parts {
     rows: Rows,
     serve: Serve,
     drops_on_hang_up: bool,
+    servers: Servers,
 }
 
 impl Parts {
     async fn start(self) -> World {
-        let Self { clock, faults, gates, store, keys, events, config, rows, serve, drops_on_hang_up } = self;
+        let Self { clock, faults, gates, store, keys, events, config, rows, serve, drops_on_hang_up, servers } = self;
         let checked = config.clone().build(keys.clone()).expect("a configuration that is accepted");
         let faulty = FaultyStore::new(Arc::clone(&store), Arc::clone(&faults));
         let observed = Arc::clone(&events);
@@ -220,6 +227,7 @@ impl Parts {
         let second = CookieSessionService::new(MemoryStore::new(), other).with_clock(Arc::clone(&clock));
         let app = App { service: service.clone(), second, gates: gates.clone() };
         let server = Arc::new(serve(app).await);
+        servers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&server));
         World {
             clock,
             faults,
@@ -234,6 +242,7 @@ impl Parts {
             rows,
             serve,
             server,
+            servers,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use conformance_tests::postgres::Postgres;
 use conformance_tests::sqlite::Sqlite;
 use conformance_tests::suite::{Suite, catches};
 use conformance_tests::world::{Memory, StoreKind};
@@ -14,7 +15,7 @@ use crate::support::axum::Axum;
 use crate::support::broken::Broken;
 use crate::support::by_hand::ByHand;
 use crate::support::hyper::Hyper;
-use crate::support::processes;
+use crate::support::{crashes, processes};
 
 mod support;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     Suite::new()
         .store(Memory)
         .store(Sqlite)
+        .store_if_found(Postgres::find())
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         .trials(suite::mount(&Arc::new(ByHand::AsItIs), &memory))
         .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))
         .trials(processes::trials())
+        .trials(crashes::trials())
         .trials(broken(&memory))
         .run()
 }
