@@ -17,7 +17,7 @@ const DEFAULT_DATABASE: &str = "sqlite://sessions.db";
 pub struct Settings {
     /// `ADDR`: where to listen; `127.0.0.1:3000` by default.
     pub addr: SocketAddr,
-    /// `DATABASE_URL`: an SQLite file; `sessions.db` in the working folder by default.
+    /// `DATABASE_URL`: an SQLite file, `sessions.db` in the working folder by default, or a PostgreSQL database.
     pub database_url: String,
     /// Which cookies to send.
     pub cookies: CookieMode,
@@ -46,7 +46,10 @@ pub enum SettingsError {
         source: AddrParseError,
     },
     /// Another database.
-    #[error("DATABASE_URL names no SQLite file: write a path or a URL such as {DEFAULT_DATABASE}")]
+    #[error(
+        "DATABASE_URL names no database that this app knows: write a SQLite file's path, a URL such as {DEFAULT_DATABASE}, or \
+         postgres://user:password@host/database"
+    )]
     Database,
     /// Not a known word.
     #[error("COOKIES is `{given}`: write `secure`, or unset it to allow plain http:// on a loopback ADDR")]
@@ -97,7 +100,8 @@ impl Settings {
         let addr: SocketAddr = numeric.parse().map_err(|source| SettingsError::Addr { given, source })?;
 
         let database_url = text("DATABASE_URL")?.unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
-        if database_url.contains("://") && !database_url.starts_with("sqlite:") {
+        let known = ["sqlite:", "postgres://", "postgresql://"];
+        if database_url.contains("://") && !known.iter().any(|scheme| database_url.starts_with(scheme)) {
             return Err(SettingsError::Database);
         }
 
@@ -110,8 +114,16 @@ impl Settings {
         Ok(Self { addr, database_url, cookies, session_key: text("SESSION_KEY")?.map(Zeroizing::new) })
     }
 
-    /// The database's file, or `None` for a database in memory.
+    /// Whether the database is a server's, which several nodes can share.
+    pub fn is_postgres(&self) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme))
+    }
+
+    /// The database's file, or `None` for a database in memory or on a server.
     pub fn database_file(&self) -> Option<PathBuf> {
+        if self.is_postgres() {
+            return None;
+        }
         let Some(rest) = self.database_url.strip_prefix("sqlite:") else {
             return Some(PathBuf::from(&self.database_url)).filter(|path| path.as_os_str() != ":memory:");
         };
@@ -200,7 +212,7 @@ mod tests {
             assert!(message.contains(addr) && message.contains("127.0.0.1:3000"), "{message}");
         }
         assert!(message(&[("COOKIES", "insecure")]).contains("write `secure`"));
-        let message = message(&[("DATABASE_URL", "postgres://me:hunter2@host/db")]);
+        let message = message(&[("DATABASE_URL", "mysql://me:hunter2@host/db")]);
         assert!(message.contains("sqlite://sessions.db") && !message.contains("hunter2"), "{message}");
     }
 

@@ -53,6 +53,11 @@ pub enum SigningKeyError {
     /// The file can't be read or made.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// There is none, and several nodes must have the same.
+    #[error(
+        "with a database server SESSION_KEY must be set, to the same on every node: make it once with `openssl rand -base64 32`"
+    )]
+    Missing,
     /// A fresh key isn't one.
     #[error("cannot use a fresh signing key")]
     Fresh {
@@ -71,6 +76,9 @@ impl Settings {
         if let Some(text) = &self.session_key {
             let key = SigningKey::from_base64(text).map_err(|source| SigningKeyError::Environment { source })?;
             return Ok(LoadedKey { key, source: KeySource::Environment });
+        }
+        if self.is_postgres() {
+            return Err(SigningKeyError::Missing);
         }
         let Some(database) = self.database_file() else {
             let key = SigningKey::from_base64(&random_text()?).map_err(|source| SigningKeyError::Fresh { source })?;
@@ -137,6 +145,14 @@ mod tests {
         let url = format!("sqlite://{}?mode=rwc", database.display());
         assert_eq!(load(&url, "").unwrap().source, KeySource::NewFile(file.clone()));
         assert_eq!(load(&url, "").unwrap().source, KeySource::File(file));
+    }
+
+    #[test]
+    fn nodes_that_share_a_server_must_be_given_their_key() {
+        for url in ["postgres://app@db/app", "postgresql://app@db/app"] {
+            assert!(load(url, "").unwrap_err().to_string().contains("SESSION_KEY must be set"));
+            assert_eq!(load(url, KEY).unwrap().source, KeySource::Environment);
+        }
     }
 
     #[test]

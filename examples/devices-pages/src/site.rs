@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{CleanupTask, CookieSessionService, KeyRing, SessionConfig, SqliteStore};
+use session_core::{
+    CleanupTask, CookieSessionService, KeyRing, PostgresStore, SessionConfig, SessionStore, SqliteStore,
+};
 
 use crate::{Accounts, CookieMode, Settings};
 
@@ -42,7 +44,11 @@ impl Site {
     /// Outside a tokio runtime.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
         let settings = Settings::from_env()?;
-        let store = SqliteStore::open(&settings.database_url).await?;
+        let store: Arc<dyn SessionStore> = if settings.is_postgres() {
+            Arc::new(PostgresStore::open(&settings.database_url).await?)
+        } else {
+            Arc::new(SqliteStore::open(&settings.database_url).await?)
+        };
         let signing = settings.signing_key()?;
         println!("{}", signing.source);
         let mut config = SessionConfig::builder();

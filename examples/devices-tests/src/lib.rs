@@ -2,6 +2,7 @@
 //! Leaves to each app's test binary to say where its program is.
 
 mod chromium;
+mod nodes;
 mod pages;
 mod program;
 mod two_devices;
@@ -9,8 +10,9 @@ mod two_devices;
 use std::path::Path;
 use std::process::ExitCode;
 
+use conformance_tests::postgres::Postgres;
 use conformance_tests::suite;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 pub use program::App;
 
@@ -19,14 +21,16 @@ pub use program::App;
 pub fn run(app: App, folder: &Path) -> ExitCode {
     suite::hush_panics();
     let mut trials = pages::trials(app);
+    match Postgres::find() {
+        Ok(server) => trials.extend(nodes::trials(app, &server)),
+        Err(why) => trials.extend(suite::untested(why)),
+    }
     match chromium::missing() {
         None => trials.extend(two_devices::trials(app, folder)),
-        Some(what) => {
-            println!("not tested in a browser: {what}; `apt-get install chromium chromium-driver` brings both");
-            if std::env::var("SESSION_TEST_REQUIRE").is_ok_and(|all| all == "all") {
-                trials.push(Trial::test("in a browser", move || Err(what.into())));
-            }
-        }
+        Some(what) => trials.extend(suite::untested(format!(
+            "{} in a browser: {what}; `apt-get install chromium chromium-driver` brings both",
+            app.name
+        ))),
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

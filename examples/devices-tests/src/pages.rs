@@ -15,7 +15,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) fn trials(app: App) -> Vec<Trial> {
     let trial = |name: &str, run: fn(Running) -> BoxFuture<'static, ()>| {
         Trial::test(format!("{} · {name}", app.name), move || {
-            suite::run(async move { run(app.start(Cookies::Secure, &Database::new())).await })
+            suite::run(async move { run(app.start(Cookies::Secure, &Database::file())).await })
         })
     };
     let restart = Trial::test(format!("{} · sessions survive a restart", app.name), move || suite::run(restart(app)));
@@ -35,12 +35,12 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
     ]
 }
 
-async fn post(browser: &mut Browser, path: &str, form: &str) -> Reply {
+pub(crate) async fn post(browser: &mut Browser, path: &str, form: &str) -> Reply {
     let request = Request::post(path).header(CONTENT_TYPE, FORM);
     browser.send(request.body(form.to_owned()).expect("a valid request")).await
 }
 
-async fn signed_in(site: &Running, username: &str, password: &str) -> Browser {
+pub(crate) async fn signed_in(site: &Running, username: &str, password: &str) -> Browser {
     let mut browser = site.browser();
     let reply = post(&mut browser, "/login", &format!("username={username}&password={password}")).await;
     redirects(&reply, "/");
@@ -48,7 +48,7 @@ async fn signed_in(site: &Running, username: &str, password: &str) -> Browser {
 }
 
 #[track_caller]
-fn redirects(reply: &Reply, path: &str) {
+pub(crate) fn redirects(reply: &Reply, path: &str) {
     assert_eq!(reply.status, 303, "{}", text(reply));
     assert_eq!(reply.headers[LOCATION], path);
 }
@@ -57,16 +57,16 @@ fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
-async fn session(browser: &mut Browser) -> Value {
+pub(crate) async fn session(browser: &mut Browser) -> Value {
     browser.get("/api/session").await.json()["session"].clone()
 }
 
-async fn id(browser: &mut Browser) -> String {
+pub(crate) async fn id(browser: &mut Browser) -> String {
     session(browser).await["id"].as_str().expect("signed in").to_owned()
 }
 
 async fn restart(app: App) {
-    let database = Database::new();
+    let database = Database::file();
     let site = app.start(Cookies::Plain, &database);
     let browser = signed_in(&site, "ada", "lovelace").await;
     let cookie = browser.cookie().expect("a cookie");

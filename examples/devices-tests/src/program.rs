@@ -18,6 +18,9 @@ pub struct App {
     pub program: &'static str,
 }
 
+/// A key of tests.
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
 /// Which cookies the app is told to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cookies {
@@ -37,13 +40,18 @@ impl Cookies {
     }
 }
 
-/// The folder of a database, which outlives the program that uses it.
+/// A database, which outlives the programs that use it.
 #[derive(Clone)]
-pub(crate) struct Database(Arc<TempDir>);
+pub(crate) enum Database {
+    /// A file in a folder of its own.
+    File(Arc<TempDir>),
+    /// On a server.
+    Server { url: String },
+}
 
 impl Database {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+    pub(crate) fn file() -> Self {
+        Self::File(Arc::new(tempfile::tempdir().expect("a temporary folder")))
     }
 }
 
@@ -60,7 +68,12 @@ impl App {
     /// Starts the program, and returns when it listens.
     pub(crate) fn start(self, cookies: Cookies, database: &Database) -> Running {
         let mut command = Command::new(self.program);
-        command.env_clear().env("ADDR", "127.0.0.1:0").env("DATABASE_URL", database.0.path().join("sessions.db"));
+        command.env_clear().env("ADDR", "127.0.0.1:0");
+        match database {
+            Database::File(folder) => command.env("DATABASE_URL", folder.path().join("sessions.db")),
+            // Nodes that share a server share a key.
+            Database::Server { url } => command.env("DATABASE_URL", url).env("SESSION_KEY", KEY),
+        };
         if cookies == Cookies::Secure {
             command.env("COOKIES", "secure");
         }

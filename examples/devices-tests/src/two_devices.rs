@@ -39,7 +39,7 @@ impl Shots {
 }
 
 async fn in_chromium(app: App, cookies: Cookies, shots: Shots) {
-    let site = app.start(cookies, &Database::new());
+    let site = app.start(cookies, &Database::file());
     // Chromium takes `Secure` cookies from this name over plain HTTP, and `__Host-` ones with them.
     let url = format!("http://localhost:{}", site.addr.port());
     let driver = Driver::start();
