@@ -56,7 +56,7 @@ macro_rules! scenario {
 /// # struct MyFramework;
 /// # impl Adapter for MyFramework {
 /// #     fn name(&self) -> &'static str { "my framework" }
-/// #     async fn serve(&self, app: App) -> Server { unimplemented!("{app:?}") }
+/// #     async fn serve(&self, _: App) -> Server { Server::new(([127, 0, 0, 1], 0).into(), || ()) }
 /// # }
 /// fn main() -> std::process::ExitCode {
 ///     Suite::new().store(Memory).adapter(MyFramework).run()
