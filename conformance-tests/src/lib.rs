@@ -12,8 +12,12 @@ pub mod cross;
 pub mod faulty;
 pub mod gates;
 pub mod model;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod runs;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -2,23 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use session_core::{PostgresOptions, SessionStore};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
 use crate::BoxFuture;
+use crate::runs;
 use crate::world::{Rows, StoreKind};
 
 /// Names the server of the tests.
 const URL: &str = "SESSION_TEST_POSTGRES";
 /// Where it is looked for otherwise.
 const LOCAL: &str = "postgres://postgres@127.0.0.1:5432/postgres";
-/// What the names of databases that runs make begin with; the time follows.
-const PREFIX: &str = "session_test_";
-/// A run that began longer ago is over.
-const RUN: Duration = Duration::from_secs(3 * 3600);
 
 /// The store in PostgreSQL.
 #[derive(Debug, Clone)]
@@ -70,18 +67,15 @@ impl Postgres {
 async fn make_database(url: &str) -> sqlx::Result<String> {
     let options: PgConnectOptions = url.parse()?;
     let mut conn = PgConnection::connect_with(&options).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let names = sqlx::query("SELECT datname FROM pg_database WHERE starts_with(datname, $1)");
-    for row in names.bind(PREFIX).fetch_all(&mut conn).await? {
+    for row in sqlx::query("SELECT datname FROM pg_database").fetch_all(&mut conn).await? {
         let name: String = row.try_get(0)?;
-        let began = name.trim_start_matches(PREFIX).split('_').next().and_then(|time| time.parse().ok()).unwrap_or(0);
-        if began + RUN.as_secs() < now.as_secs() {
+        if runs::is_over(&name) {
             sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
                 .execute(&mut conn)
                 .await?;
         }
     }
-    let name = format!("{PREFIX}{}_{}", now.as_secs(), std::process::id());
+    let name = runs::name();
     // Without a collation that could help: user ids are compared byte by byte all the same.
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut conn).await?;
     conn.close().await?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use conformance_tests::mysql::MySql;
 use conformance_tests::postgres::Postgres;
 use conformance_tests::sqlite::Sqlite;
 use conformance_tests::suite::{Suite, catches};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .store(Memory)
         .store(Sqlite)
         .store_if_found(Postgres::find())
+        .store_if_found(MySql::find())
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)

@@ -65,10 +65,8 @@ pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
-#[cfg(feature = "postgres")]
-pub use session_core::{PostgresOpenError, PostgresOptions, PostgresStore};
-#[cfg(feature = "sqlite")]
-pub use session_core::{SqliteOpenError, SqliteOptions, SqliteStore};
+#[allow(unused_imports, reason = "without features there is none")]
+pub use session_core::store::databases::*;
 
 impl CookieSessionService {
     /// The middleware that gives the app, scope or resource it wraps this service's sessions.

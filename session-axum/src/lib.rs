@@ -50,10 +50,8 @@ pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
-#[cfg(feature = "postgres")]
-pub use session_core::{PostgresOpenError, PostgresOptions, PostgresStore};
-#[cfg(feature = "sqlite")]
-pub use session_core::{SqliteOpenError, SqliteOptions, SqliteStore};
+#[allow(unused_imports, reason = "without features there is none")]
+pub use session_core::store::databases::*;
 
 impl CookieSessionService {
     /// The layer that gives the routes it is put around this service's sessions.

@@ -236,9 +236,9 @@ impl View {
         Some(Later { log: self.log.clone(), ours: Arc::clone(ours), edits: self.edits })
     }
 
-    /// `pending` was stored as `version`, and `later` are the values with what changed meanwhile, if they had to be worked
-    /// out: whether it all still fits.
-    pub(crate) fn stored(&mut self, pending: &Pending, version: i64, later: Option<(u64, Values)>) -> bool {
+    /// `pending` was stored, and `later` are the values with what changed meanwhile, if they had to be worked out: whether it
+    /// all still fits.
+    pub(crate) fn stored(&mut self, pending: &Pending, later: Option<(u64, Values)>) -> bool {
         let changed = match later {
             Some((edits, _)) if edits != self.edits => return false,
             Some((_, values)) => Some(Arc::new(values)),
@@ -248,7 +248,7 @@ impl View {
             None => self.changed.take(),
         };
         self.stored = pending.data.clone();
-        self.version = version;
+        self.version = pending.based_on + 1;
         self.size = changed.as_ref().map_or(self.stored.text().len(), |values| json_size(&**values));
         self.changed = changed;
         self.edits += 1;
@@ -456,7 +456,7 @@ mod tests {
                     pending.rebase(&Data::from_text(base.to_string()), 1, 1 << 20).unwrap().unwrap();
                 }
                 let later = halves.later(&pending).map(|later| pending.with(&later).unwrap());
-                prop_assert!(halves.stored(&pending, 2, later));
+                prop_assert!(halves.stored(&pending, later));
             }
             prop_assert_eq!(halves.size, json_size(&*halves.values().unwrap()));
             prop_assert_eq!(halves.values().unwrap(), whole.values().unwrap());

@@ -35,10 +35,8 @@ pub use service::{CleanupTask, CookieSessionService};
 pub use session::{Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
 pub use store::{MemoryStore, SessionStore};
-#[cfg(feature = "postgres")]
-pub use store::{PostgresOpenError, PostgresOptions, PostgresStore};
-#[cfg(feature = "sqlite")]
-pub use store::{SqliteOpenError, SqliteOptions, SqliteStore};
+#[allow(unused_imports, reason = "without features there is none")]
+pub use store::databases::*;
 pub use token::{Shard, TokenHash, TokenRef};
 
 /// What the exported macros name; no part of the API.

@@ -166,8 +166,8 @@ impl Request {
             }
             let update = Update { data, activity, rotate_to: None };
             match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { version, expires_at, .. }) => {
-                    return taken.stored(version, activity.map(|activity| (activity, expires_at)));
+                Ok(Applied::Done { expires_at, .. }) => {
+                    return taken.stored(activity.map(|activity| (activity, expires_at)));
                 }
                 Ok(Applied::Gone) => {
                     let had_changes = taken.pending.take().is_some();
@@ -269,7 +269,7 @@ struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    fn stored(mut self, version: i64, activity: Option<(Activity, time::OffsetDateTime)>) -> Result<Stored, Failure> {
+    fn stored(mut self, activity: Option<(Activity, time::OffsetDateTime)>) -> Result<Stored, Failure> {
         let pending = self.pending.take();
         if let Some((activity, expires_at)) = activity
             && let Some(active) = self.request.lock().state.still(self.id)
@@ -286,7 +286,7 @@ impl Taken<'_> {
             })?;
             let mut progress = self.request.lock();
             let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
-            if active.view.stored(&pending, version, later) {
+            if active.view.stored(&pending, later) {
                 return Ok(Stored::Done);
             }
         }

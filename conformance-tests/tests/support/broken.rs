@@ -85,7 +85,7 @@ impl SessionStore for BrokenStore {
                     let Some(row) = self.remembered(caller.id) else { return Ok(Applied::Gone) };
                     let row = Arc::new(Record { data: new.data.clone(), version: new.based_on + 1, ..(*row).clone() });
                     self.inner.create(&row, None, NonZeroU32::MAX, now).await?;
-                    Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated: false })
+                    Ok(Applied::Done { expires_at: row.expires_at, rotated: false })
                 }
                 (Broken::IgnoresVersions, Applied::Conflict(row), Some(new)) => {
                     let mut update = update.clone();

@@ -21,7 +21,7 @@ pub use cross_site::Sender;
 pub use device::Device;
 pub use form::{LoginForm, Password, ThemeForm, Username};
 pub use key_file::{KeyFile, KeyFileError};
-pub use settings::{CookieMode, Settings, SettingsError};
+pub use settings::{CookieMode, DatabaseServer, Settings, SettingsError};
 pub use signing_key::{KeySource, LoadedKey, SigningKeyError};
 pub use site::{DRAIN, MAX_BODY_BYTES, Site, exit};
 pub use theme::Theme;

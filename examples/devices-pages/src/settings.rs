@@ -17,11 +17,31 @@ const DEFAULT_DATABASE: &str = "sqlite://sessions.db";
 pub struct Settings {
     /// `ADDR`: where to listen; `127.0.0.1:3000` by default.
     pub addr: SocketAddr,
-    /// `DATABASE_URL`: an SQLite file, `sessions.db` in the working folder by default, or a PostgreSQL database.
+    /// `DATABASE_URL`: an SQLite file, `sessions.db` in the working folder by default, or a database on a server of PostgreSQL,
+    /// MySQL or MariaDB.
     pub database_url: String,
     /// Which cookies to send.
     pub cookies: CookieMode,
     pub(crate) session_key: Option<Zeroizing<String>>,
+}
+
+/// A kind of database server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseServer {
+    /// MySQL or MariaDB.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl DatabaseServer {
+    fn of(url: &str) -> Option<Self> {
+        match url.split_once("://")?.0 {
+            "mysql" | "mariadb" => Some(Self::MySql),
+            "postgres" | "postgresql" => Some(Self::Postgres),
+            _ => None,
+        }
+    }
 }
 
 /// Which cookies an app sends.
@@ -47,8 +67,8 @@ pub enum SettingsError {
     },
     /// Another database.
     #[error(
-        "DATABASE_URL names no database that this app knows: write a SQLite file's path, a URL such as {DEFAULT_DATABASE}, or \
-         postgres://user:password@host/database"
+        "DATABASE_URL names no database that this app knows: write a SQLite file's path, a URL such as {DEFAULT_DATABASE}, \
+         postgres://user:password@host/database, or mysql://user:password@host/database"
     )]
     Database,
     /// Not a known word.
@@ -100,8 +120,8 @@ impl Settings {
         let addr: SocketAddr = numeric.parse().map_err(|source| SettingsError::Addr { given, source })?;
 
         let database_url = text("DATABASE_URL")?.unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
-        let known = ["sqlite:", "postgres://", "postgresql://"];
-        if database_url.contains("://") && !known.iter().any(|scheme| database_url.starts_with(scheme)) {
+        let is_file = database_url.starts_with("sqlite:") || !database_url.contains("://");
+        if !is_file && DatabaseServer::of(&database_url).is_none() {
             return Err(SettingsError::Database);
         }
 
@@ -114,14 +134,14 @@ impl Settings {
         Ok(Self { addr, database_url, cookies, session_key: text("SESSION_KEY")?.map(Zeroizing::new) })
     }
 
-    /// Whether the database is a server's, which several nodes can share.
-    pub fn is_postgres(&self) -> bool {
-        ["postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme))
+    /// The kind of server that the database is on, which several nodes can share.
+    pub fn database_server(&self) -> Option<DatabaseServer> {
+        DatabaseServer::of(&self.database_url)
     }
 
     /// The database's file, or `None` for a database in memory or on a server.
     pub fn database_file(&self) -> Option<PathBuf> {
-        if self.is_postgres() {
+        if self.database_server().is_some() {
             return None;
         }
         let Some(rest) = self.database_url.strip_prefix("sqlite:") else {

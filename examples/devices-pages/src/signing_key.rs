@@ -77,7 +77,7 @@ impl Settings {
             let key = SigningKey::from_base64(text).map_err(|source| SigningKeyError::Environment { source })?;
             return Ok(LoadedKey { key, source: KeySource::Environment });
         }
-        if self.is_postgres() {
+        if self.database_server().is_some() {
             return Err(SigningKeyError::Missing);
         }
         let Some(database) = self.database_file() else {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn nodes_that_share_a_server_must_be_given_their_key() {
-        for url in ["postgres://app@db/app", "postgresql://app@db/app"] {
+        for url in ["postgres://app@db/app", "postgresql://app@db/app", "mysql://app@db/app", "mariadb://app@db/app"] {
             assert!(load(url, "").unwrap_err().to_string().contains("SESSION_KEY must be set"));
             assert_eq!(load(url, KEY).unwrap().source, KeySource::Environment);
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CleanupTask, CookieSessionService, KeyRing, PostgresStore, SessionConfig, SessionStore, SqliteStore,
+    CleanupTask, CookieSessionService, KeyRing, MySqlStore, PostgresStore, SessionConfig, SessionStore, SqliteStore,
 };
 
-use crate::{Accounts, CookieMode, Settings};
+use crate::{Accounts, CookieMode, DatabaseServer, Settings};
 
 /// How often to delete the rows of long-expired sessions.
 const CLEANUP_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -44,10 +44,11 @@ impl Site {
     /// Outside a tokio runtime.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
         let settings = Settings::from_env()?;
-        let store: Arc<dyn SessionStore> = if settings.is_postgres() {
-            Arc::new(PostgresStore::open(&settings.database_url).await?)
-        } else {
-            Arc::new(SqliteStore::open(&settings.database_url).await?)
+        let url = &settings.database_url;
+        let store: Arc<dyn SessionStore> = match settings.database_server() {
+            Some(DatabaseServer::Postgres) => Arc::new(PostgresStore::open(url).await?),
+            Some(DatabaseServer::MySql) => Arc::new(MySqlStore::open(url).await?),
+            None => Arc::new(SqliteStore::open(url).await?),
         };
         let signing = settings.signing_key()?;
         println!("{}", signing.source);

@@ -111,7 +111,6 @@ impl MemoryStore {
         }
 
         let done = Applied::Done {
-            version: next.version,
             expires_at: next.expires_at,
             rotated: update.rotate_to == Some(next.token_hash),
         };

@@ -24,21 +24,31 @@ use crate::session::{Data, Record, SessionId, UserId};
 use crate::token::{TokenHash, TokenRef};
 
 mod memory;
-#[cfg(all(doc, feature = "postgres"))]
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(all(doc, any(feature = "mysql", feature = "postgres")))]
 #[doc = include_str!("operators.md")]
 pub mod operators {}
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use memory::MemoryStore;
-#[cfg(feature = "postgres")]
-pub use postgres::{PostgresOpenError, PostgresOptions, PostgresStore};
-#[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOpenError, SqliteOptions, SqliteStore};
+
+/// The stores of the databases whose features are on.
+pub mod databases {
+    #[cfg(feature = "mysql")]
+    pub use super::mysql::{MySqlOptions, MySqlStore};
+    #[cfg(feature = "postgres")]
+    pub use super::postgres::{PostgresOptions, PostgresStore};
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub use super::sql::server::ServerOpenError;
+    #[cfg(feature = "sqlite")]
+    pub use super::sqlite::{SqliteOpenError, SqliteOptions, SqliteStore};
+}
 
 /// For how long after a rotation a request in flight may still store data under the token it came with.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
@@ -183,8 +193,6 @@ pub struct Activity {
 pub enum Applied {
     /// The row is as the update says.
     Done {
-        /// The row's version now.
-        version: i64,
         /// When the row expires now.
         expires_at: OffsetDateTime,
         /// Whether the row's token is the one of `rotate_to`.

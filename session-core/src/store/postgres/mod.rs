@@ -6,14 +6,13 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
-use super::StoreError;
 use super::sql::glue::{sql_store, sqlx_glue};
+use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
-use super::sql::{Backend, Step};
+use super::sql::{Step, Written};
 use crate::session::UserId;
 
 mod fault;
@@ -22,10 +21,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use options::{PostgresOpenError, PostgresOptions};
-
-/// How often a transaction that the database rolled back, because it ran into another one, is run again.
-const RETRIES: u32 = 20;
+pub use options::PostgresOptions;
 
 /// Takes the user's turn, until the transaction ends. `DO UPDATE` and not `DO NOTHING`, which would lock nothing.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
@@ -47,17 +43,14 @@ const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
 /// go on, its connections fail once and are replaced.
 ///
 /// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
-/// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says [`StoreError::NotApplied`] only
-/// if nothing was changed for certain.
+/// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
+/// [`StoreError::NotApplied`](crate::store::StoreError::NotApplied) only if nothing was changed for certain.
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: PgPool,
     /// How long the server may take to answer.
     patience: Duration,
 }
-
-/// [`PostgresStore::answer_within`], unless told otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl PostgresStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
@@ -78,8 +71,8 @@ impl PostgresStore {
     /// release's schema.
     ///
     /// # Errors
-    /// [`PostgresOpenError`], which says what to do and never shows the URL's password.
-    pub async fn open(url: &str) -> Result<Self, PostgresOpenError> {
+    /// [`ServerOpenError`], which says what to do and never shows the URL's password.
+    pub async fn open(url: &str) -> Result<Self, ServerOpenError> {
         PostgresOptions::new(url).open().await
     }
 
@@ -87,108 +80,72 @@ impl PostgresStore {
     /// nothing if they are, and is safe to call from many nodes at once.
     ///
     /// # Errors
-    /// [`PostgresOpenError`], which says what to do.
-    pub async fn migrate(&self) -> Result<(), PostgresOpenError> {
+    /// [`ServerOpenError`], which says what to do.
+    pub async fn migrate(&self) -> Result<(), ServerOpenError> {
         let migrated = async {
             let mut conn = self.pool.acquire().await?;
             schema::migrate(&mut conn).await
         };
-        migrated.await.map_err(PostgresOpenError::of)
-    }
-
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.pool.acquire().await.map_err(fault::before_commit)
-    }
-
-    /// Runs `operation` on a connection of the pool. One that failed, or on which nobody answers in time, is closed.
-    async fn on_connection<T>(
-        &self,
-        operation: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failed>,
-    ) -> Result<Result<T, Failed>, StoreError> {
-        let mut conn = self.connection().await?;
-        let outcome = match tokio::time::timeout(self.patience, operation(&mut conn)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failed::NoAnswer),
-        };
-        match &outcome {
-            // At once, and without a word to a server that may not listen.
-            Err(Failed::NoAnswer) => drop(conn.detach()),
-            Err(Failed::Before(error) | Failed::AtCommit(error)) if fault::is_of_connection(error) => {
-                drop(conn.detach());
-            }
-            _ => {}
-        }
-        Ok(outcome)
+        migrated.await.map_err(ServerOpenError::of::<Self>)
     }
 }
 
-impl Backend for PostgresStore {
-    type Row = PgRow;
+impl Server for PostgresStore {
+    type Db = Postgres;
+    const NAMES: Names = Names {
+        server: "PostgreSQL",
+        url: "postgres://user:password@host:5432/database",
+        migrate: "PostgresStore::migrate",
+    };
 
-    fn sql(&self) -> &'static Statements {
+    fn statements() -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::POSTGRES));
         &SQL
     }
 
-    async fn read(&self, step: Step<'_>) -> Result<Vec<PgRow>, StoreError> {
-        let mut tries = 0;
-        loop {
-            let read = self.on_connection(async |conn| query(&step).fetch_all(conn).await.map_err(Failed::Before));
-            match read.await? {
-                // A connection of the pool may have died since it was used last. Reading again changes nothing.
-                Err(Failed::Before(error)) if fault::is_worth_another_try(&error) && tries < RETRIES => tries += 1,
-                Err(Failed::Before(error) | Failed::AtCommit(error)) => return Err(fault::before_commit(error)),
-                Err(Failed::NoAnswer) => return Err(StoreError::not_applied(NoAnswer)),
-                Ok(rows) => return Ok(rows),
-            }
-        }
+    fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
-    async fn write(&self, step: Step<'_>) -> Result<Vec<PgRow>, StoreError> {
-        let mut tries = 0;
-        loop {
-            let write = self.on_connection(async |conn| query(&step).fetch_all(conn).await.map_err(Failed::AtCommit));
-            match write.await? {
-                Err(Failed::AtCommit(error)) if fault::is_rolled_back(&error) && tries < RETRIES => tries += 1,
-                Err(Failed::Before(error) | Failed::AtCommit(error)) => return Err(fault::statement(error)),
-                Err(Failed::NoAnswer) => return Err(StoreError::unknown(NoAnswer)),
-                Ok(rows) => return Ok(rows),
-            }
-        }
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
-    async fn in_turn(&self, user: &UserId, steps: &[Step<'_>]) -> Result<Vec<PgRow>, StoreError> {
-        let mut tries = 0;
-        loop {
-            match self.on_connection(async |conn| transaction(conn, user, steps).await).await? {
-                // Before the commit nothing is changed, whatever became of the connection.
-                Err(Failed::Before(error)) if fault::is_worth_another_try(&error) && tries < RETRIES => tries += 1,
-                Err(Failed::AtCommit(error)) if fault::is_rolled_back(&error) && tries < RETRIES => tries += 1,
-                Err(Failed::Before(error)) => return Err(fault::before_commit(error)),
-                Err(Failed::AtCommit(error)) => return Err(fault::statement(error)),
-                Err(Failed::NoAnswer) => return Err(StoreError::unknown(NoAnswer)),
-                Ok(rows) => return Ok(rows),
+    async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {
+        let rows = match work {
+            Work::Read(step) => query(step).fetch_all(conn).await.map_err(Failed::Before),
+            Work::Write(step) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
+            Work::InTurn(user, steps) => transaction(conn, user, steps).await,
+            Work::SignIn(sign_in) => {
+                transaction(conn, &sign_in.new.user_id, &sign_in.steps(Self::statements())).await
             }
-        }
+        };
+        rows.map(Written::of)
+    }
+
+    /// sqlx loses track of a transaction whose beginning is dropped: what follows on the connection would never be committed.
+    fn survives_cancelling(&self, work: &Work<'_>) -> bool {
+        matches!(work, Work::Read(_) | Work::Write(_))
+    }
+
+    fn is_rolled_back(error: &sqlx::Error) -> bool {
+        fault::is_rolled_back(error)
+    }
+
+    fn is_end_of_connection(error: &sqlx::Error) -> bool {
+        fault::is_end_of_connection(error)
+    }
+
+    fn is_not_migrated(error: &sqlx::Error) -> bool {
+        fault::is_not_migrated(error)
+    }
+
+    fn why_not_open(error: &sqlx::Error) -> Option<Closed> {
+        fault::why_not_open(error)
     }
 }
 
-/// How an operation failed.
-enum Failed {
-    /// Certainly before its commit.
-    Before(sqlx::Error),
-    /// It may be at the commit.
-    AtCommit(sqlx::Error),
-    /// Nobody knows.
-    NoAnswer,
-}
-
-/// The server took too long.
-#[derive(Debug, thiserror::Error)]
-#[error("the PostgreSQL server did not answer in time")]
-struct NoAnswer;
-
-/// Runs the steps while the user's row is locked: the rows of the last. Dropped before its commit it is rolled back.
+/// Runs the steps while the user's row is locked: the rows of all of them. Dropped before its commit it is rolled back.
 async fn transaction(conn: &mut PgConnection, user: &UserId, steps: &[Step<'_>]) -> Result<Vec<PgRow>, Failed> {
     // Whatever the database's default: each statement must see what was committed while it waited for its turn.
     let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
@@ -196,7 +153,7 @@ async fn transaction(conn: &mut PgConnection, user: &UserId, steps: &[Step<'_>])
     sqlx::query(TAKE_TURN).bind(user.as_str()).execute(&mut *tx).await.map_err(Failed::Before)?;
     let mut rows = Vec::new();
     for step in steps {
-        rows = query(step).fetch_all(&mut *tx).await.map_err(Failed::Before)?;
+        rows.extend(query(step).fetch_all(&mut *tx).await.map_err(Failed::Before)?);
     }
     tx.commit().await.map_err(Failed::AtCommit)?;
     Ok(rows)
@@ -213,5 +170,5 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-sqlx_glue!(Postgres, PgRow, PgArguments, fault::before_commit);
+sqlx_glue!(Postgres, PgRow, PgArguments, before_commit::<PostgresStore>);
 sql_store!(PostgresStore);

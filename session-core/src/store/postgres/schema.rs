@@ -34,8 +34,6 @@ CREATE TABLE cookie_session (
     expires_at BIGINT NOT NULL,
     absolute_expires_at BIGINT NOT NULL
 );
-CREATE INDEX cookie_session_previous_token_hash ON cookie_session (previous_token_hash)
-    WHERE previous_token_hash IS NOT NULL;
 CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
 CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
 CREATE TABLE cookie_session_user (

@@ -1,25 +1,19 @@
 //! What is particular to PostgreSQL: opening, migrating, plans, round trips, and connections that die. The store's behaviour
 //! as such is the shared suite's to test. Runs on the server that `SESSION_TEST_POSTGRES` names, else on the local one.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use time::OffsetDateTime;
-use time::macros::datetime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::session::{Data, Record, SessionId};
+use crate::session::Data;
 use crate::store::sql::statements::Statement;
-use crate::store::{Activity, Caller, NewData, Replaced, SessionStore, Update};
-use crate::token::{TokenHash, TokenRef};
-
-const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
-const LIMIT: NonZeroU32 = NonZeroU32::new(2).unwrap();
+use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, record, token};
+use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
 
 /// A schema of a test's own.
 struct Schema {
@@ -71,61 +65,29 @@ async fn run(conn: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
 }
 
-fn record(byte: u8, user: &str) -> Arc<Record> {
-    Arc::new(Record {
-        id: SessionId::from_bytes([byte; 16]),
-        user_id: UserId::parse(user).unwrap(),
-        token_hash: TokenHash::from_slice(&[byte; 32]).unwrap(),
-        previous_token_hash: None,
-        token_issued_at: NOW,
-        token_seen: false,
-        ip_address: "192.0.2.1".to_owned(),
-        user_agent: "agent".to_owned(),
-        device_name: "Firefox on Linux".to_owned(),
-        device_type: "desktop".to_owned(),
-        fingerprint: "linux/firefox".to_owned(),
-        data: Data::from_text("{}"),
-        version: 0,
-        persistent: true,
-        created_at: NOW,
-        authenticated_at: NOW,
-        last_active_at: NOW,
-        expires_at: NOW + time::Duration::HOUR,
-        absolute_expires_at: NOW + time::Duration::DAY,
-    })
-}
-
-fn caller(record: &Record) -> Caller {
-    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash }
-}
-
-fn token(record: &Record) -> [TokenRef; 1] {
-    [TokenRef { shard: record.user_id.shard(), hash: record.token_hash }]
-}
-
 #[tokio::test]
 async fn what_cannot_be_opened_says_why_and_shows_no_password() {
     for nowhere in ["", "sessions.db", "mysql://ada:lovelace@localhost/app", "postgres://ada:lovelace@host:port/app"] {
         let error = PostgresStore::open(nowhere).await.unwrap_err();
-        assert!(matches!(error, PostgresOpenError::Url), "{error:?}");
+        assert!(matches!(error, ServerOpenError::Url { .. }), "{error:?}");
         assert!(!error.to_string().contains("lovelace"));
     }
     let nobody = PostgresOptions::new("postgres://ada:lovelace@127.0.0.1:1/app");
     let error = nobody.patience(std::time::Duration::from_millis(300)).open().await.unwrap_err();
-    assert!(matches!(error, PostgresOpenError::NoServer { .. }), "{error:?}");
+    assert!(matches!(error, ServerOpenError::NoServer { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("lovelace"));
 
     let Some(schema) = Schema::new().await else { return };
     let missing = schema.options.clone().database("no_such_database");
     let error = PgPoolOptions::new().connect_with(missing).await.unwrap_err();
-    assert!(matches!(PostgresOpenError::of(error.into()), PostgresOpenError::NoDatabase { .. }));
+    assert!(matches!(ServerOpenError::of::<PostgresStore>(error.into()), ServerOpenError::NoDatabase { .. }));
 
     let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
     let role = format!("{}_reader", schema.name);
     run(&mut conn, &format!("CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {} TO {role}", schema.name)).await;
     let reader = PostgresStore::new(schema.pool(schema.options.clone().username(&role)).await);
     let error = reader.migrate().await.unwrap_err();
-    assert!(matches!(error, PostgresOpenError::MissingRights { .. }), "{error:?}");
+    assert!(matches!(error, ServerOpenError::MissingRights { .. }), "{error:?}");
 
     schema.store().await;
     let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON cookie_session, cookie_session_user, cookie_session_schema TO";
@@ -173,7 +135,7 @@ async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
     };
     set(99, 99).await;
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, PostgresOpenError::NewerSchema { found: 99, known: 1 }), "{error:?}");
+    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 1 }), "{error:?}");
     set(99, 1).await;
     store.migrate().await.expect("a neighbouring release may share it");
     schema.end().await;
@@ -201,7 +163,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
          CASE WHEN n % 5 = 0 THEN sha256((-n)::text::bytea) END, 0, false, 'user ' || n / 5, '', '', '', '', '', '{}', 0, \
          true, 0, 0, n, n, n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session";
     run(&mut conn, fill).await;
-    for sql in store.sql().searches().map(Statement::text) {
+    for sql in PostgresStore::statements().searches().map(Statement::text) {
         // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
         let types = match sql {
             _ if sql.contains("OFFSET") => "text, bigint, bytea, bigint, bytea, text",
@@ -369,5 +331,15 @@ async fn a_pool_without_a_free_connection_is_a_bounded_wait() {
     assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
     drop(held);
     store.create(&new, None, LIMIT, NOW).await.unwrap();
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
+    let Some(schema) = Schema::new().await else { return };
+    let other = schema.store().await;
+    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
+    dropped_anywhere(&store, &other).await;
     schema.end().await;
 }

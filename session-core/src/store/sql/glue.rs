@@ -6,7 +6,9 @@ macro_rules! sqlx_glue {
     ($db:ty, $row:ty, $args:ty, $failed:path) => {
         fn query<'q>(step: &'q $crate::store::sql::Step<'q>) -> sqlx::query::Query<'q, $db, $args> {
             use $crate::store::sql::row::Arg;
-            step.1.iter().fold(sqlx::query(step.0.text()), |query, arg| match *arg {
+            let (statement, args) = step;
+            let query = sqlx::query(statement.text());
+            statement.order().iter().fold(query, |query, number| match args[usize::from(*number) - 1] {
                 Arg::Int(value) => query.bind(value),
                 Arg::Bytes(value) => query.bind(value),
                 Arg::Text(value) => query.bind(value),
@@ -24,12 +26,7 @@ macro_rules! sqlx_glue {
             }
 
             fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, $crate::store::sql::row::Unreadable> {
-                // Text is read as bytes too.
                 read(self.try_get_unchecked(index))
-            }
-
-            fn text(&self, index: usize) -> Result<String, $crate::store::sql::row::Unreadable> {
-                read(self.try_get(index))
             }
         }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
+use super::{Activity, Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
 use crate::session::{Record, SessionId, UserId};
 use crate::token::TokenRef;
 use row::{Arg, Columns, micros};
@@ -15,13 +15,64 @@ use statements::{Statement, Statements};
 pub(super) mod glue;
 pub(super) mod migrations;
 pub(super) mod row;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) mod server;
 pub(super) mod statements;
+#[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
+pub(super) mod testing;
 
 /// How often `apply` starts over when the row changes between its two statements.
 const RACES: u32 = 32;
 
 /// One statement of a transaction, with its values.
 pub(super) type Step<'a> = (&'static Statement, Vec<Arg<'a>>);
+
+/// What a statement that changes rows did.
+pub(super) struct Written<R> {
+    /// The rows that it returned.
+    pub(super) rows: Vec<R>,
+    /// How many it changed.
+    pub(super) count: u64,
+    /// The number that it told, where rows aren't returned.
+    pub(super) told: i64,
+}
+
+impl<R> Written<R> {
+    /// Of a statement that returns each row that it changes.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn of(rows: Vec<R>) -> Self {
+        Self { count: rows.len() as u64, rows, told: 0 }
+    }
+}
+
+/// A sign-in.
+pub(super) struct SignIn<'a> {
+    pub(super) new: &'a Record,
+    pub(super) replaces: Option<&'a Replaced>,
+    /// How many other sessions may stay.
+    pub(super) others: i64,
+    pub(super) now: OffsetDateTime,
+}
+
+impl<'a> SignIn<'a> {
+    pub(super) fn insert(&self, sql: &'static Statements) -> Step<'a> {
+        (&sql.insert, row::args(self.new))
+    }
+
+    /// Inserts, then ends what must go.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn steps(&self, sql: &'static Statements) -> [Step<'a>; 2] {
+        let evict = vec![
+            Arg::text(&self.new.user_id),
+            Arg::time(self.now),
+            Arg::Bytes(Some(self.new.id.as_bytes())),
+            Arg::Int(Some(self.others)),
+            Arg::Bytes(self.replaces.map(|replaced| &replaced.id.as_bytes()[..])),
+            Arg::Text(self.replaces.map(|replaced| replaced.user_id.as_str())),
+        ];
+        [self.insert(sql), (&sql.evict, evict)]
+    }
+}
 
 /// A database.
 pub(super) trait Backend: Send + Sync {
@@ -35,15 +86,19 @@ pub(super) trait Backend: Send + Sync {
     fn read(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
     /// Runs a statement that is its own transaction, to its end.
-    fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 
-    /// Runs the steps as one transaction, while no other sign-in or checked change of this user runs: the rows of the
-    /// last step.
+    /// Runs the steps as one transaction, while no other sign-in or checked change of this user runs: the rows of all of
+    /// them, and what the last one changed.
     fn in_turn(
         &self,
         user: &UserId,
         steps: &[Step<'_>],
-    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+
+    /// Inserts a session and ends others, as one transaction in the user's turn: rows that begin with the ids of those that
+    /// ended.
+    fn sign_in(&self, sign_in: SignIn<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 }
 
 pub(super) async fn create(
@@ -53,18 +108,9 @@ pub(super) async fn create(
     limit: NonZeroU32,
     now: OffsetDateTime,
 ) -> Result<Created, StoreError> {
-    let sql = backend.sql();
-    let evict = vec![
-        Arg::text(&new.user_id),
-        Arg::time(now),
-        Arg::Bytes(Some(new.id.as_bytes())),
-        Arg::Int(Some(i64::from(limit.get()) - 1)),
-        Arg::Bytes(replaces.map(|replaced| &replaced.id.as_bytes()[..])),
-        Arg::Text(replaces.map(|replaced| replaced.user_id.as_str())),
-    ];
-    let rows = backend.in_turn(&new.user_id, &[(&sql.insert, row::args(new)), (&sql.evict, evict)]).await?;
-    let ended = rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
-    let evicted = ended.into_iter().filter(|id| replaces.is_none_or(|replaced| replaced.id != *id)).collect();
+    let ended = backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now }).await?;
+    let mut evicted = ended.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+    evicted.retain(|id| replaces.is_none_or(|replaced| replaced.id != *id));
     Ok(Created { evicted })
 }
 
@@ -96,13 +142,14 @@ pub(super) async fn apply(
     now: OffsetDateTime,
 ) -> Result<Applied, StoreError> {
     let sql = backend.sql();
-    let statement = match update {
-        Update { rotate_to: Some(_), .. } => Some(&sql.apply_rotation),
-        Update { activity: Some(_), .. } => Some(&sql.apply_activity),
-        Update { data: Some(_), .. } => Some(&sql.apply_data),
-        Update { data: None, activity: None, rotate_to: None } => None,
-    };
+    let (mut rotate_to, mut rotated) = (update.rotate_to.as_ref(), false);
     for _ in 0..RACES {
+        let statement = match (rotate_to, &update.activity, &update.data) {
+            (Some(_), _, _) => Some(&sql.apply_rotation),
+            (None, Some(_), _) => Some(&sql.apply_activity),
+            (None, None, Some(_)) => Some(&sql.apply_data),
+            (None, None, None) => None,
+        };
         if let Some(statement) = statement {
             let mut args = caller_args(caller, now);
             args.extend([
@@ -111,11 +158,12 @@ pub(super) async fn apply(
                 Arg::Int(update.activity.map(|activity| micros(activity.at))),
                 Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
                 Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
-                Arg::Bytes(update.rotate_to.as_ref().map(|hash| &hash.as_bytes()[..])),
+                Arg::Bytes(rotate_to.map(|hash| &hash.as_bytes()[..])),
             ]);
-            if let Some(row) = backend.write((statement, args)).await?.first() {
-                let (version, expires_at, token) = row::updated(row, caller.id)?;
-                return Ok(Applied::Done { version, expires_at, rotated: update.rotate_to == Some(token) });
+            let written = backend.write((statement, args)).await?;
+            if written.count > 0 {
+                let expires_at = row::expires_at(&written, caller.id)?;
+                return Ok(Applied::Done { expires_at, rotated: rotated || rotate_to.is_some() });
             }
         }
 
@@ -130,12 +178,14 @@ pub(super) async fn apply(
         if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
             return Ok(Applied::Conflict(row));
         }
-        let nothing_to_write = update.data.is_none()
-            && update.activity.is_none_or(|activity| row.last_active_at > activity.unless_after)
-            && (update.rotate_to.is_none() || row.token_hash != caller.token);
-        if nothing_to_write {
-            let rotated = update.rotate_to == Some(row.token_hash);
-            return Ok(Applied::Done { version: row.version, expires_at: row.expires_at, rotated });
+        if row.token_hash != caller.token {
+            // The caller's is the previous one: there is nothing to rotate.
+            rotated = update.rotate_to == Some(row.token_hash);
+            rotate_to = None;
+        }
+        let is_due = |activity: Activity| row.last_active_at <= activity.unless_after;
+        if update.data.is_none() && rotate_to.is_none() && !update.activity.is_some_and(is_due) {
+            return Ok(Applied::Done { expires_at: row.expires_at, rotated });
         }
         // Another request changed the row in between: now there is something to write.
     }
@@ -152,7 +202,7 @@ pub(super) async fn end(
     let sql = backend.sql();
     let statement = if by.is_some() { &sql.end_by } else { &sql.end };
     let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(Some(id.as_bytes()))];
-    if_live(ended(backend, statement, args, by, now).await?, |rows| Ok(!rows.is_empty()))
+    if_live(ended(backend, user, &[statement], args, by, now).await?, |ended| Ok(ended.count > 0))
 }
 
 pub(super) async fn end_all(
@@ -163,10 +213,11 @@ pub(super) async fn end_all(
     now: OffsetDateTime,
 ) -> Result<Checked<Vec<SessionId>>, StoreError> {
     let sql = backend.sql();
-    let statement = if by.is_some() { &sql.end_all_by } else { &sql.end_all };
+    let deletion = if by.is_some() { &sql.end_all_by } else { &sql.end_all };
+    let statements: Vec<_> = deletion.find.iter().chain([&deletion.delete]).collect();
     let except = except.as_ref().map(|id| &id.as_bytes()[..]);
     let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(except)];
-    if_live(ended(backend, statement, args, by, now).await?, |rows| rows.iter().map(row::id).collect())
+    if_live(ended(backend, user, &statements, args, by, now).await?, |ended| ended.rows.iter().map(row::id).collect())
 }
 
 pub(super) async fn list(
@@ -186,7 +237,8 @@ pub(super) async fn list(
         None => &sql.list,
     };
     let rows = backend.read((statement, args)).await?;
-    if_live(checked(backend, rows, by, now).await?, |rows| rows.iter().map(row::record).collect())
+    let is_empty = rows.is_empty();
+    if_live(checked(backend, rows, is_empty, by, now).await?, |rows| rows.iter().map(row::record).collect())
 }
 
 pub(super) async fn purge(
@@ -195,42 +247,46 @@ pub(super) async fn purge(
     limit: NonZeroU32,
 ) -> Result<u64, StoreError> {
     let args = vec![Arg::time(before), Arg::Int(Some(i64::from(limit.get())))];
-    Ok(backend.write((&backend.sql().purge, args)).await?.len() as u64)
+    Ok(backend.write((&backend.sql().purge, args)).await?.count)
 }
 
-/// Ends what the statement names, if the caller is live.
+/// Ends what the statements name, if the caller is live.
 async fn ended<B: Backend>(
     backend: &B,
-    statement: &'static Statement,
+    user: &UserId,
+    statements: &[&'static Statement],
     mut args: Vec<Arg<'_>>,
     by: Option<&Caller>,
     now: OffsetDateTime,
-) -> Result<Checked<Vec<B::Row>>, StoreError> {
-    let rows = match by {
-        Some(caller) => {
-            args.extend(by_args(caller, now));
-            backend.in_turn(&caller.user_id, &[(statement, args)]).await?
+) -> Result<Checked<Written<B::Row>>, StoreError> {
+    args.extend(by.into_iter().flat_map(|caller| by_args(caller, now)));
+    let ended = match (by, statements) {
+        (None, [statement]) => backend.write((statement, args)).await?,
+        _ => {
+            let steps: Vec<_> = statements.iter().map(|statement| (*statement, args.clone())).collect();
+            backend.in_turn(by.map_or(user, |caller| &caller.user_id), &steps).await?
         }
-        None => backend.write((statement, args)).await?,
     };
-    checked(backend, rows, by, now).await
+    let is_empty = ended.count == 0;
+    checked(backend, ended, is_empty, by, now).await
 }
 
-/// The rows of a statement that gave none if its caller wasn't live.
-async fn checked<B: Backend>(
-    backend: &B,
-    rows: Vec<B::Row>,
+/// The result of a statement that found nothing if its caller wasn't live.
+async fn checked<T>(
+    backend: &impl Backend,
+    result: T,
+    is_empty: bool,
     by: Option<&Caller>,
     now: OffsetDateTime,
-) -> Result<Checked<Vec<B::Row>>, StoreError> {
+) -> Result<Checked<T>, StoreError> {
     match by {
-        // No rows: either there were none for a live caller, or the caller isn't live. A caller that is live only now was
+        // Nothing: either there was none for a live caller, or the caller isn't live. A caller that is live only now was
         // live then too, because nothing brings one back; one that isn't was told of no change.
-        Some(caller) if rows.is_empty() => {
+        Some(caller) if is_empty => {
             let live = backend.read((&backend.sql().caller, caller_args(caller, now))).await?;
-            Ok(if live.is_empty() { Checked::CallerGone } else { Checked::Live(rows) })
+            Ok(if live.is_empty() { Checked::CallerGone } else { Checked::Live(result) })
         }
-        _ => Ok(Checked::Live(rows)),
+        _ => Ok(Checked::Live(result)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::Written;
 use crate::error::StoreError;
 use crate::session::{Data, Record, SessionId, UserId};
 use crate::token::TokenHash;
@@ -22,7 +23,7 @@ impl<'a> Arg<'a> {
         Self::Text(Some(user.as_str()))
     }
 
-    pub(super) fn time(at: OffsetDateTime) -> Self {
+    pub(in crate::store) fn time(at: OffsetDateTime) -> Self {
         Self::Int(Some(micros(at)))
     }
 }
@@ -31,8 +32,8 @@ impl<'a> Arg<'a> {
 pub(in crate::store) trait Columns: Send + Sync {
     fn int(&self, index: usize) -> Result<i64, Unreadable>;
     fn flag(&self, index: usize) -> Result<bool, Unreadable>;
+    /// Of text too, which is UTF-8.
     fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, Unreadable>;
-    fn text(&self, index: usize) -> Result<String, Unreadable>;
 }
 
 /// Why a column can't be read.
@@ -129,10 +130,17 @@ pub(super) fn id(row: &impl Columns) -> Result<SessionId, StoreError> {
     Ok(SessionId::from_bytes(bytes))
 }
 
-/// Version, expiry and token hash, as an update returns them.
-pub(super) fn updated(row: &impl Columns, id: SessionId) -> Result<(i64, OffsetDateTime, TokenHash), StoreError> {
-    let columns = Named { row, id: Some(id) };
-    Ok((columns.of(row.int(0), "version")?, columns.time(1, "expires_at")?, columns.token(2, "token_hash")?))
+/// The expiry that an update tells: in a row, or where rows aren't returned as its number.
+pub(super) fn expires_at<R: Columns>(written: &Written<R>, id: SessionId) -> Result<OffsetDateTime, StoreError> {
+    match written.rows.first() {
+        Some(row) => Named { row, id: Some(id) }.time(0, "expires_at"),
+        None => time(written.told).ok_or(StoreError::Corrupt { id: Some(id), what: "expires_at" }),
+    }
+}
+
+/// Undoes [`micros`].
+fn time(micros: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok()
 }
 
 /// Reads columns of one row, and names it where one can't be read.
@@ -154,7 +162,7 @@ impl<R: Columns> Named<'_, R> {
     }
 
     fn text(&self, index: usize, what: &'static str) -> Result<String, StoreError> {
-        self.of(self.row.text(index), what)
+        String::from_utf8(self.some(index, what)?).map_err(|_| self.corrupt(what))
     }
 
     fn bytes(&self, index: usize, what: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -171,6 +179,6 @@ impl<R: Columns> Named<'_, R> {
 
     fn time(&self, index: usize, what: &'static str) -> Result<OffsetDateTime, StoreError> {
         let micros = self.of(self.row.int(index), what)?;
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(|_| self.corrupt(what))
+        time(micros).ok_or_else(|| self.corrupt(what))
     }
 }

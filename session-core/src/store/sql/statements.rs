@@ -3,50 +3,119 @@
 
 /// What databases spell differently.
 pub(in crate::store) struct Dialect {
-    /// What stands before a parameter's number.
-    pub(in crate::store) parameter: &'static str,
+    pub(in crate::store) parameters: Parameters,
     /// The greater of two values.
     pub(in crate::store) greatest: &'static str,
-    /// Unequal, where null is a value like others.
-    pub(in crate::store) is_distinct_from: &'static str,
-    /// No limit, before an offset.
-    pub(in crate::store) all_rows: &'static str,
-    /// Is one of the few rows of a sub-query, before and after it: so that the planner takes them for few.
-    pub(in crate::store) is_one_of: [&'static str; 2],
-    /// At the end of a sub-query whose rows are deleted: leave those that others delete already.
-    pub(in crate::store) skip_locked: &'static str,
+    /// Before and after a parameter: it is another id, or null.
+    pub(in crate::store) is_not_id: [&'static str; 2],
+    pub(in crate::store) changes: Changes,
+}
+
+/// How a statement names its parameters.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(all(feature = "mysql", any(feature = "postgres", feature = "sqlite"))), allow(dead_code))]
+pub(in crate::store) enum Parameters {
+    /// By number, after this.
+    Numbered(&'static str),
+    /// By their place.
+    InOrder,
+}
+
+/// What a statement that changes rows can do.
+#[cfg_attr(not(all(feature = "mysql", any(feature = "postgres", feature = "sqlite"))), allow(dead_code))]
+pub(in crate::store) enum Changes {
+    /// It returns them, and finds what it deletes by a sub-query.
+    Returned {
+        /// Is one of the few rows of a sub-query, before and after it: so that the planner takes them for few.
+        is_one_of: [&'static str; 2],
+        /// No limit, before an offset.
+        all_rows: &'static str,
+        /// At the end of a sub-query whose rows are deleted: leave those that others delete already.
+        skip_locked: &'static str,
+    },
+    /// It says how many, and one number. What it deletes is named, or joined: for a sub-query it would read the whole table.
+    Counted,
 }
 
 impl Dialect {
     #[cfg(feature = "sqlite")]
     pub(in crate::store) const SQLITE: Self = Self {
-        parameter: "?",
+        parameters: Parameters::Numbered("?"),
         greatest: "max",
-        is_distinct_from: "IS NOT",
-        all_rows: "-1",
-        is_one_of: ["IN (", ")"],
-        skip_locked: "",
+        is_not_id: ["id IS NOT ", ""],
+        changes: Changes::Returned { is_one_of: ["IN (", ")"], all_rows: "-1", skip_locked: "" },
     };
 
     #[cfg(feature = "postgres")]
     pub(in crate::store) const POSTGRES: Self = Self {
-        parameter: "$",
+        parameters: Parameters::Numbered("$"),
         greatest: "greatest",
-        is_distinct_from: "IS DISTINCT FROM",
-        all_rows: "ALL",
-        // With `IN` it would join, and for a limit that it doesn't know read the whole table for that.
-        is_one_of: ["= ANY (ARRAY(", "))"],
-        skip_locked: " FOR UPDATE SKIP LOCKED",
+        is_not_id: ["id IS DISTINCT FROM ", ""],
+        changes: Changes::Returned {
+            // With `IN` it would join, and for a limit that it doesn't know read the whole table for that.
+            is_one_of: ["= ANY (ARRAY(", "))"],
+            all_rows: "ALL",
+            skip_locked: " FOR UPDATE SKIP LOCKED",
+        },
+    };
+
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) const MYSQL: Self = Self {
+        parameters: Parameters::InOrder,
+        greatest: "greatest",
+        is_not_id: ["NOT (id <=> ", ")"],
+        changes: Changes::Counted,
     };
 }
 
 /// The text of a statement, for a database's own spelling.
-pub(in crate::store) struct Statement(&'static str);
+pub(in crate::store) struct Statement {
+    text: &'static str,
+    order: &'static [u8],
+}
 
 impl Statement {
-    pub(in crate::store) const fn text(&self) -> &'static str {
-        self.0
+    /// Of a text whose parameters are ?1, ?2 …
+    pub(in crate::store) fn new(parameters: Parameters, text: &str) -> Self {
+        let mut pieces = text.split('?');
+        let mut spelled = pieces.next().unwrap_or_default().to_owned();
+        let mut order = Vec::new();
+        for piece in pieces {
+            let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+            let number = &piece[..piece.len() - rest.len()];
+            order.push(number.parse().expect("a parameter has a number"));
+            match parameters {
+                Parameters::Numbered(sign) => spelled.extend([sign, number]),
+                Parameters::InOrder => spelled.push('?'),
+            }
+            spelled.push_str(rest);
+        }
+        if let Parameters::Numbered(_) = parameters {
+            order = (1..=order.into_iter().max().unwrap_or(0)).collect();
+        }
+        Self { text: spelled.leak(), order: order.leak() }
     }
+
+    pub(in crate::store) const fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// Whether it only finds rows.
+    #[cfg(feature = "mysql")]
+    pub(in crate::store) fn is_search(&self) -> bool {
+        self.text.starts_with("SELECT")
+    }
+
+    /// The numbers of the arguments, in the order that the database wants them.
+    pub(in crate::store) const fn order(&self) -> &'static [u8] {
+        self.order
+    }
+}
+
+/// Deletes rows and returns their ids: in one statement where that can, else the ids are asked for first, and their rows held.
+pub(in crate::store) struct Deletion {
+    pub(super) find: Option<Statement>,
+    pub(super) delete: Statement,
 }
 
 /// The statements of one database.
@@ -56,14 +125,14 @@ pub(in crate::store) struct Statements {
     pub(super) load_one: Statement,
     pub(super) load_three: Statement,
     pub(super) insert: Statement,
-    pub(super) evict: Statement,
+    pub(in crate::store) evict: Statement,
     pub(super) apply_data: Statement,
     pub(super) apply_activity: Statement,
     pub(super) apply_rotation: Statement,
     pub(super) end: Statement,
     pub(super) end_by: Statement,
-    pub(super) end_all: Statement,
-    pub(super) end_all_by: Statement,
+    pub(super) end_all: Deletion,
+    pub(super) end_all_by: Deletion,
     pub(super) list: Statement,
     pub(super) list_by: Statement,
     pub(super) purge: Statement,
@@ -86,47 +155,90 @@ fn is_live_caller([id, user, token, now, grace]: [u8; 5]) -> String {
 impl Statements {
     /// Written once for each database, at the first use, and kept for the life of the process.
     pub(in crate::store) fn of(dialect: &Dialect) -> Self {
-        let Dialect {
-            parameter,
-            greatest,
-            is_distinct_from,
-            all_rows,
-            is_one_of: [is_one_of, end_of_them],
-            skip_locked,
-        } = dialect;
-        let statement = |text: String| Statement(text.replace('?', parameter).leak());
+        let Dialect { parameters, greatest, is_not_id: [is_not_id, end_of_id], changes } = dialect;
+        let statement = |text: String| Statement::new(*parameters, &text);
+        let returning = |columns: &str| match changes {
+            Changes::Returned { .. } => format!(" RETURNING {columns}"),
+            Changes::Counted => String::new(),
+        };
 
         // ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 activity's time, ?9 its end, ?10 its "unless after", ?11 the next
         // token. Each part of the update that is absent is null, and with it nothing matches where it would have nothing to
         // write. The three differ in the columns that they name, because databases rewrite the index of each column that is
-        // set, even to the same value.
+        // set, even to the same value. Whether an expression sees the old or the new value of a column that was set before it
+        // differs too, so none refers to one.
         let set_data = "data = coalesce(?6, data), version = version + CASE WHEN ?6 IS NULL THEN 0 ELSE 1 END";
+        // The expiry is the one thing that an update must tell.
+        let (told, end_of_told) = match changes {
+            Changes::Returned { .. } => ("", ""),
+            Changes::Counted => ("last_insert_id(", ")"),
+        };
         let set_activity = format!(
-            "expires_at = CASE WHEN last_active_at <= ?10 THEN {greatest}(expires_at, ?9) ELSE expires_at END, \
+            "expires_at = {told}CASE WHEN last_active_at <= ?10 THEN {greatest}(expires_at, ?9) ELSE expires_at END{end_of_told}, \
              last_active_at = CASE WHEN last_active_at <= ?10 THEN {greatest}(last_active_at, ?8) ELSE last_active_at END"
         );
+        let set_expiry = match changes {
+            Changes::Returned { .. } => "",
+            Changes::Counted => ", expires_at = last_insert_id(expires_at)",
+        };
         let set_seen = "token_seen = (token_seen OR token_hash = ?3)";
-        // If the caller's token is the previous one already, all of its columns stay.
-        let set_token = "previous_token_hash = CASE WHEN token_hash = ?3 THEN token_hash ELSE previous_token_hash END, \
-             token_issued_at = CASE WHEN token_hash = ?3 THEN ?4 ELSE token_issued_at END, \
-             token_seen = CASE WHEN token_hash = ?3 THEN FALSE ELSE token_seen END, \
-             token_hash = CASE WHEN token_hash = ?3 THEN ?11 ELSE token_hash END";
+        let set_token =
+            "previous_token_hash = token_hash, token_issued_at = ?4, token_seen = FALSE, token_hash = ?11";
         let apply = |set: &str, due: &str| {
             statement(format!(
-                "UPDATE cookie_session SET {set} WHERE {} AND (?6 IS NULL OR version = ?7) AND ({due}) \
-                 RETURNING version, expires_at, token_hash",
-                is_live_caller([1, 2, 3, 4, 5])
+                "UPDATE cookie_session SET {set} WHERE {} AND (?6 IS NULL OR version = ?7) AND ({due}){}",
+                is_live_caller([1, 2, 3, 4, 5]),
+                returning("expires_at"),
             ))
         };
 
-        // ?4 to ?7 id, user, token and grace of a caller that must be live, beside ?2 now.
-        let by = format!(" AND EXISTS (SELECT 1 FROM cookie_session WHERE {})", is_live_caller([4, 5, 6, 2, 7]));
+        // ?4 to ?7 id, user, token and grace of a caller that must be live, beside ?2 now. One row at most; without a limit
+        // some databases would merge the sub-query and then refuse it, because its table is the one that is changed.
+        let by = format!(
+            " AND EXISTS (SELECT 1 FROM (SELECT 1 FROM cookie_session WHERE {} LIMIT 1) AS caller)",
+            is_live_caller([4, 5, 6, 2, 7])
+        );
         let end = "DELETE FROM cookie_session WHERE id = ?3 AND user_id = ?1 AND expires_at > ?2";
-        let end_all =
-            format!("DELETE FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2 AND id {is_distinct_from} ?3");
+        let end_all = |by: &str| {
+            let rows =
+                format!("FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2 AND {is_not_id}?3{end_of_id}{by}");
+            let find = match changes {
+                Changes::Returned { .. } => None,
+                Changes::Counted => Some(statement(format!("SELECT id {rows} FOR UPDATE"))),
+            };
+            Deletion { find, delete: statement(format!("DELETE {rows}{}", returning("id"))) }
+        };
         let list = format!("SELECT {COLUMNS} FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2");
         let recent_first = "ORDER BY last_active_at DESC, authenticated_at DESC, id DESC";
         let values: Vec<_> = (1..=19).map(|number| format!("?{number}")).collect();
+        let expired = "SELECT id FROM cookie_session WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
+        let (evict, purge) = match changes {
+            // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
+            // user. Ends what is replaced, and what is beyond the limit without it.
+            Changes::Returned { is_one_of: [is_one_of, end_of_them], all_rows, skip_locked } => (
+                format!(
+                    "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (\
+                       SELECT id FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 \
+                       AND {is_not_id}?5{end_of_id} {recent_first} LIMIT {all_rows} OFFSET ?4) AS beyond \
+                     UNION ALL \
+                     SELECT id FROM cookie_session WHERE id = ?5 AND user_id = ?6 AND expires_at > ?2{end_of_them} \
+                     RETURNING id"
+                ),
+                format!(
+                    "DELETE FROM cookie_session WHERE id {is_one_of}{expired}{skip_locked}{end_of_them} RETURNING id"
+                ),
+            ),
+            // ?1 now, ?2 the session that is replaced, ?3 its user, ?4 to ?11 what is beyond the limit.
+            Changes::Counted => (
+                "DELETE FROM cookie_session WHERE expires_at > ?1 AND id IN (?2, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                 AND (NOT (id <=> ?2) OR user_id = ?3)"
+                    .to_owned(),
+                format!(
+                    "DELETE old FROM ({expired} FOR UPDATE SKIP LOCKED) AS expired \
+                     JOIN cookie_session AS old ON old.id = expired.id"
+                ),
+            ),
+        };
 
         Self {
             // ?1 id, ?2 user.
@@ -143,78 +255,47 @@ impl Statements {
             )),
             // The columns in their order.
             insert: statement(format!("INSERT INTO cookie_session ({COLUMNS}) VALUES ({})", values.join(", "))),
-            // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
-            // user. Ends what is replaced, and what is beyond the limit without it.
-            evict: statement(format!(
-                "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (\
-                   SELECT id FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 \
-                   AND id {is_distinct_from} ?5 {recent_first} LIMIT {all_rows} OFFSET ?4) AS beyond \
-                 UNION ALL \
-                 SELECT id FROM cookie_session WHERE id = ?5 AND user_id = ?6 AND expires_at > ?2{end_of_them} RETURNING id"
-            )),
-            apply_data: apply(&format!("{set_data}, {set_seen}"), "?6 IS NOT NULL"),
+            evict: statement(evict),
+            apply_data: apply(&format!("{set_data}, {set_seen}{set_expiry}"), "?6 IS NOT NULL"),
             apply_activity: apply(
                 &format!("{set_data}, {set_activity}, {set_seen}"),
                 "?6 IS NOT NULL OR last_active_at <= ?10",
             ),
-            apply_rotation: apply(
-                &format!("{set_data}, {set_activity}, {set_token}"),
-                "?6 IS NOT NULL OR last_active_at <= ?10 OR token_hash = ?3",
-            ),
+            // The caller's token must be the row's own.
+            apply_rotation: apply(&format!("{set_data}, {set_activity}, {set_token}"), "token_hash = ?3"),
             // ?1 user, ?2 now, ?3 id.
-            end: statement(format!("{end} RETURNING id")),
-            end_by: statement(format!("{end}{by} RETURNING id")),
+            end: statement(format!("{end}{}", returning("id"))),
+            end_by: statement(format!("{end}{by}{}", returning("id"))),
             // ?1 user, ?2 now, ?3 the id that stays or null.
-            end_all: statement(format!("{end_all} RETURNING id")),
-            end_all_by: statement(format!("{end_all}{by} RETURNING id")),
+            end_all: end_all(""),
+            end_all_by: end_all(&by),
             // ?1 user, ?2 now.
             list: statement(format!("{list} {recent_first}")),
             list_by: statement(format!("{list}{by} {recent_first}")),
             // ?1 time, ?2 how many.
-            purge: statement(format!(
-                "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM cookie_session WHERE expires_at <= ?1 \
-                 ORDER BY expires_at LIMIT ?2{skip_locked}{end_of_them} RETURNING id"
-            )),
+            purge: statement(purge),
         }
     }
 
     /// Every statement that finds rows, for the tests of their plans.
     #[cfg(test)]
-    pub(in crate::store) fn searches(&self) -> [&Statement; 15] {
-        let Self {
-            row,
-            caller,
-            load_one,
-            load_three,
-            insert: _,
-            evict,
-            apply_data,
-            apply_activity,
-            apply_rotation,
-            end,
-            end_by,
-            end_all,
-            end_all_by,
-            list,
-            list_by,
-            purge,
-        } = self;
-        [
-            row,
-            caller,
-            load_one,
-            load_three,
-            evict,
-            apply_data,
-            apply_activity,
-            apply_rotation,
-            end,
-            end_by,
-            end_all,
-            end_all_by,
-            list,
-            list_by,
-            purge,
-        ]
+    pub(in crate::store) fn searches(&self) -> impl Iterator<Item = &Statement> {
+        let one = [
+            &self.row,
+            &self.caller,
+            &self.load_one,
+            &self.load_three,
+            &self.evict,
+            &self.apply_data,
+            &self.apply_activity,
+            &self.apply_rotation,
+            &self.end,
+            &self.end_by,
+            &self.list,
+            &self.list_by,
+            &self.purge,
+        ];
+        let all = [&self.end_all, &self.end_all_by].into_iter().flat_map(|all| all.find.iter().chain([&all.delete]));
+        one.into_iter().chain(all)
     }
 }

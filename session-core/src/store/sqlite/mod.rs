@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::StoreError;
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::statements::{Dialect, Statements};
-use super::sql::{Backend, Step};
+use super::sql::{Backend, SignIn, Step, Written};
 use crate::session::UserId;
 
 mod fault;
@@ -100,18 +100,22 @@ impl Backend for SqliteStore {
     }
 
     /// With `fetch_optional` sqlx would stop at the first row, and never hear of a failed commit.
-    async fn write(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
+    async fn write(&self, step: Step<'_>) -> Result<Written<SqliteRow>, StoreError> {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
-        query(&step).fetch_all(&mut *conn).await.map_err(fault::statement)
+        query(&step).fetch_all(&mut *conn).await.map(Written::of).map_err(fault::statement)
     }
 
-    async fn in_turn(&self, _: &UserId, steps: &[Step<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+    async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Vec<SqliteRow>, StoreError> {
+        Ok(self.in_turn(&sign_in.new.user_id, &sign_in.steps(self.sql())).await?.rows)
+    }
+
+    async fn in_turn(&self, _: &UserId, steps: &[Step<'_>]) -> Result<Written<SqliteRow>, StoreError> {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
         if let [step] = steps {
             // One statement is a transaction of its own, and nobody else writes meanwhile.
-            return query(step).fetch_all(&mut *conn).await.map_err(fault::statement);
+            return query(step).fetch_all(&mut *conn).await.map(Written::of).map_err(fault::statement);
         }
         let result = transaction(&mut conn, steps).await;
         // After some errors SQLite itself has rolled back, and sqlx, whose own roll-back then fails, counts a
@@ -120,7 +124,7 @@ impl Backend for SqliteStore {
         if result.is_err() && (conn.ping().await.is_err() || conn.is_in_transaction()) {
             conn.close_on_drop();
         }
-        result
+        result.map(Written::of)
     }
 }
 

@@ -1,0 +1,99 @@
+//! The MySQL and MariaDB tables, and how a database gets them: versioned, one node at a time, each step such that it can be run
+//! again, because these databases commit whatever changes tables at once. Leaves connecting to `options`.
+
+use sqlx::{AssertSqlSafe, MySqlConnection, Row};
+
+use super::fault::number;
+use crate::store::sql::migrations::{self, MigrateError, Migration};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    oldest_reader: 1,
+    // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because each collation that both
+    // databases know takes some texts for equal. `user_id` alone is indexed, without activity, so that recording activity
+    // leaves that index alone. `cookie_session_user` has a row for each user who ever signed in: sign-ins of one user queue on
+    // it.
+    sql: "
+CREATE TABLE IF NOT EXISTS cookie_session (
+    id BINARY(16) NOT NULL PRIMARY KEY,
+    token_hash BINARY(32) NOT NULL,
+    previous_token_hash BINARY(32),
+    token_issued_at BIGINT NOT NULL,
+    token_seen BOOLEAN NOT NULL,
+    user_id VARBINARY(255) NOT NULL,
+    ip_address TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    data LONGTEXT NOT NULL,
+    version BIGINT NOT NULL,
+    persistent BOOLEAN NOT NULL,
+    created_at BIGINT NOT NULL,
+    authenticated_at BIGINT NOT NULL,
+    last_active_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    absolute_expires_at BIGINT NOT NULL,
+    UNIQUE KEY cookie_session_token_hash (token_hash),
+    KEY cookie_session_user_id (user_id),
+    KEY cookie_session_expires_at (expires_at)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS cookie_session_user (
+    user_id VARBINARY(255) NOT NULL PRIMARY KEY
+) ENGINE = InnoDB;
+",
+}];
+
+const VERSION_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS cookie_session_schema (
+    only_row INT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
+    oldest_reader BIGINT NOT NULL
+) ENGINE = InnoDB";
+
+/// How long one node waits for another that migrates, in seconds.
+const LOCK: &str = "SELECT get_lock('cookie_session_schema', 60)";
+const UNLOCK: &str = "DO release_lock('cookie_session_schema')";
+
+const NO_SUCH_TABLE: u16 = 1146;
+
+/// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
+pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
+    // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
+    if missing(conn).await?.is_empty() {
+        return Ok(());
+    }
+    // Of many nodes that start at once, one migrates and the others then find it done.
+    let locked: Option<i64> = sqlx::query(LOCK).fetch_one(&mut *conn).await?.try_get(0)?;
+    if locked != Some(1) {
+        return Err(sqlx::Error::Protocol("another node has been migrating for a minute".to_owned()).into());
+    }
+    let outcome = step(conn).await;
+    sqlx::raw_sql(UNLOCK).execute(conn).await?;
+    outcome
+}
+
+async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
+    let missing = missing(conn).await?;
+    let Some(last) = missing.last() else { return Ok(()) };
+    sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
+    for migration in missing {
+        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *conn).await?;
+    }
+    sqlx::query("REPLACE INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, ?, ?)")
+        .bind(MIGRATIONS.len() as i64)
+        .bind(last.oldest_reader)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The steps that the database lacks.
+async fn missing(conn: &mut MySqlConnection) -> Result<&'static [Migration], MigrateError> {
+    let made = "SELECT version, oldest_reader FROM cookie_session_schema";
+    match sqlx::query(made).fetch_optional(conn).await {
+        Ok(Some(row)) => migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?),
+        Ok(None) => Ok(MIGRATIONS),
+        Err(error) if number(&error) == Some(NO_SUCH_TABLE) => Ok(MIGRATIONS),
+        Err(error) => Err(error.into()),
+    }
+}

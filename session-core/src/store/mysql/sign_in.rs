@@ -1,0 +1,61 @@
+//! Signing in, where a deletion can't return what it deleted: the user's turn and the user's sessions are taken by one
+//! locking read, and what must go is named.
+
+use sqlx::mysql::MySqlRow;
+use sqlx::{MySqlConnection, Row};
+
+use super::{MySqlStore, TAKE_TURN, run};
+use crate::store::sql::row::{Arg, micros};
+use crate::store::sql::server::Server;
+use crate::store::sql::{SignIn, Written};
+
+/// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced one, most recently active
+/// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
+/// no row for who never signed in.
+pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id FROM cookie_session_user AS user \
+     LEFT JOIN cookie_session AS other ON other.user_id = user.user_id AND other.expires_at > ? AND NOT (other.id <=> ?) \
+     WHERE user.user_id = ? \
+     ORDER BY other.last_active_at DESC, other.authenticated_at DESC, other.id DESC FOR UPDATE";
+
+/// How many sessions one statement ends, besides the replaced one.
+const AT_ONCE: usize = 8;
+
+/// Inserts, and ends what must go: the rows of what went beyond the limit.
+pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) -> sqlx::Result<Written<MySqlRow>> {
+    let SignIn { new, replaces, others, now } = sign_in;
+    let mut found = find(conn, sign_in).await?;
+    if found.is_empty() {
+        let turn = sqlx::query(TAKE_TURN).bind(new.user_id.as_str()).execute(&mut *conn).await?;
+        if turn.last_insert_id() != 0 {
+            // Another first sign-in of this user came in between.
+            found = find(conn, sign_in).await?;
+        }
+    }
+    run(conn, &sign_in.insert(MySqlStore::statements())).await?;
+
+    let beyond = found.split_off(found.len().min(usize::try_from(*others).unwrap_or(usize::MAX)));
+    let ids = beyond.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<Option<Vec<u8>>>>>()?;
+    // The one row without a session has no id.
+    let ids: Vec<_> = ids.into_iter().flatten().collect();
+    let mut batches: Vec<_> = ids.chunks(AT_ONCE).collect();
+    if batches.is_empty() && replaces.is_some() {
+        batches.push(&[]);
+    }
+    for batch in batches {
+        let mut args = vec![
+            Arg::time(*now),
+            Arg::Bytes(replaces.map(|replaced| &replaced.id.as_bytes()[..])),
+            Arg::Text(replaces.map(|replaced| replaced.user_id.as_str())),
+        ];
+        args.extend((0..AT_ONCE).map(|index| Arg::Bytes(batch.get(index).map(|id| &id[..]))));
+        run(conn, &(&MySqlStore::statements().evict, args)).await?;
+    }
+    let count = ids.len() as u64;
+    Ok(Written { rows: if ids.is_empty() { Vec::new() } else { beyond }, count, told: 0 })
+}
+
+async fn find(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) -> sqlx::Result<Vec<MySqlRow>> {
+    let replaced = sign_in.replaces.map(|replaced| &replaced.id.as_bytes()[..]);
+    let query = sqlx::query(TAKE_TURN_AND_FIND).bind(micros(sign_in.now)).bind(replaced);
+    query.bind(sign_in.new.user_id.as_str()).fetch_all(conn).await
+}

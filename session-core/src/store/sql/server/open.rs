@@ -1,0 +1,90 @@
+//! Why a database server can't be used, and what to do about it.
+
+use sqlx::error::Error as SqlxError;
+
+use super::{Closed, Server};
+use crate::store::sql::migrations::MigrateError;
+
+/// Why a database server can't be used for sessions. Nothing of it shows the URL's password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerOpenError {
+    /// It is no URL of this server. It isn't repeated here, because it may hold a password.
+    #[error("this is no {server} URL: write `{example}`")]
+    Url {
+        /// The server's name.
+        server: &'static str,
+        /// How a URL looks.
+        example: &'static str,
+    },
+    /// Nobody answers.
+    #[error("no {server} server answers: check host and port of the URL, and that the server runs")]
+    NoServer {
+        /// The server's name.
+        server: &'static str,
+        /// What happened.
+        source: SqlxError,
+    },
+    /// User or password are wrong.
+    #[error("the {server} server refuses this user: check user and password of the URL, and from where the user may connect")]
+    Refused {
+        /// The server's name.
+        server: &'static str,
+        /// What the server said.
+        source: SqlxError,
+    },
+    /// The database isn't there.
+    #[error("the {server} server has no such database: create it, or correct the URL")]
+    NoDatabase {
+        /// The server's name.
+        server: &'static str,
+        /// What the server said.
+        source: SqlxError,
+    },
+    /// The user may not make or use the tables.
+    #[error(
+        "this user may not make the session tables: grant CREATE, or migrate as another user and grant SELECT, INSERT, UPDATE \
+         and DELETE on cookie_session, cookie_session_user and cookie_session_schema"
+    )]
+    MissingRights {
+        /// What the server said.
+        source: SqlxError,
+    },
+    /// A newer release changed the tables in a way that this one doesn't understand.
+    #[error("the session tables are of version {found}, this release knows {known}: use a newer release")]
+    NewerSchema {
+        /// The version in the database.
+        found: i64,
+        /// The newest version that this release knows.
+        known: i64,
+    },
+    /// Anything else that the server has to say.
+    #[error("can't use the {server} database for sessions: {source}")]
+    Other {
+        /// The server's name.
+        server: &'static str,
+        /// What the server said.
+        source: SqlxError,
+    },
+}
+
+impl ServerOpenError {
+    pub(in crate::store) fn url<S: Server>() -> Self {
+        Self::Url { server: S::NAMES.server, example: S::NAMES.url }
+    }
+
+    pub(in crate::store) fn of<S: Server>(error: MigrateError) -> Self {
+        let server = S::NAMES.server;
+        let source = match error {
+            MigrateError::Newer { found, known } => return Self::NewerSchema { found, known },
+            MigrateError::Sqlx(source) => source,
+        };
+        match S::why_not_open(&source) {
+            Some(Closed::Refused) => Self::Refused { server, source },
+            Some(Closed::NoDatabase) => Self::NoDatabase { server, source },
+            Some(Closed::MissingRights) => Self::MissingRights { source },
+            None if matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut) => Self::NoServer { server, source },
+            None => Self::Other { server, source },
+        }
+    }
+}
