@@ -61,12 +61,12 @@ session_core::adapter_types!();
 pub use extract::Extraction;
 pub use middleware::{CookieSessionMiddleware, ResponseFuture, Wrapped};
 pub use session_core;
+#[allow(unused_imports, reason = "without features there is none")]
+pub use session_core::store::databases::*;
 pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
-#[allow(unused_imports, reason = "without features there is none")]
-pub use session_core::store::databases::*;
 
 impl CookieSessionService {
     /// The middleware that gives the app, scope or resource it wraps this service's sessions.

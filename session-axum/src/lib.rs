@@ -46,12 +46,12 @@ session_core::adapter_types!();
 pub use axum::extract::ConnectInfo;
 pub use layer::{CookieSessionLayer, CookieSessionMiddleware, ResponseFuture};
 pub use session_core;
+#[allow(unused_imports, reason = "without features there is none")]
+pub use session_core::store::databases::*;
 pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
-#[allow(unused_imports, reason = "without features there is none")]
-pub use session_core::store::databases::*;
 
 impl CookieSessionService {
     /// The layer that gives the routes it is put around this service's sessions.

@@ -34,9 +34,9 @@ pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
 pub use service::{CleanupTask, CookieSessionService};
 pub use session::{Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
-pub use store::{MemoryStore, SessionStore};
 #[allow(unused_imports, reason = "without features there is none")]
 pub use store::databases::*;
+pub use store::{MemoryStore, SessionStore};
 pub use token::{Shard, TokenHash, TokenRef};
 
 /// What the exported macros name; no part of the API.

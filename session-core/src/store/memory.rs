@@ -110,10 +110,7 @@ impl MemoryStore {
             next.token_seen = true;
         }
 
-        let done = Applied::Done {
-            expires_at: next.expires_at,
-            rotated: update.rotate_to == Some(next.token_hash),
-        };
+        let done = Applied::Done { expires_at: next.expires_at, rotated: update.rotate_to == Some(next.token_hash) };
         if written {
             part.replace(next);
         }

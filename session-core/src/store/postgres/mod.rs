@@ -116,9 +116,7 @@ impl Server for PostgresStore {
             Work::Read(step) => query(step).fetch_all(conn).await.map_err(Failed::Before),
             Work::Write(step) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
             Work::InTurn(user, steps) => transaction(conn, user, steps).await,
-            Work::SignIn(sign_in) => {
-                transaction(conn, &sign_in.new.user_id, &sign_in.steps(Self::statements())).await
-            }
+            Work::SignIn(sign_in) => transaction(conn, &sign_in.new.user_id, &sign_in.steps(Self::statements())).await,
         };
         rows.map(Written::of)
     }

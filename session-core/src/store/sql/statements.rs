@@ -182,8 +182,7 @@ impl Statements {
             Changes::Counted => ", expires_at = last_insert_id(expires_at)",
         };
         let set_seen = "token_seen = (token_seen OR token_hash = ?3)";
-        let set_token =
-            "previous_token_hash = token_hash, token_issued_at = ?4, token_seen = FALSE, token_hash = ?11";
+        let set_token = "previous_token_hash = token_hash, token_issued_at = ?4, token_seen = FALSE, token_hash = ?11";
         let apply = |set: &str, due: &str| {
             statement(format!(
                 "UPDATE cookie_session SET {set} WHERE {} AND (?6 IS NULL OR version = ?7) AND ({due}){}",

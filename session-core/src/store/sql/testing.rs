@@ -2,9 +2,12 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use time::OffsetDateTime;
 use time::macros::datetime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::session::{Data, Record, SessionId, UserId};
 use crate::store::{Caller, NewData, SessionStore, Update};
@@ -81,5 +84,42 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
 async fn after(turns: usize) {
     for _ in 0..turns {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Passes on what clients and a server say, until it is told to keep silent: then it goes on accepting, and nobody is answered.
+pub(in crate::store) struct SilentProxy {
+    pub(in crate::store) port: u16,
+    silent: Arc<AtomicBool>,
+}
+
+impl SilentProxy {
+    pub(in crate::store) async fn start(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent = Arc::new(AtomicBool::new(false));
+        let silenced = Arc::clone(&silent);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = TcpStream::connect(&server).await.unwrap().into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let silent = Arc::clone(&silenced);
+                tokio::spawn(async move {
+                    let mut said = [0; 16 * 1024];
+                    while let Ok(length @ 1..) = from_client.read(&mut said).await {
+                        if silent.load(Ordering::SeqCst) {
+                            std::future::pending::<()>().await;
+                        }
+                        to_server.write_all(&said[..length]).await.unwrap();
+                    }
+                });
+            }
+        });
+        Self { port, silent }
+    }
+
+    pub(in crate::store) fn keep_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
     }
 }

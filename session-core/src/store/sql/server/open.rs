@@ -26,7 +26,9 @@ pub enum ServerOpenError {
         source: SqlxError,
     },
     /// User or password are wrong.
-    #[error("the {server} server refuses this user: check user and password of the URL, and from where the user may connect")]
+    #[error(
+        "the {server} server refuses this user: check user and password of the URL, and from where the user may connect"
+    )]
     Refused {
         /// The server's name.
         server: &'static str,
