@@ -45,6 +45,15 @@ impl Postgres {
 }
 
 impl Postgres {
+    /// This run's database.
+    ///
+    /// # Panics
+    /// If its URL, which was made here, is none.
+    #[must_use]
+    pub fn database(&self) -> PgConnectOptions {
+        self.url.parse().expect("a URL of its own")
+    }
+
     /// The URL of a schema that nobody else has.
     ///
     /// # Panics

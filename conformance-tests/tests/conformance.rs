@@ -16,6 +16,7 @@ use crate::support::axum::Axum;
 use crate::support::broken::Broken;
 use crate::support::by_hand::ByHand;
 use crate::support::hyper::Hyper;
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::{crashes, processes};
 
 mod support;
@@ -27,10 +28,11 @@ fn main() -> ExitCode {
     }
     let memory: Arc<dyn StoreKind> = Arc::new(Memory);
     let both: [Arc<dyn StoreKind>; 2] = [Arc::clone(&memory), Arc::new(Sqlite)];
+    let postgres = Postgres::find();
     Suite::new()
         .store(Memory)
         .store(Sqlite)
-        .store_if_found(Postgres::find())
+        .store_if_found(postgres.clone())
         .store_if_found(MySql::find())
         .adapter(Axum)
         .adapter(Actix::AsItIs)
@@ -38,10 +40,24 @@ fn main() -> ExitCode {
         .trials(suite::mount(&Arc::new(Actix::DropsOnHangUp), &memory))
         .trials(suite::mount(&Arc::new(ByHand::AsItIs), &memory))
         .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))
+        .trials(behind_a_pooler(postgres))
         .trials(processes::trials())
         .trials(crashes::trials())
         .trials(broken(&memory))
         .run()
+}
+
+/// The store suite, and one adapter: what a pooler changes is below all of them.
+fn behind_a_pooler(server: Result<Postgres, String>) -> Vec<Trial> {
+    match server.and_then(PgBouncer::before) {
+        Ok(pooler) => {
+            let store: Arc<dyn StoreKind> = Arc::new(pooler);
+            let mut trials = suite::mount_store(&store);
+            trials.extend(suite::mount(&Arc::new(Axum), &store));
+            trials
+        }
+        Err(why) => suite::untested(why).into_iter().collect(),
+    }
 }
 
 /// That the suite notices each mistake.

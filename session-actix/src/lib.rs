@@ -61,7 +61,7 @@ session_core::adapter_types!();
 pub use extract::Extraction;
 pub use middleware::{CookieSessionMiddleware, ResponseFuture, Wrapped};
 pub use session_core;
-#[allow(unused_imports, reason = "without features there is none")]
+#[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use session_core::store::databases::*;
 pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,

@@ -46,7 +46,7 @@ session_core::adapter_types!();
 pub use axum::extract::ConnectInfo;
 pub use layer::{CookieSessionLayer, CookieSessionMiddleware, ResponseFuture};
 pub use session_core;
-#[allow(unused_imports, reason = "without features there is none")]
+#[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use session_core::store::databases::*;
 pub use session_core::{
     CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,

@@ -34,7 +34,7 @@ pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
 pub use service::{CleanupTask, CookieSessionService};
 pub use session::{Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
-#[allow(unused_imports, reason = "without features there is none")]
+#[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;
 pub use store::{MemoryStore, SessionStore};
 pub use token::{Shard, TokenHash, TokenRef};

@@ -7,4 +7,5 @@ pub(crate) mod by_hand;
 pub(crate) mod crashes;
 mod http1;
 pub(crate) mod hyper;
+pub(crate) mod pgbouncer;
 pub(crate) mod processes;

@@ -50,13 +50,15 @@ pub struct PostgresStore {
     pool: PgPool,
     /// How long the server may take to answer.
     patience: Duration,
+    /// Whether each transaction may run on another connection of the server.
+    is_pooled: bool,
 }
 
 impl PostgresStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request. The tables are those of the connections' `search_path`.
     pub const fn new(pool: PgPool) -> Self {
-        Self { pool, patience: PATIENCE }
+        Self { pool, patience: PATIENCE, is_pooled: false }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -64,6 +66,15 @@ impl PostgresStore {
     #[must_use]
     pub const fn answer_within(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// For a pool that connects to PgBouncer, or another pooler, in transaction mode, where each transaction may run on another
+    /// connection of the server: no statement is prepared for later, and each runs inside `BEGIN` and `COMMIT`. That takes two
+    /// to three more round trips for each read and write.
+    #[must_use]
+    pub const fn transaction_pooling(mut self) -> Self {
+        self.is_pooled = true;
         self
     }
 
@@ -113,17 +124,24 @@ impl Server for PostgresStore {
 
     async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {
         let rows = match work {
+            Work::Read(step) | Work::Write(step) if self.is_pooled => self.transaction(conn, None, &[step]).await,
             Work::Read(step) => query(step).fetch_all(conn).await.map_err(Failed::Before),
             Work::Write(step) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
-            Work::InTurn(user, steps) => transaction(conn, user, steps).await,
-            Work::SignIn(sign_in) => transaction(conn, &sign_in.new.user_id, &sign_in.steps(Self::statements())).await,
+            Work::InTurn(user, steps) => {
+                let steps: Vec<_> = steps.iter().collect();
+                self.transaction(conn, Some(user), &steps).await
+            }
+            Work::SignIn(sign_in) => {
+                let [insert, evict] = sign_in.steps(Self::statements());
+                self.transaction(conn, Some(&sign_in.new.user_id), &[&insert, &evict]).await
+            }
         };
         rows.map(Written::of)
     }
 
     /// sqlx loses track of a transaction whose beginning is dropped: what follows on the connection would never be committed.
     fn survives_cancelling(&self, work: &Work<'_>) -> bool {
-        matches!(work, Work::Read(_) | Work::Write(_))
+        !self.is_pooled && matches!(work, Work::Read(_) | Work::Write(_))
     }
 
     fn is_rolled_back(error: &sqlx::Error) -> bool {
@@ -143,18 +161,30 @@ impl Server for PostgresStore {
     }
 }
 
-/// Runs the steps while the user's row is locked: the rows of all of them. Dropped before its commit it is rolled back.
-async fn transaction(conn: &mut PgConnection, user: &UserId, steps: &[Step<'_>]) -> Result<Vec<PgRow>, Failed> {
-    // Whatever the database's default: each statement must see what was committed while it waited for its turn.
-    let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
-    let mut tx = begin.await.map_err(Failed::Before)?;
-    sqlx::query(TAKE_TURN).bind(user.as_str()).execute(&mut *tx).await.map_err(Failed::Before)?;
-    let mut rows = Vec::new();
-    for step in steps {
-        rows.extend(query(step).fetch_all(&mut *tx).await.map_err(Failed::Before)?);
+impl PostgresStore {
+    /// Runs the steps, if a user is named while the user's row is locked: the rows of all of them. Dropped before its commit it
+    /// is rolled back.
+    async fn transaction(
+        &self,
+        conn: &mut PgConnection,
+        user: Option<&UserId>,
+        steps: &[&Step<'_>],
+    ) -> Result<Vec<PgRow>, Failed> {
+        // Whatever the database's default: each statement must see what was committed while it waited for its turn.
+        let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+        let mut tx = begin.await.map_err(Failed::Before)?;
+        if let Some(user) = user {
+            let turn = sqlx::query(TAKE_TURN).persistent(!self.is_pooled).bind(user.as_str());
+            turn.execute(&mut *tx).await.map_err(Failed::Before)?;
+        }
+        let mut rows = Vec::new();
+        for step in steps {
+            let step = query(step).persistent(!self.is_pooled);
+            rows.extend(step.fetch_all(&mut *tx).await.map_err(Failed::Before)?);
+        }
+        tx.commit().await.map_err(Failed::AtCommit)?;
+        Ok(rows)
     }
-    tx.commit().await.map_err(Failed::AtCommit)?;
-    Ok(rows)
 }
 
 /// Names the database, and nothing of what is in it.

@@ -10,26 +10,36 @@ use crate::store::sql::server::{PoolSettings, ServerOpenError};
 
 /// How to connect to PostgreSQL: see [`PostgresOptions::new`].
 #[derive(Debug, Clone)]
-pub struct PostgresOptions(PoolSettings);
+pub struct PostgresOptions {
+    pool: PoolSettings,
+    is_pooled: bool,
+}
 
 impl PostgresOptions {
     /// Options for the database at `url`, `postgres://user:password@host:port/database`, with libpq's parameters after a
     /// `?`: up to 16 connections, and 5 seconds of patience for a free one, after which a request is a 503.
     pub fn new(url: impl Into<String>) -> Self {
-        Self(PoolSettings::new(url.into()))
+        Self { pool: PoolSettings::new(url.into()), is_pooled: false }
     }
 
     /// At most this many connections, at least one. All nodes together must stay below the server's `max_connections`.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
-        self.0.max_connections = connections.max(1);
+        self.pool.max_connections = connections.max(1);
         self
     }
 
     /// How long a request waits for a free connection.
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
-        self.0.patience = patience;
+        self.pool.patience = patience;
+        self
+    }
+
+    /// For a `url` of PgBouncer, or another pooler, in transaction mode: see [`PostgresStore::transaction_pooling`].
+    #[must_use]
+    pub const fn transaction_pooling(mut self) -> Self {
+        self.is_pooled = true;
         self
     }
 
@@ -38,11 +48,16 @@ impl PostgresOptions {
     /// # Errors
     /// [`ServerOpenError`], which says what to do and never shows the URL's password.
     pub async fn open(self) -> Result<PostgresStore, ServerOpenError> {
-        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| self.0.url.starts_with(scheme));
-        let options = PgConnectOptions::from_str(&self.0.url).ok().filter(|_| is_postgres);
-        let options = options.ok_or_else(ServerOpenError::url::<PostgresStore>)?;
-        let pool = self.0.pool().connect_with(options).await;
-        let store = PostgresStore::new(pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?);
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| self.pool.url.starts_with(scheme));
+        let options = PgConnectOptions::from_str(&self.pool.url).ok().filter(|_| is_postgres);
+        let mut options = options.ok_or_else(ServerOpenError::url::<PostgresStore>)?;
+        if self.is_pooled {
+            // A setting of the connection, which poolers refuse; no column here holds a float.
+            options = options.extra_float_digits(None);
+        }
+        let pool = self.pool.pool().connect_with(options).await;
+        let pool = pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?;
+        let store = PostgresStore { is_pooled: self.is_pooled, ..PostgresStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

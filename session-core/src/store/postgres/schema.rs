@@ -74,7 +74,7 @@ pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError>
 async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
     // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
     let made = "SELECT version, oldest_reader FROM cookie_session_schema";
-    match sqlx::query(made).fetch_optional(&mut *conn).await {
+    match sqlx::raw_sql(made).fetch_optional(&mut *conn).await {
         Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => return Ok(()),
         Ok(_) => {}
         Err(error) if code(&error).as_deref() == Some("42P01") => {
@@ -82,20 +82,18 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
         }
         Err(error) => return Err(error.into()),
     }
-    // The version is read under the row's lock: of many nodes that start at once, one migrates and the others then find it
+    // No statement is prepared, so that it works through poolers too. The version is read under the row's lock: of many nodes that start at once, one migrates and the others then find it
     // done.
     let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let row = sqlx::query(LOCK_VERSION).fetch_one(&mut *tx).await?;
+    let row = sqlx::raw_sql(LOCK_VERSION).fetch_one(&mut *tx).await?;
     let pending = migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?;
     for migration in pending {
         sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
     }
     if let Some(last) = pending.last() {
-        sqlx::query("UPDATE cookie_session_schema SET version = $1, oldest_reader = $2")
-            .bind(MIGRATIONS.len() as i64)
-            .bind(last.oldest_reader)
-            .execute(&mut *tx)
-            .await?;
+        let (version, oldest_reader) = (MIGRATIONS.len(), last.oldest_reader);
+        let update = format!("UPDATE cookie_session_schema SET version = {version}, oldest_reader = {oldest_reader}");
+        sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut *tx).await?;
     }
     tx.commit().await?;
     Ok(())
