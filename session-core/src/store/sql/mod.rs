@@ -18,7 +18,7 @@ pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;
 pub(super) mod statements;
-#[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
+#[cfg(test)]
 pub(super) mod testing;
 
 /// How often `apply` starts over when the row changes between its two statements.

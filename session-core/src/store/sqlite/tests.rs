@@ -6,47 +6,22 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
-use time::macros::datetime;
-
-use std::num::NonZeroU32;
-
-use time::OffsetDateTime;
 
 use super::*;
-use crate::session::{Data, Record, SessionId};
+use crate::session::{Data, Record};
 use crate::store::sql::statements::Statement;
-use crate::store::{Checked, SessionStore};
-use crate::token::{TokenHash, TokenRef};
-
-const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
-const LIMIT: NonZeroU32 = NonZeroU32::new(10).unwrap();
+use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, token};
+use crate::store::{Checked, SessionStore, StoreError};
+use crate::token::TokenHash;
 
 fn record(byte: u8, text: &str) -> Arc<Record> {
     Arc::new(Record {
-        id: SessionId::from_bytes([byte; 16]),
-        user_id: UserId::parse("ada").unwrap(),
-        token_hash: TokenHash::from_slice(&[byte; 32]).unwrap(),
-        previous_token_hash: Some(TokenHash::from_slice(&[byte ^ 0xff; 32]).unwrap()),
-        token_issued_at: NOW,
+        previous_token_hash: TokenHash::from_slice(&[byte ^ 0xff; 32]),
         token_seen: true,
-        ip_address: "192.0.2.1".to_owned(),
-        user_agent: "agent".to_owned(),
-        device_name: "Firefox on Linux".to_owned(),
-        device_type: "desktop".to_owned(),
-        fingerprint: "linux/firefox".to_owned(),
         data: Data::from_text(text),
         version: 3,
-        persistent: true,
-        created_at: NOW,
-        authenticated_at: NOW,
-        last_active_at: NOW,
-        expires_at: NOW + time::Duration::HOUR,
-        absolute_expires_at: NOW + time::Duration::DAY,
+        ..(*testing::record(byte, "ada")).clone()
     })
-}
-
-fn token(record: &Record) -> [TokenRef; 1] {
-    [TokenRef { shard: record.user_id.shard(), hash: record.token_hash }]
 }
 
 fn file(folder: &TempDir) -> String {
@@ -254,4 +229,12 @@ async fn every_statement_finds_its_rows_by_an_index() {
         let searches = plan.iter().filter(|step| step.starts_with("SEARCH cookie_session USING")).count();
         assert!(searches > 0 && !plan.iter().any(|step| step.contains("SCAN cookie_session")), "{sql}: {plan:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteOptions::new(file(&folder)).max_connections(1).open().await.unwrap();
+    let other = SqliteStore::open(&file(&folder)).await.unwrap();
+    dropped_anywhere(&store, &other).await;
 }
