@@ -23,3 +23,9 @@ pub(crate) async fn revoke(SignedIn { session, .. }: SignedIn, id: Path<String>)
     session.revoke(&id).await?;
     Ok(Redirect::to("/devices").see_other())
 }
+
+/// The same session under a new token: whoever has a copy of the old cookie is out.
+pub(crate) async fn rotate(SignedIn { session, .. }: SignedIn) -> Result<Redirect> {
+    session.rotate().await?;
+    Ok(Redirect::to("/devices").see_other())
+}

@@ -16,3 +16,9 @@ pub(crate) async fn count_visit(SignedIn { session, .. }: SignedIn) -> Result<Re
     session.update::<u64>(VISITS, |visits| visits.unwrap_or_default().saturating_add(1))?;
     Ok(Redirect::to("/").see_other())
 }
+
+/// What is removed counts from nothing again.
+pub(crate) async fn start_over(SignedIn { session, .. }: SignedIn) -> Result<Redirect> {
+    session.remove_key(VISITS);
+    Ok(Redirect::to("/").see_other())
+}

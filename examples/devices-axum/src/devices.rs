@@ -24,3 +24,9 @@ pub(crate) async fn revoke(SignedIn { session, .. }: SignedIn, Path(id): Path<St
     session.revoke(&id).await?;
     Ok(Redirect::to("/devices"))
 }
+
+/// The same session under a new token: whoever has a copy of the old cookie is out.
+pub(crate) async fn rotate(SignedIn { session, .. }: SignedIn) -> Result<Redirect> {
+    session.rotate().await?;
+    Ok(Redirect::to("/devices"))
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::program::{App, Cookies, Database, Running};
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn trials(app: App) -> Vec<Trial> {
     let trial = |name: &str, run: fn(Running) -> BoxFuture<'static, ()>| {
@@ -27,6 +27,7 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
         trial("one device signs out another", |site| Box::pin(one_signs_out_another(site))),
         trial("only one's own devices can be revoked", |site| Box::pin(only_ones_own(site))),
         trial("signing out here, elsewhere and everywhere", |site| Box::pin(signing_out(site))),
+        trial("a new cookie keeps the session and kills the old cookie", |site| Box::pin(rotating(site))),
         trial("theme and counter are kept and shown on every page", |site| Box::pin(preferences(site))),
         trial("posts from another site are refused and change nothing", |site| Box::pin(other_sites(site))),
         trial("a malformed form is a clear 4xx", |site| Box::pin(malformed(site))),
@@ -82,7 +83,8 @@ async fn nobody(site: Running) {
     for path in ["/", "/devices"] {
         redirects(&browser.get(path).await, "/login");
     }
-    for path in ["/logout", "/logout-others", "/logout-all", "/devices/x/revoke", "/visits"] {
+    for path in ["/logout", "/logout-others", "/logout-all", "/devices/x/revoke", "/rotate", "/visits", "/visits/reset"]
+    {
         redirects(&post(&mut browser, path, "").await, "/login");
     }
     redirects(&post(&mut browser, "/theme", "theme=dark").await, "/login");
@@ -158,6 +160,20 @@ async fn signing_out(site: Running) {
     redirects(&a.get("/").await, "/login");
 }
 
+async fn rotating(site: Running) {
+    let mut browser = signed_in(&site, "ada", "lovelace").await;
+    post(&mut browser, "/visits", "").await;
+    let mut copy = browser.clone();
+    let before = session(&mut browser).await;
+    redirects(&post(&mut browser, "/rotate", "").await, "/devices");
+    assert_ne!(browser.cookie(), copy.cookie());
+    let after = session(&mut browser).await;
+    assert_eq!((&after["id"], &after["data"]), (&before["id"], &json!({"visits": 1})));
+    redirects(&copy.get("/devices").await, "/login");
+    redirects(&post(&mut copy, "/rotate", "").await, "/login");
+    assert_eq!(browser.get("/devices").await.status, 200);
+}
+
 async fn preferences(site: Running) {
     let mut browser = signed_in(&site, "ada", "lovelace").await;
     redirects(&post(&mut browser, "/theme", "theme=dark&page=devices").await, "/devices");
@@ -168,6 +184,8 @@ async fn preferences(site: Running) {
         redirects(&post(&mut browser, "/visits", "").await, "/");
     }
     assert_eq!(session(&mut browser).await["data"], json!({"theme": "dark", "visits": 3}));
+    redirects(&post(&mut browser, "/visits/reset", "").await, "/");
+    assert_eq!(session(&mut browser).await["data"], json!({"theme": "dark"}));
 }
 
 async fn other_sites(site: Running) {
@@ -175,7 +193,7 @@ async fn other_sites(site: Running) {
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://b.example")]
     {
-        for path in ["/logout", "/logout-all", "/visits", "/login"] {
+        for path in ["/logout", "/logout-all", "/rotate", "/visits", "/visits/reset", "/login"] {
             let reply = browser.send(Request::post(path).header(name, value).body("").expect("a request")).await;
             assert_eq!(reply.status, 403, "{path} {name}: {value}");
         }

@@ -36,6 +36,9 @@ pub fn devices(visitor: &Visitor, devices: &[Device<'_>], now: OffsetDateTime) -
             }
         }
         div.actions {
+            form method="post" action="/rotate" {
+                button { "Give this device a new cookie" }
+            }
             form method="post" action="/logout-others" {
                 button disabled[others == 0] { "Sign out all other devices" }
             }
@@ -111,6 +114,7 @@ mod tests {
         assert!(html.contains(r#"action="/devices/id-1/revoke""#) && html.contains(r#"action="/devices/id-2/revoke""#));
         assert_eq!(html.matches("This device").count(), 1);
         assert!(html.contains("this device and one other"));
+        assert!(html.contains(r#"<form method="post" action="/rotate"><button>Give this device a new cookie"#));
     }
 
     #[test]

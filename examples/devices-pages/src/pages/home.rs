@@ -30,7 +30,10 @@ pub fn home(visitor: &Visitor, device: &Device<'_>, now: OffsetDateTime) -> Mark
                 h2 #visits { "Visits" }
                 p.count #visits-count { (visitor.visits) }
                 p.muted { "Counted in this session. Two tabs that click at once both count." }
-                form method="post" action="/visits" { button.primary.wide { "Count a visit" } }
+                form.stack method="post" action="/visits" {
+                    button.primary.wide { "Count a visit" }
+                    button.quiet.wide formaction="/visits/reset" disabled[visitor.visits == 0] { "Start over" }
+                }
             }
         }
         p.footnote.muted {
@@ -60,6 +63,7 @@ mod tests {
             is_this: true,
         };
         let html = home(&visitor, &device, now).into_string();
+        let none_yet = home(&Visitor { visits: 0, ..visitor.clone() }, &device, now).into_string();
         assert!(html.contains("Hello, Ada"));
         assert!(html.contains(r#"data-theme="dark""#));
         assert!(
@@ -67,6 +71,8 @@ mod tests {
                 && html.contains(r#"value="light" aria-pressed="false""#)
         );
         assert!(html.contains(">41<"));
+        assert!(html.contains(r#"formaction="/visits/reset">Start over"#));
+        assert!(none_yet.contains(r#"formaction="/visits/reset" disabled>Start over"#));
         assert!(html.contains("Unknown device"));
     }
 }
