@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, MySqlTransaction, Row};
+use tokio::runtime::Handle;
 
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
@@ -44,6 +45,11 @@ const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANS
 /// # }
 /// ```
 ///
+/// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
+/// them in the runtime in which it was opened, which must live as long as the store is used. In your own pool, where one runtime
+/// of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime for each worker, and
+/// ends them one by one when it is told to stop.
+///
 /// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
 /// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
 /// [`StoreError::NotApplied`](crate::store::StoreError::NotApplied) only if nothing was changed for certain.
@@ -52,13 +58,15 @@ pub struct MySqlStore {
     pool: MySqlPool,
     /// How long the server may take to answer.
     patience: Duration,
+    /// The runtime in which it opened its own connections.
+    home: Option<Handle>,
 }
 
 impl MySqlStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request.
     pub const fn new(pool: MySqlPool) -> Self {
-        Self { pool, patience: PATIENCE }
+        Self { pool, patience: PATIENCE, home: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -113,6 +121,10 @@ impl Server for MySqlStore {
 
     fn patience(&self) -> Duration {
         self.patience
+    }
+
+    fn home(&self) -> Option<&Handle> {
+        self.home.as_ref()
     }
 
     async fn work(&self, conn: &mut MySqlConnection, work: &Work<'_>) -> Result<Written<MySqlRow>, Failed> {

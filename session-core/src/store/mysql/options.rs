@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnectOptions;
+use tokio::runtime::Handle;
 
 use super::MySqlStore;
 use crate::store::sql::server::{PoolSettings, ServerOpenError};
@@ -42,7 +43,8 @@ impl MySqlOptions {
         let options = MySqlConnectOptions::from_str(&self.0.url).ok().filter(|_| is_mysql);
         let options = options.ok_or_else(ServerOpenError::url::<MySqlStore>)?;
         let pool = self.0.pool().connect_with(options).await;
-        let store = MySqlStore::new(pool.map_err(|error| ServerOpenError::of::<MySqlStore>(error.into()))?);
+        let pool = pool.map_err(|error| ServerOpenError::of::<MySqlStore>(error.into()))?;
+        let store = MySqlStore { home: Handle::try_current().ok(), ..MySqlStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

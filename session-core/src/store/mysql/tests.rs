@@ -9,11 +9,14 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 
 use super::*;
 use crate::session::Data;
-use crate::store::sql::testing::{LIMIT, NOW, SilentProxy, caller, dropped_anywhere, record, token};
+use crate::store::sql::testing::{
+    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, other_runtimes_may_end, record, token,
+};
 use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
 
 /// A database of a test's own, with a collation that takes much for equal.
 struct Database {
+    url: String,
     options: MySqlConnectOptions,
     name: String,
 }
@@ -39,7 +42,7 @@ impl Database {
             &format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} COLLATE latin1_swedish_ci"),
         )
         .await;
-        Some(Self { options: options.database(&name), name })
+        Some(Self { url, options: options.database(&name), name })
     }
 
     async fn conn(&self) -> MySqlConnection {
@@ -64,6 +67,15 @@ impl Database {
 
 async fn execute(conn: &mut MySqlConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it() {
+    let Some(database) = Database::new().await else { return };
+    let store = MySqlStore::open(&format!("{}/{}", database.url.trim_end_matches('/'), database.name)).await.unwrap();
+    other_runtimes_may_end(&store).await;
+    drop(store);
+    database.end().await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
+use tokio::runtime::Handle;
 
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
@@ -39,8 +40,10 @@ const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
 /// # }
 /// ```
 ///
-/// A connection belongs to the async runtime that opened it, as sqlx has it: where one runtime of a process ends while others
-/// go on, its connections fail once and are replaced.
+/// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
+/// them in the runtime in which it was opened, which must live as long as the store is used. In your own pool, where one runtime
+/// of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime for each worker, and
+/// ends them one by one when it is told to stop.
 ///
 /// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
 /// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
@@ -52,13 +55,15 @@ pub struct PostgresStore {
     patience: Duration,
     /// Whether each transaction may run on another connection of the server.
     is_pooled: bool,
+    /// The runtime in which it opened its own connections.
+    home: Option<Handle>,
 }
 
 impl PostgresStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request. The tables are those of the connections' `search_path`.
     pub const fn new(pool: PgPool) -> Self {
-        Self { pool, patience: PATIENCE, is_pooled: false }
+        Self { pool, patience: PATIENCE, is_pooled: false, home: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -120,6 +125,10 @@ impl Server for PostgresStore {
 
     fn patience(&self) -> Duration {
         self.patience
+    }
+
+    fn home(&self) -> Option<&Handle> {
+        self.home.as_ref()
     }
 
     async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {

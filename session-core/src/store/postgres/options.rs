@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
+use tokio::runtime::Handle;
 
 use super::PostgresStore;
 use crate::store::sql::server::{PoolSettings, ServerOpenError};
@@ -57,7 +58,8 @@ impl PostgresOptions {
         }
         let pool = self.pool.pool().connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?;
-        let store = PostgresStore { is_pooled: self.is_pooled, ..PostgresStore::new(pool) };
+        let store =
+            PostgresStore { is_pooled: self.is_pooled, home: Handle::try_current().ok(), ..PostgresStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

@@ -12,11 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::session::Data;
 use crate::store::sql::statements::Statement;
-use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, record, token};
+use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, other_runtimes_may_end, record, token};
 use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
 
 /// A schema of a test's own.
 struct Schema {
+    url: String,
     options: PgConnectOptions,
     name: String,
 }
@@ -38,7 +39,7 @@ impl Schema {
         };
         let name = format!("unit_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         run(&mut conn, &format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}")).await;
-        Some(Self { options: options.options([("search_path", &name)]).application_name(&name), name })
+        Some(Self { url, options: options.options([("search_path", &name)]).application_name(&name), name })
     }
 
     async fn pool(&self, options: PgConnectOptions) -> PgPool {
@@ -97,6 +98,17 @@ async fn what_cannot_be_opened_says_why_and_shows_no_password() {
     reader.create(&new, None, LIMIT, NOW).await.unwrap();
     assert_eq!(reader.load(&token(&new), NOW).await.unwrap().as_deref(), Some(&*new));
     run(&mut conn, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it() {
+    let Some(schema) = Schema::new().await else { return };
+    let separator = if schema.url.contains('?') { '&' } else { '?' };
+    let url = format!("{}{separator}options=-csearch_path%3D{}", schema.url, schema.name);
+    let store = PostgresStore::open(&url).await.unwrap();
+    other_runtimes_may_end(&store).await;
+    drop(store);
     schema.end().await;
 }
 

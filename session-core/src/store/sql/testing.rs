@@ -48,6 +48,30 @@ pub(in crate::store) fn token(record: &Record) -> [TokenRef; 1] {
     [TokenRef { shard: record.user_id.shard(), hash: record.token_hash }]
 }
 
+/// Uses `store` from runtimes that end, as those of Actix's workers do, and each time goes on to use it from this one.
+pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore + Clone + 'static)) {
+    let (new, other) = (record(1, "ada"), store.clone());
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    let data = NewData { based_on: 0, data: Data::from_text("{}") };
+    let (by, update) = (caller(&new), Update { data: Some(data), ..Update::default() });
+    for round in 0..5 {
+        let (there, tokens) = (other.clone(), token(&new));
+        let worker = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // At once, so that they need more connections than there are.
+            let read = || there.load(&tokens, NOW);
+            let reads = runtime.block_on(async { tokio::join!(read(), read(), read(), read()) });
+            assert!(reads.0.is_ok() && reads.1.is_ok() && reads.2.is_ok() && reads.3.is_ok());
+        });
+        worker.await.unwrap();
+        let write = || store.apply(&by, &update, NOW);
+        let writes = tokio::join!(write(), write(), write(), write());
+        for outcome in [writes.0, writes.1, writes.2, writes.3] {
+            assert!(outcome.is_ok(), "round {round}: {outcome:?}");
+        }
+    }
+}
+
 /// Drops sign-ins, writes and reads of `store`, which has one connection, after each number of polls up to some dozens: what is
 /// acknowledged after that, `other` must see.
 pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other: &impl SessionStore) {

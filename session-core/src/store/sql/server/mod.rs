@@ -2,11 +2,14 @@
 //! says about the change that was asked for. Leaves to each server how its statements and transactions run, and its error codes.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use sqlx::error::Error as SqlxError;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{Database, Pool};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::row::Columns;
@@ -48,6 +51,9 @@ pub(in crate::store) trait Server: Send + Sync {
 
     /// How long the server may take to answer.
     fn patience(&self) -> Duration;
+
+    /// The runtime that opened the store, if it opened its own connections.
+    fn home(&self) -> Option<&Handle>;
 
     /// Does the work, once.
     fn work(
@@ -183,8 +189,20 @@ impl<D: Database> Drop for Lent<D> {
     }
 }
 
-/// Does the work, and again where that is safe.
+/// Does the work as if in the store's own runtime, whichever runs the request: a connection belongs to the runtime in which it
+/// was opened and fails when that one ends, as those of Actix's workers do one by one when the server is told to stop.
 async fn perform<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
+    let Some(home) = server.home() else { return tried(server, work).await };
+    let mut trying = pin!(tried(server, work));
+    poll_fn(|context| {
+        let _at_home = home.enter();
+        trying.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Does the work, and again where that is safe.
+async fn tried<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
     let mut deadline = None;
     for _ in 0..RETRIES {
         match attempt(server, &work, &mut deadline).await? {
