@@ -204,13 +204,16 @@ async fn perform<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db
 /// Does the work, and again where that is safe.
 async fn tried<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
     let mut deadline = None;
-    for _ in 0..RETRIES {
+    for tries in 0..RETRIES {
         match attempt(server, &work, &mut deadline).await? {
             Ok(written) => return Ok(written),
             // A connection of the pool may have died since it was used last. Before the commit nothing is changed, whatever
             // became of it.
-            Err(Failed::Before(error)) if is_of_connection::<S>(&error) || S::is_rolled_back(&error) => {}
-            Err(Failed::AtCommit(error)) if S::is_rolled_back(&error) => {}
+            Err(Failed::Before(error)) if is_of_connection::<S>(&error) => {}
+            // What it ran into may take a while to commit, and roll back each try until then: soon again, then less soon.
+            Err(Failed::Before(error) | Failed::AtCommit(error)) if S::is_rolled_back(&error) => {
+                tokio::time::sleep(Duration::from_millis((1 << tries.min(5)) - 1)).await;
+            }
             Err(failed) => return Err(given_up::<S>(failed, &work)),
         }
     }
