@@ -77,13 +77,24 @@ impl Browser {
     }
 
     /// A connection that is kept alive, for requests of any browser.
+    ///
+    /// # Panics
+    /// If nobody listens.
     pub async fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(self.server.addr).await.expect("the server listens");
+        self.try_connect().await.expect("the server listens")
+    }
+
+    /// The same, for a server that may be down.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub async fn try_connect(&self) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(self.server.addr).await?;
         let (sender, connection) =
             hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
         let mut task = JoinSet::new();
         task.spawn(connection);
-        Connection { sender, _task: task }
+        Ok(Connection { sender, _task: task })
     }
 
     /// The value of the session's cookie.

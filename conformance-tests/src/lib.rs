@@ -36,7 +36,15 @@ pub const RACE_ROUNDS: usize = 200;
 /// # Panics
 /// If `SESSION_TEST_ROUNDS` is no number.
 pub fn race_rounds() -> usize {
-    std::env::var("SESSION_TEST_ROUNDS").map_or(RACE_ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
+    race_rounds_or(RACE_ROUNDS)
+}
+
+/// The same, for races whose rounds take longer: `default` unless `SESSION_TEST_ROUNDS` says otherwise.
+///
+/// # Panics
+/// If `SESSION_TEST_ROUNDS` is no number.
+pub fn race_rounds_or(default: usize) -> usize {
+    std::env::var("SESSION_TEST_ROUNDS").map_or(default, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
 /// The examples of the workspace's README, and of this crate's own, compiled.

@@ -34,9 +34,19 @@ impl MySql {
     /// # Panics
     /// Inside a runtime.
     pub fn find() -> Result<Self, String> {
-        let url = std::env::var(URL).unwrap_or_else(|_| LOCAL.to_owned());
+        Self::at(&std::env::var(URL).unwrap_or_else(|_| LOCAL.to_owned()))
+    }
+
+    /// The server at this URL.
+    ///
+    /// # Errors
+    /// Why there is none.
+    ///
+    /// # Panics
+    /// Inside a runtime.
+    pub fn at(url: &str) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let found = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), clean(&url)).await });
+        let found = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), clean(url)).await });
         match found {
             Ok(Ok(server)) => Ok(Self { server, run: runs::name().into() }),
             Ok(Err(error)) => Err(format!("no MariaDB or MySQL server to test with (set {URL}): {error}")),

@@ -17,6 +17,8 @@ pub use crate::scenario;
 
 /// After this a trial counts as stuck. No scenario waits for time to pass.
 const WATCHDOG: Duration = Duration::from_secs(300);
+/// What a round of a race may take beside that, where more of them are asked for than usual.
+const ROUND: Duration = Duration::from_secs(2);
 
 /// Every clause of the contract. A run fails if one of them has no scenario.
 pub const CLAUSES: &[&str] = &[
@@ -228,7 +230,8 @@ pub fn run(trial: impl Future<Output = ()> + Send + 'static) -> Result<(), Faile
     let place = Arc::new(Mutex::new(String::new()));
     let outcome = runtime.block_on(async {
         let task = tokio::spawn(PANICKED_AT.scope(Arc::clone(&place), trial));
-        tokio::time::timeout(WATCHDOG, task).await
+        let more = crate::race_rounds().saturating_sub(crate::RACE_ROUNDS);
+        tokio::time::timeout(WATCHDOG + ROUND * u32::try_from(more).unwrap_or(u32::MAX), task).await
     });
     runtime.shutdown_background();
     let place = place.lock().unwrap_or_else(PoisonError::into_inner);

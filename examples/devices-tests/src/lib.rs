@@ -10,7 +10,6 @@ mod two_devices;
 use std::path::Path;
 use std::process::ExitCode;
 
-use conformance_tests::postgres::Postgres;
 use conformance_tests::suite;
 use libtest_mimic::Arguments;
 
@@ -21,10 +20,7 @@ pub use program::App;
 pub fn run(app: App, folder: &Path) -> ExitCode {
     suite::hush_panics();
     let mut trials = pages::trials(app);
-    match Postgres::find() {
-        Ok(server) => trials.extend(nodes::trials(app, &server)),
-        Err(why) => trials.extend(suite::untested(why)),
-    }
+    trials.extend(nodes::trials(app));
     match chromium::missing() {
         None => trials.extend(two_devices::trials(app, folder)),
         Some(what) => trials.extend(suite::untested(format!(

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,17 +59,31 @@ impl Database {
 /// A program that runs until it is dropped, or told to stop.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
-    process: Arc<Mutex<Child>>,
+    process: Mutex<Child>,
     server: Arc<Server>,
     cookies: Cookies,
     _database: Database,
 }
 
 impl App {
+    /// The app on the other framework, whose program is built beside this one's if the whole workspace is.
+    pub(crate) fn other(self) -> Result<Self, String> {
+        let name = if self.name == "devices-axum" { "devices-actix" } else { "devices-axum" };
+        let program = Path::new(self.program).with_file_name(name);
+        if !program.is_file() {
+            return Err(format!(
+                "nodes of both frameworks: there is no {}; `cargo build -p {name}`",
+                program.display()
+            ));
+        }
+        // Once a run.
+        Ok(Self { name, program: program.to_str().ok_or("a path in UTF-8")?.to_owned().leak() })
+    }
+
     /// Starts the program, and returns when it listens.
     pub(crate) fn start(self, cookies: Cookies, database: &Database) -> Running {
         let mut command = Command::new(self.program);
-        command.env_clear().env("ADDR", "127.0.0.1:0");
+        command.env_clear().env("ADDR", "127.0.0.1:0").env("NO_COLOR", "1");
         match database {
             Database::File(folder) => command.env("DATABASE_URL", folder.path().join("sessions.db")),
             // Nodes that share a server share a key.
@@ -81,20 +96,12 @@ impl App {
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let start = format!("{} is at http://", self.name);
         let addr = lines.find_map(|line| line.ok()?.strip_prefix(&start).map(|addr| addr.parse().expect("an address")));
-        // What else it says is read too, so that it can go on saying it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let process = Arc::new(Mutex::new(process));
-        let killed = Arc::clone(&process);
-        let kill = move || {
-            let mut process = killed.lock().unwrap_or_else(PoisonError::into_inner);
-            // It may have ended by itself.
-            if process.kill().is_ok() {
-                process.wait().expect("a process that was killed ends");
-            }
-        };
+        // What else it says is read too, so that it can go on saying it. An error explains a trial that fails.
+        let errors = lines.map_while(Result::ok).filter(|line| line.contains("ERROR"));
+        std::thread::spawn(move || errors.for_each(|line| eprintln!("{addr:?}: {line}")));
         let addr = addr.expect("the program says where it listens");
-        let server = Arc::new(Server::new(addr, kill));
-        Running { addr, process, server, cookies, _database: database.clone() }
+        let server = Arc::new(Server::new(addr, || ()));
+        Running { addr, process: Mutex::new(process), server, cookies, _database: database.clone() }
     }
 }
 
@@ -104,10 +111,41 @@ impl Running {
         Browser::new(Arc::clone(&self.server), self.cookies.name())
     }
 
+    /// A browser that has this cookie.
+    pub(crate) fn tab(&self, cookie: &str) -> Browser {
+        let mut tab = self.browser();
+        tab.set_cookie(cookie);
+        tab
+    }
+
     /// Asks it to stop, as a service manager does, and returns whether it ended well.
-    pub(crate) fn stop(self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
+        self.ask_to_stop();
+        self.ended_well()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        let id = self.process.lock().unwrap_or_else(PoisonError::into_inner).id();
+        assert!(Command::new("kill").arg(id.to_string()).status().expect("`kill` is there").success());
+    }
+
+    /// Waits until it has ended, and returns whether it did by itself and without an error.
+    pub(crate) fn ended_well(&self) -> bool {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).wait().expect("it ends").success()
+    }
+
+    /// Sends SIGKILL, which it can't notice, and returns when it is gone. It may have ended by itself.
+    pub(crate) fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = Command::new("kill").arg(process.id().to_string()).status().expect("`kill` is there");
-        asked.success() && process.wait().expect("it ends").success()
+        if process.kill().is_ok() {
+            process.wait().expect("a process that was killed ends");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
