@@ -17,7 +17,7 @@ use crate::support::broken::Broken;
 use crate::support::by_hand::ByHand;
 use crate::support::hyper::Hyper;
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::{crashes, processes};
+use crate::support::{faults, processes};
 
 mod support;
 
@@ -28,12 +28,14 @@ fn main() -> ExitCode {
     }
     let memory: Arc<dyn StoreKind> = Arc::new(Memory);
     let both: [Arc<dyn StoreKind>; 2] = [Arc::clone(&memory), Arc::new(Sqlite)];
-    let postgres = Postgres::find();
+    let (postgres, mysql) = (Postgres::find(), MySql::find());
+    let mut shared: Vec<_> = postgres.iter().cloned().map(faults::Shared::Postgres).collect();
+    shared.extend(mysql.iter().cloned().map(Box::new).map(faults::Shared::MySql));
     Suite::new()
         .store(Memory)
         .store(Sqlite)
         .store_if_found(postgres.clone())
-        .store_if_found(MySql::find())
+        .store_if_found(mysql)
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
         .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))
         .trials(behind_a_pooler(postgres))
         .trials(processes::trials())
-        .trials(crashes::trials())
+        .trials(faults::trials(&shared))
         .trials(broken(&memory))
         .run()
 }

@@ -158,7 +158,8 @@ async fn attempt<S: Server>(
     deadline: &mut Option<Instant>,
 ) -> Result<Result<Written<<S::Db as Database>::Row>, Failed>, StoreError> {
     let conn = server.pool().acquire().await.map_err(before_commit::<S>)?;
-    let mut lent = Lent { conn: Some(conn), is_spoilt: !server.survives_cancelling(work) };
+    let is_spoilt = !server.survives_cancelling(work);
+    let mut lent = Lent { conn: Some(conn), is_spoilt, patience: server.patience() };
     // Waiting for the first connection has its own limit, the pool's.
     let deadline = *deadline.get_or_insert_with(|| Instant::now() + server.patience());
     let conn = lent.conn.as_mut().expect("lent until it is dropped");
@@ -178,13 +179,20 @@ async fn attempt<S: Server>(
 struct Lent<D: Database> {
     conn: Option<PoolConnection<D>>,
     is_spoilt: bool,
+    /// How long the server may take to answer.
+    patience: Duration,
 }
 
 impl<D: Database> Drop for Lent<D> {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take().filter(|_| self.is_spoilt) {
+        let Some(mut conn) = self.conn.take() else { return };
+        if self.is_spoilt {
             // At once, and without a word to a server that may not listen.
             drop(conn.detach());
+        } else if let Ok(runtime) = Handle::try_current() {
+            // The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the
+            // pool for as long as the operating system keeps the connection, and in the end every place.
+            runtime.spawn(tokio::time::timeout(self.patience, conn.return_to_pool()));
         }
     }
 }

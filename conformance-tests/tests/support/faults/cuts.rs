@@ -1,0 +1,225 @@
+//! A connection that is cut in the middle of a change: before the server reads its end, while it does it, or before the answer
+//! is back. Whatever was answered is true, and whatever is stored is whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance_tests::browser::{Browser, Reply};
+use conformance_tests::world::World;
+use serde_json::{Value, json};
+
+use super::client::{Client, Stored};
+use super::pool::{Pool, Settings};
+use super::programs::Kind;
+use super::proxy::Cut;
+use crate::support::axum::Axum;
+
+const CUTS: [Cut; 3] = [Cut::Before, Cut::During, Cut::After];
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a request changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    SignIn,
+    SignInAgain,
+    Set,
+    Update,
+    Activity,
+    Rotate,
+    Logout,
+    LogoutAll,
+    LogoutOther,
+    Revoke,
+}
+
+const CHANGES: [Change; 10] = [
+    Change::SignIn,
+    Change::SignInAgain,
+    Change::Set,
+    Change::Update,
+    Change::Activity,
+    Change::Rotate,
+    Change::Logout,
+    Change::LogoutAll,
+    Change::LogoutOther,
+    Change::Revoke,
+];
+
+/// How often what came of it.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: u32,
+    refused_and_stored: u32,
+    refused: u32,
+}
+
+pub(super) async fn cut_in_the_middle(url: String) {
+    let (pool, proxy) = Pool::open_through(&url, Settings::SHORT).await;
+    let world = World::new(Arc::new(Axum), pool.rows(PATIENCE)).await;
+    let direct = World::new(Arc::new(Axum), Pool::open(&url, Settings::SHORT).await.rows(PATIENCE)).await;
+    let mut client = Client::connect(&url).await.expect("a server that answers");
+    let mut counts: BTreeMap<_, Counts> = BTreeMap::new();
+    for round in 0..world.rounds {
+        let (change, cut) = (CHANGES[round % CHANGES.len()], CUTS[round / CHANGES.len() % CUTS.len()]);
+        let mut case = Case::new(&direct, &world, &mut client, round, change).await;
+        proxy.cut_next(cut);
+        let reply = case.browser.run(json!([case.op, {"op": "fail"}])).await;
+        assert!(!proxy.cut_none(), "{change:?}: no change to cut");
+        proxy.settled(round + 1).await;
+        let stored = client.sessions(&case.user).await;
+        let applied = case.is_applied(&stored);
+        let answered = case.check(cut, applied, &reply);
+        case.is_true(&direct, &reply, applied).await;
+        if !answered {
+            case.again(&mut client, applied).await;
+        }
+        let count = counts.entry(change).or_default();
+        match (answered, applied) {
+            (true, _) => count.answered += 1,
+            (false, true) => count.refused_and_stored += 1,
+            (false, false) => count.refused += 1,
+        }
+    }
+    assert_eq!(pool.hold_all().await.len(), pool.connections(), "no connection is lost");
+    let counts = counts.iter().map(|(change, Counts { answered, refused_and_stored, refused })| {
+        format!("{change:?} {answered} + {refused_and_stored} + {refused}")
+    });
+    println!(
+        "{}: {} cuts: so many answered + a 503 though it was stored + a 503 and undone: {}",
+        Kind::of(&url).name(),
+        world.rounds,
+        counts.collect::<Vec<_>>().join(", "),
+    );
+}
+
+/// One request of a user with two sessions.
+struct Case {
+    change: Change,
+    user: String,
+    /// The one that asks.
+    browser: Browser,
+    op: Value,
+    /// The sessions before, the asking one first.
+    before: [Stored; 2],
+}
+
+impl Case {
+    async fn new(direct: &World, world: &World, client: &mut Client, round: usize, change: Change) -> Self {
+        let user = format!("ada {round}");
+        let [mut own, mut other] = [direct.browser(), direct.browser()];
+        let script = json!([{"op": "authenticate_with", "user": user, "data": {"n": 0}}]);
+        assert_eq!((own.run(script).await.status, other.sign_in(&user).await.status), (200, 200));
+        let stored = client.sessions(&user).await;
+        let [own_row, other_row] = &stored[..] else { panic!("two sessions, not {stored:?}") };
+        let (own_row, other_row) =
+            if own_row.data["n"].is_null() { (other_row, own_row) } else { (own_row, other_row) };
+        if change == Change::Activity {
+            for world in [world, direct] {
+                world.clock.advance(Duration::from_secs(600));
+            }
+        }
+        let op = match change {
+            Change::SignIn | Change::SignInAgain => json!({"op": "authenticate", "user": user}),
+            Change::Set => json!({"op": "set", "key": "a", "value": {"whole": round}}),
+            Change::Update => json!({"op": "increment", "key": "n"}),
+            Change::Activity => json!({"op": "get", "key": "n"}),
+            Change::Rotate => json!({"op": "rotate"}),
+            Change::Logout => json!({"op": "logout"}),
+            Change::LogoutAll => json!({"op": "logout_all"}),
+            Change::LogoutOther => json!({"op": "logout_other"}),
+            Change::Revoke => json!({"op": "revoke", "id": other_row.id}),
+        };
+        let browser = if change == Change::SignIn { world.browser() } else { own.on(world) };
+        Self { change, user, browser, op, before: [own_row.clone(), other_row.clone()] }
+    }
+
+    /// Whether the change is stored, as a whole; if not, everything is as it was.
+    fn is_applied(&self, stored: &[Stored]) -> bool {
+        let mut before = self.before.to_vec();
+        before.sort_by(|one, other| one.id.cmp(&other.id));
+        if before == stored {
+            return false;
+        }
+        let [own, other] = &self.before;
+        let of = |row: &Stored| stored.iter().find(|now| now.id == row.id).cloned();
+        let (own_now, other_now) = (of(own), of(other));
+        let new = stored.iter().filter(|row| ![&own.id, &other.id].contains(&&row.id)).count();
+        let (own_now, other_now) = (own_now.as_ref(), other_now.as_ref());
+        let whole = match self.change {
+            Change::SignIn => (own_now, other_now, new) == (Some(own), Some(other), 1),
+            Change::SignInAgain => (own_now, other_now, new) == (None, Some(other), 1),
+            Change::Logout => (own_now, other_now, new) == (None, Some(other), 0),
+            Change::LogoutAll => (own_now, other_now, new) == (None, None, 0),
+            Change::LogoutOther | Change::Revoke => (own_now, other_now, new) == (Some(own), None, 0),
+            Change::Set | Change::Update | Change::Activity | Change::Rotate => {
+                let now = own_now.expect("still there");
+                let mut wanted = own.clone();
+                match self.change {
+                    Change::Set => wanted.data["a"] = self.op["value"].clone(),
+                    Change::Update => wanted.data["n"] = json!(1),
+                    Change::Activity => wanted.last_active += 600_000_000,
+                    _ => wanted.token.clone_from(&now.token),
+                }
+                now == &wanted && (other_now, new) == (Some(other), 0)
+            }
+        };
+        assert!(whole, "{:?}: neither done nor undone: {:?} became {stored:?}", self.change, self.before);
+        true
+    }
+
+    /// Whether it was answered with success, which must have been the right answer.
+    fn check(&self, cut: Cut, applied: bool, reply: &Reply) -> bool {
+        let what = format!("{:?}, cut {cut:?}, applied: {applied}: {reply:?}", self.change);
+        match cut {
+            Cut::Before => assert!(!applied, "{what}"),
+            Cut::During => {}
+            Cut::After => assert!(applied, "{what}"),
+        }
+        assert!(matches!(reply.status, 200 | 503), "{what}");
+        let answered = reply.status == 200;
+        match self.change {
+            // Looked up once, and found.
+            Change::SignIn | Change::SignInAgain | Change::Rotate => {
+                assert!(!answered || applied, "{what}");
+                assert!(answered || cut != Cut::After, "{what}");
+                assert_eq!((reply.sends_cookie(), reply.removes_cookie()), (answered, false), "{what}");
+            }
+            // The response stands.
+            Change::Activity => assert!(answered && reply.set_cookies().is_empty(), "{what}"),
+            _ => assert!(!answered && reply.set_cookies().is_empty(), "{what}"),
+        }
+        answered
+    }
+
+    /// What the browser holds now is as good as it was told.
+    async fn is_true(&self, direct: &World, reply: &Reply, applied: bool) {
+        let lives = match self.change {
+            Change::SignIn => reply.status == 200,
+            Change::SignInAgain | Change::Rotate => !applied || reply.status == 200,
+            Change::Logout | Change::LogoutAll => !applied,
+            Change::Set | Change::Update | Change::Activity | Change::LogoutOther | Change::Revoke => true,
+        };
+        let reply = self.browser.on(direct).run(json!([{"op": "user_id"}])).await;
+        let user = if lives { json!(self.user) } else { json!(null) };
+        assert_eq!((reply.status, reply.result(0)), (200, user), "{:?}, applied: {applied}", self.change);
+    }
+
+    /// Asked again it works, and nothing counts twice.
+    async fn again(&mut self, client: &mut Client, applied: bool) {
+        let reply = self.browser.run(json!([self.op, {"op": "fail"}])).await;
+        let expected = match self.change {
+            // Its token is the one that nobody was told.
+            Change::Rotate if applied => 401,
+            // There is none any more.
+            Change::Revoke if applied => 404,
+            _ => 200,
+        };
+        assert_eq!(reply.status, expected, "{:?} again: {reply:?}", self.change);
+        if self.change == Change::Update {
+            let stored = client.sessions(&self.user).await;
+            let own = stored.iter().find(|row| row.id == self.before[0].id).expect("still there");
+            assert_eq!(own.data["n"], json!(1 + u32::from(applied)), "each request counts at most once");
+        }
+    }
+}

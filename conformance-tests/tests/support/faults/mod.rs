@@ -1,0 +1,140 @@
+//! Faults of the database, with real servers: killed, cut off, read-only, full, without a free connection, silent, and running
+//! into other transactions. What the library does then, through real HTTP.
+
+use conformance_tests::mysql::MySql;
+use conformance_tests::postgres::Postgres;
+use conformance_tests::{BoxFuture, suite};
+use libtest_mimic::Trial;
+
+use client::Client;
+use disk::SmallDisk;
+use programs::{Kind, Programs};
+use servers::OnDisk;
+
+mod client;
+mod conflicts;
+mod cuts;
+mod disk;
+mod full_disk;
+mod kills;
+mod load;
+mod pool;
+mod programs;
+mod proxy;
+mod read_only;
+mod servers;
+mod waits;
+mod wire;
+
+/// The trials, with servers of their own where their programs are.
+pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let disk = SmallDisk::is_possible();
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        let programs = match Programs::find(kind) {
+            Ok(programs) => programs,
+            Err(why) => {
+                trials.extend(suite::untested(format!("faults of a {} server: {why}", kind.name())));
+                continue;
+            }
+        };
+        let trial = |behaviour: &str, run: fn(Programs) -> BoxFuture<'static, ()>| {
+            let programs = programs.clone();
+            Trial::test(format!("axum × {} · {behaviour}", kind.name()), move || suite::run(run(programs)))
+        };
+        trials.push(trial("FLT-1, DATA-6 · a server killed under load loses and revives nothing", |programs| {
+            Box::pin(kills::killed_under_load(programs))
+        }));
+        trials.push(trial("FLT-1, DATA-11 · a read-only database serves reads and loses nothing", |programs| {
+            Box::pin(read_only::read_only_under_load(programs))
+        }));
+        if let Err(why) = &disk {
+            trials.extend(suite::untested(format!("a full disk of a {} server: {why}", kind.name())));
+            continue;
+        }
+        match kind {
+            Kind::Postgres => {
+                trials.push(trial("FLT-1, DATA-6 · a full disk of tables loses and revives nothing", |programs| {
+                    Box::pin(full_disk::full_under_load(programs, OnDisk::Tables))
+                }));
+                trials.push(trial("FLT-1, DATA-6 · a full disk of the log loses and revives nothing", |programs| {
+                    Box::pin(full_disk::full_under_load(programs, OnDisk::Log))
+                }));
+            }
+            Kind::MariaDb => {
+                trials.push(trial("FLT-1, DATA-6 · a full disk loses and revives nothing", |programs| {
+                    Box::pin(full_disk::full_under_load(programs, OnDisk::Everything))
+                }));
+            }
+        }
+    }
+    trials.extend(shared.iter().flat_map(|database| database.trials()));
+    trials
+}
+
+/// A database on a server that others use too.
+#[derive(Clone)]
+pub(crate) enum Shared {
+    Postgres(Postgres),
+    MySql(Box<MySql>),
+}
+
+impl Shared {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => Kind::Postgres.name(),
+            Self::MySql(_) => Kind::MariaDb.name(),
+        }
+    }
+
+    /// The URL of tables that nobody else has.
+    fn url(&self) -> BoxFuture<'static, String> {
+        match self {
+            Self::Postgres(server) => Box::pin(server.schema()),
+            Self::MySql(server) => Box::pin(server.schema()),
+        }
+    }
+
+    /// Drops the tables at `url`, where they aren't in a database that a later run drops as a whole.
+    async fn drop(&self, url: &str) {
+        if let Self::MySql(_) = self {
+            let mut client = Client::connect(url).await.expect("a server that answers");
+            let name = url.rsplit('/').next().and_then(|name| name.split('?').next()).expect("the URL of a database");
+            client.run(&format!("DROP DATABASE {name}")).await.expect("its own database");
+        }
+    }
+
+    fn trials(&self) -> Vec<Trial> {
+        let trial = |behaviour: &str, run: fn(String) -> BoxFuture<'static, ()>| {
+            let database = self.clone();
+            Trial::test(format!("axum × {} · {behaviour}", self.name()), move || {
+                suite::run(async move {
+                    let url = database.url().await;
+                    run(url.clone()).await;
+                    database.drop(&url).await;
+                })
+            })
+        };
+        vec![
+            trial(
+                "FLT-2, FLT-4, AUTH-3 · a connection cut at any moment of a change leaves it whole, or undone",
+                |url| Box::pin(cuts::cut_in_the_middle(url)),
+            ),
+            trial("FLT-1 · without a free connection a request waits for a while, and is a 503", |url| {
+                Box::pin(waits::no_free_connection(url))
+            }),
+            trial("FLT-1, FLT-4 · behind a lock a request waits for a while, and is a 503", |url| {
+                Box::pin(waits::a_lock_that_is_held(url))
+            }),
+            trial("FLT-1 · a server that accepts and never answers is a 503", |url| {
+                Box::pin(waits::a_silent_server(url))
+            }),
+            trial("FLT-4 · a sign-in that runs into a deadlock is run again, for a while", |url| {
+                Box::pin(conflicts::deadlocks(url))
+            }),
+            trial("FLT-4 · a change that the database refuses for another is made again, for a while", |url| {
+                Box::pin(conflicts::refused_changes(url))
+            }),
+        ]
+    }
+}

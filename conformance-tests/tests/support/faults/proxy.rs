@@ -1,0 +1,187 @@
+//! A proxy between a store and its server, which cuts a connection in the middle of a change, or keeps silent.
+//! Leaves what the messages mean to `wire`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::programs::Kind;
+use super::wire::{Message, Wire};
+
+/// Where a connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The server never reads the end of the change.
+    Before,
+    /// The server reads it, and the client doesn't wait for what becomes of it.
+    During,
+    /// The server has done it, and the client never hears so.
+    After,
+}
+
+/// A proxy, until the runtime ends. A clone is the same.
+#[derive(Clone)]
+pub(super) struct Proxy {
+    port: u16,
+    plan: Arc<Plan>,
+}
+
+struct Plan {
+    kind: Kind,
+    server: String,
+    next: Mutex<Option<Cut>>,
+    /// How many connections were cut, of which the server is done with all that it had read.
+    settled: watch::Sender<usize>,
+    silent: watch::Sender<bool>,
+    /// Falls silent with the next question whether it is there.
+    silent_at_ping: AtomicBool,
+}
+
+impl Proxy {
+    /// A proxy in front of the server at `host:port`.
+    pub(super) async fn start(kind: Kind, server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let (settled, silent) = (watch::Sender::new(0), watch::Sender::new(false));
+        let plan = Arc::new(Plan {
+            kind,
+            server,
+            next: Mutex::default(),
+            settled,
+            silent,
+            silent_at_ping: AtomicBool::default(),
+        });
+        let shared = Arc::clone(&plan);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let plan = Arc::clone(&shared);
+                // A connection that breaks is what this is about.
+                tokio::spawn(async move { plan.pass_on(client).await.unwrap_or_default() });
+            }
+        });
+        Self { port, plan }
+    }
+
+    /// Cuts the connection on which the next change ends.
+    pub(super) fn cut_next(&self, cut: Cut) {
+        *self.plan.next() = Some(cut);
+    }
+
+    /// Forgets to: whether there was no change to cut.
+    pub(super) fn cut_none(&self) -> bool {
+        self.plan.next().take().is_some()
+    }
+
+    /// Waits until so many were cut, and the server is done with them.
+    pub(super) async fn settled(&self, cuts: usize) {
+        self.plan.settled.subscribe().wait_for(|settled| *settled >= cuts).await.expect("a proxy that runs");
+    }
+
+    /// Passes nothing on while it is silent; what was asked then is never answered.
+    pub(super) fn silence(&self, yes: bool) {
+        self.plan.silent.send_replace(yes);
+    }
+
+    /// Falls silent with the next question whether the server is there.
+    pub(super) fn silence_at_ping(&self) {
+        self.plan.silent_at_ping.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until it is silent.
+    pub(super) async fn silent(&self) {
+        self.plan.silent.subscribe().wait_for(|silent| *silent).await.expect("a proxy that runs");
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Plan {
+    fn next(&self) -> MutexGuard<'_, Option<Cut>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pass_on(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let mut silent = self.silent.subscribe();
+        let mut server = TcpStream::connect(&self.server).await?;
+        // Messages go on one by one, and none is to wait for another.
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let mut wire = Wire::new(self.kind);
+        let (mut inbox, mut outbox) = (BytesMut::new(), BytesMut::new());
+        loop {
+            if *silent.borrow_and_update() {
+                // Whatever was under way stays so, until the client has had enough.
+                while client.read_buf(&mut inbox).await? > 0 {}
+                return Ok(());
+            }
+            tokio::select! {
+                _ = silent.changed() => {}
+                read = client.read_buf(&mut inbox) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    while let Some(message) = wire.next(&mut inbox) {
+                        if message.is_ping && self.silent_at_ping.swap(false, Ordering::SeqCst) {
+                            self.silent.send_replace(true);
+                        }
+                        if *silent.borrow() {
+                            break;
+                        }
+                        let cut = if message.ends_a_change { self.next().take() } else { None };
+                        match cut {
+                            None => server.write_all(&message.bytes).await?,
+                            Some(cut) => return self.cut(cut, message, wire, inbox, client, server).await,
+                        }
+                    }
+                }
+                read = server.read_buf(&mut outbox) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+
+                    wire.answered(&outbox);
+                    client.write_all(&outbox).await?;
+                    outbox.clear();
+                }
+            }
+        }
+    }
+
+    async fn cut(
+        &self,
+        cut: Cut,
+        message: Message,
+        mut wire: Wire,
+        mut inbox: BytesMut,
+        mut client: TcpStream,
+        mut server: TcpStream,
+    ) -> std::io::Result<()> {
+        if cut != Cut::Before {
+            server.write_all(&message.bytes).await?;
+            let mut is_complete = message.is_complete;
+            while !is_complete {
+                match wire.next(&mut inbox) {
+                    Some(message) => {
+                        server.write_all(&message.bytes).await?;
+                        is_complete = message.is_complete;
+                    }
+                    None => drop(client.read_buf(&mut inbox).await?),
+                }
+            }
+        }
+        // The server does what it has read, finds that nobody is there any more, and closes too.
+        server.shutdown().await?;
+        let client = (cut == Cut::After).then_some(client);
+        // Closed or broken, it is done.
+        server.read_to_end(&mut Vec::new()).await.unwrap_or_default();
+        drop(client);
+        self.settled.send_modify(|settled| *settled += 1);
+        Ok(())
+    }
+}
