@@ -15,10 +15,14 @@ pub(super) fn is_rolled_back(error: &SqlxError) -> bool {
     matches!(number(error), Some(1213 | 1205 | 1020 | 3101))
 }
 
-/// The server goes down (1053), a connection was killed (1927, 1317), the network failed (1152 to 1161, 1184), or the commit
-/// itself failed half-way (1180).
+/// Whatever ends the connection, or leaves open whether the change was committed: the server goes down (1053), a connection or what
+/// ran on it was killed or took too long (1317, 1927, 1969, 4031), the network failed (1152 to 1161, 1184), writing the tables
+/// or the binary log did (1026, 1030), the commit itself did half-way (1180), or something between here and the server says what
+/// only a client can (1105, 2000 to 2999).
 pub(super) fn is_end_of_connection(error: &SqlxError) -> bool {
-    number(error).is_none_or(|number| matches!(number, 1053 | 1152..=1161 | 1180 | 1184 | 1317 | 1927))
+    number(error).is_none_or(|number| {
+        matches!(number, 1026 | 1030 | 1053 | 1105 | 1152..=1161 | 1180 | 1184 | 1317 | 1927 | 1969 | 2000..=2999 | 4031)
+    })
 }
 
 /// No such table, no such column.

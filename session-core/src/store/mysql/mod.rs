@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, MySqlTransaction, Row};
-use tokio::runtime::Handle;
 
 use super::sql::glue::{sql_store, sqlx_glue};
-use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::server::{Closed, Failed, Home, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -46,9 +45,9 @@ const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANS
 /// ```
 ///
 /// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
-/// them in the runtime in which it was opened, which must live as long as the store is used. In your own pool, where one runtime
-/// of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime for each worker, and
-/// ends them one by one when it is told to stop.
+/// them in the runtime in which it was opened, which has to run as long as the store is used: that of `main`, as a rule. In your own
+/// pool, where one runtime of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime
+/// for each worker, and ends them one by one when it is told to stop.
 ///
 /// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
 /// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
@@ -59,12 +58,15 @@ pub struct MySqlStore {
     /// How long the server may take to answer.
     patience: Duration,
     /// The runtime in which it opened its own connections.
-    home: Option<Handle>,
+    home: Option<Home>,
 }
 
 impl MySqlStore {
-    /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
-    /// before the first request.
+    /// Sessions in the database of your own `pool`, whose settings stay as they are; `autocommit` must be on. Call
+    /// [`migrate`](Self::migrate) before the first request.
+    ///
+    /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
+    /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: MySqlPool) -> Self {
         Self { pool, patience: PATIENCE, home: None }
     }
@@ -123,7 +125,7 @@ impl Server for MySqlStore {
         self.patience
     }
 
-    fn home(&self) -> Option<&Handle> {
+    fn home(&self) -> Option<&Home> {
         self.home.as_ref()
     }
 

@@ -4,10 +4,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnectOptions;
-use tokio::runtime::Handle;
 
 use super::MySqlStore;
-use crate::store::sql::server::{PoolSettings, ServerOpenError};
+use crate::store::sql::server::{Home, PoolSettings, ServerOpenError};
+
+const SESSION: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0";
 
 /// How to connect to MySQL or MariaDB: see [`MySqlOptions::new`].
 #[derive(Debug, Clone)]
@@ -42,9 +43,14 @@ impl MySqlOptions {
         let is_mysql = ["mysql://", "mariadb://"].iter().any(|scheme| self.0.url.starts_with(scheme));
         let options = MySqlConnectOptions::from_str(&self.0.url).ok().filter(|_| is_mysql);
         let options = options.ok_or_else(ServerOpenError::url::<MySqlStore>)?;
-        let pool = self.0.pool().connect_with(options).await;
+        // What a server's own defaults could make of a write: one that is never committed, or refused.
+        let pool = self
+            .0
+            .pool()
+            .after_connect(|conn, _| Box::pin(async { sqlx::raw_sql(SESSION).execute(conn).await.map(drop) }));
+        let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<MySqlStore>(error.into()))?;
-        let store = MySqlStore { home: Handle::try_current().ok(), ..MySqlStore::new(pool) };
+        let store = MySqlStore { home: Home::here(), ..MySqlStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

@@ -58,6 +58,10 @@ const NO_SUCH_TABLE: u16 = 1146;
 
 /// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
 pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
+    let commits: bool = sqlx::query("SELECT @@autocommit").fetch_one(&mut *conn).await?.try_get_unchecked(0)?;
+    if !commits {
+        return Err(sqlx::Error::Configuration("`autocommit` is off: no write would ever be committed".into()).into());
+    }
     // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
     if missing(conn).await?.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ use crate::store::sql::{SignIn, Written};
 /// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
 /// no row for who never signed in.
 pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id FROM cookie_session_user AS user \
-     LEFT JOIN cookie_session AS other ON other.user_id = user.user_id AND other.expires_at > ? AND NOT (other.id <=> ?) \
+     LEFT JOIN cookie_session AS other FORCE INDEX (cookie_session_user_id) ON other.user_id = user.user_id AND other.expires_at > ? AND NOT (other.id <=> ?) \
      WHERE user.user_id = ? \
      ORDER BY other.last_active_at DESC, other.authenticated_at DESC, other.id DESC FOR UPDATE";
 

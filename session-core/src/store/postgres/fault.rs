@@ -1,6 +1,7 @@
 //! The error codes of PostgreSQL: its documentation, appendix A.
 
 use sqlx::error::Error as SqlxError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::store::sql::server::Closed;
 
@@ -18,10 +19,15 @@ pub(super) fn is_rolled_back(error: &SqlxError) -> bool {
     matches!(code(error).as_deref(), Some(SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
 }
 
-/// Class 08, connection exceptions, 57P, operator intervention, and XX, internal errors. A statement that was cancelled, 57014,
-/// was rolled back.
+/// Whatever ends the connection, or leaves open whether the statement was completed: class 08, connection exceptions, 57P, operator
+/// intervention, 58 and XX, errors of the system and of the server itself, and 40003. A statement that was cancelled, 57014, was
+/// rolled back.
 pub(super) fn is_end_of_connection(error: &SqlxError) -> bool {
-    code(error).is_none_or(|code| ["08", "57P", "XX"].iter().any(|class| code.starts_with(class)))
+    let Some(error) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
+        return true;
+    };
+    matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+        || ["08", "57P", "58", "XX", "40003"].iter().any(|class| error.code().starts_with(class))
 }
 
 pub(super) fn is_not_migrated(error: &SqlxError) -> bool {

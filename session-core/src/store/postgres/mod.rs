@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
-use tokio::runtime::Handle;
 
 use super::sql::glue::{sql_store, sqlx_glue};
-use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::server::{Closed, Failed, Home, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -28,6 +27,10 @@ pub use options::PostgresOptions;
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
      ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id";
 
+/// Whatever the database's default: each statement must see what was committed while it waited for its turn. And whoever vanishes
+/// in the middle must not keep the turn until the network notices.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
 /// Sessions in PostgreSQL. Clones share the connections. What the database needs is in
 /// [`operators`](crate::store::operators).
 ///
@@ -41,9 +44,9 @@ const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
 /// ```
 ///
 /// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
-/// them in the runtime in which it was opened, which must live as long as the store is used. In your own pool, where one runtime
-/// of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime for each worker, and
-/// ends them one by one when it is told to stop.
+/// them in the runtime in which it was opened, which has to run as long as the store is used: that of `main`, as a rule. In your own
+/// pool, where one runtime of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime
+/// for each worker, and ends them one by one when it is told to stop.
 ///
 /// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
 /// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
@@ -56,12 +59,15 @@ pub struct PostgresStore {
     /// Whether each transaction may run on another connection of the server.
     is_pooled: bool,
     /// The runtime in which it opened its own connections.
-    home: Option<Handle>,
+    home: Option<Home>,
 }
 
 impl PostgresStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request. The tables are those of the connections' `search_path`.
+    ///
+    /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
+    /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool, patience: PATIENCE, is_pooled: false, home: None }
     }
@@ -100,6 +106,8 @@ impl PostgresStore {
     pub async fn migrate(&self) -> Result<(), ServerOpenError> {
         let migrated = async {
             let mut conn = self.pool.acquire().await?;
+            // A transaction whose beginning is dropped would stay open on it.
+            conn.close_on_drop();
             schema::migrate(&mut conn).await
         };
         migrated.await.map_err(ServerOpenError::of::<Self>)
@@ -127,13 +135,17 @@ impl Server for PostgresStore {
         self.patience
     }
 
-    fn home(&self) -> Option<&Handle> {
+    fn home(&self) -> Option<&Home> {
         self.home.as_ref()
     }
 
     async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {
         let rows = match work {
-            Work::Read(step) | Work::Write(step) if self.is_pooled => self.transaction(conn, None, &[step]).await,
+            Work::Read(step) if self.is_pooled => match self.transaction(conn, None, &[step]).await {
+                Err(Failed::AtCommit(error)) => Err(Failed::Before(error)),
+                rows => rows,
+            },
+            Work::Write(step) if self.is_pooled => self.transaction(conn, None, &[step]).await,
             Work::Read(step) => query(step).fetch_all(conn).await.map_err(Failed::Before),
             Work::Write(step) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
             Work::InTurn(user, steps) => {
@@ -179,8 +191,7 @@ impl PostgresStore {
         user: Option<&UserId>,
         steps: &[&Step<'_>],
     ) -> Result<Vec<PgRow>, Failed> {
-        // Whatever the database's default: each statement must see what was committed while it waited for its turn.
-        let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+        let begin = conn.begin_with(BEGIN);
         let mut tx = begin.await.map_err(Failed::Before)?;
         if let Some(user) = user {
             let turn = sqlx::query(TAKE_TURN).persistent(!self.is_pooled).bind(user.as_str());

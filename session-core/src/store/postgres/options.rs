@@ -4,10 +4,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use tokio::runtime::Handle;
 
 use super::PostgresStore;
-use crate::store::sql::server::{PoolSettings, ServerOpenError};
+use crate::store::sql::server::{Home, PoolSettings, ServerOpenError};
 
 /// How to connect to PostgreSQL: see [`PostgresOptions::new`].
 #[derive(Debug, Clone)]
@@ -58,8 +57,7 @@ impl PostgresOptions {
         }
         let pool = self.pool.pool().connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?;
-        let store =
-            PostgresStore { is_pooled: self.is_pooled, home: Handle::try_current().ok(), ..PostgresStore::new(pool) };
+        let store = PostgresStore { is_pooled: self.is_pooled, home: Home::here(), ..PostgresStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

@@ -15,6 +15,8 @@ use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, other_runtimes_may_end, record, token};
 use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
 
+mod waits;
+
 /// A schema of a test's own.
 struct Schema {
     url: String,

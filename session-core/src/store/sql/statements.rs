@@ -32,6 +32,10 @@ pub(in crate::store) enum Changes {
         all_rows: &'static str,
         /// At the end of a sub-query whose rows are deleted: leave those that others delete already.
         skip_locked: &'static str,
+        /// At the end of a sub-query: wait for who changes these rows, and see them as they are then.
+        for_update: &'static str,
+        /// The same, for a row that must only still be there.
+        for_key_share: &'static str,
     },
     /// It says how many, and one number. What it deletes is named, or joined: for a sub-query it would read the whole table.
     Counted,
@@ -43,7 +47,13 @@ impl Dialect {
         parameters: Parameters::Numbered("?"),
         greatest: "max",
         is_not_id: ["id IS NOT ", ""],
-        changes: Changes::Returned { is_one_of: ["IN (", ")"], all_rows: "-1", skip_locked: "" },
+        changes: Changes::Returned {
+            is_one_of: ["IN (", ")"],
+            all_rows: "-1",
+            skip_locked: "",
+            for_update: "",
+            for_key_share: "",
+        },
     };
 
     #[cfg(feature = "postgres")]
@@ -56,6 +66,8 @@ impl Dialect {
             is_one_of: ["= ANY (ARRAY(", "))"],
             all_rows: "ALL",
             skip_locked: " FOR UPDATE SKIP LOCKED",
+            for_update: " FOR UPDATE",
+            for_key_share: " FOR KEY SHARE",
         },
     };
 
@@ -193,10 +205,15 @@ impl Statements {
 
         // ?4 to ?7 id, user, token and grace of a caller that must be live, beside ?2 now. One row at most; without a limit
         // some databases would merge the sub-query and then refuse it, because its table is the one that is changed.
-        let by = format!(
-            " AND EXISTS (SELECT 1 FROM (SELECT 1 FROM cookie_session WHERE {} LIMIT 1) AS caller)",
-            is_live_caller([4, 5, 6, 2, 7])
-        );
+        let is_by = |lock: &str| {
+            let caller = is_live_caller([4, 5, 6, 2, 7]);
+            format!(" AND EXISTS (SELECT 1 FROM (SELECT 1 FROM cookie_session WHERE {caller} LIMIT 1{lock}) AS caller)")
+        };
+        // Whoever ends the caller meanwhile waits, or is waited for.
+        let by = is_by(match changes {
+            Changes::Returned { for_key_share, .. } => for_key_share,
+            Changes::Counted => "",
+        });
         let end = "DELETE FROM cookie_session WHERE id = ?3 AND user_id = ?1 AND expires_at > ?2";
         let end_all = |by: &str| {
             let rows =
@@ -214,11 +231,12 @@ impl Statements {
         let (evict, purge) = match changes {
             // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
             // user. Ends what is replaced, and what is beyond the limit without it.
-            Changes::Returned { is_one_of: [is_one_of, end_of_them], all_rows, skip_locked } => (
+            Changes::Returned { is_one_of: [is_one_of, end_of_them], all_rows, skip_locked, for_update, .. } => (
                 format!(
-                    "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (\
-                       SELECT id FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 \
-                       AND {is_not_id}?5{end_of_id} {recent_first} LIMIT {all_rows} OFFSET ?4) AS beyond \
+                    "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (SELECT id FROM (\
+                         SELECT id, last_active_at, authenticated_at FROM cookie_session \
+                         WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 AND {is_not_id}?5{end_of_id}{for_update}\
+                       ) AS others {recent_first} LIMIT {all_rows} OFFSET ?4) AS beyond \
                      UNION ALL \
                      SELECT id FROM cookie_session WHERE id = ?5 AND user_id = ?6 AND expires_at > ?2{end_of_them} \
                      RETURNING id"
@@ -270,7 +288,7 @@ impl Statements {
             end_all_by: end_all(&by),
             // ?1 user, ?2 now.
             list: statement(format!("{list} {recent_first}")),
-            list_by: statement(format!("{list}{by} {recent_first}")),
+            list_by: statement(format!("{list}{} {recent_first}", is_by(""))),
             // ?1 time, ?2 how many.
             purge: statement(purge),
         }

@@ -2,15 +2,13 @@
 //! says about the change that was asked for. Leaves to each server how its statements and transactions run, and its error codes.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::time::Duration;
 
 use sqlx::error::Error as SqlxError;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{Database, Pool};
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::row::Columns;
 use super::statements::Statements;
@@ -18,8 +16,11 @@ use super::{Backend, SignIn, Step, Written};
 use crate::error::StoreError;
 use crate::session::UserId;
 
+mod home;
 mod open;
 
+pub(in crate::store) use home::Home;
+use home::at_home;
 pub use open::ServerOpenError;
 
 /// How often an operation is run again: one that the database rolled back because it ran into another, or one that can't have
@@ -28,6 +29,9 @@ const RETRIES: u32 = 20;
 
 /// How long a server may take for one operation, unless told otherwise.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longer than anybody waits, and what clocks can still be added to.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a connection is to do.
 pub(in crate::store) enum Work<'a> {
@@ -53,7 +57,7 @@ pub(in crate::store) trait Server: Send + Sync {
     fn patience(&self) -> Duration;
 
     /// The runtime that opened the store, if it opened its own connections.
-    fn home(&self) -> Option<&Handle>;
+    fn home(&self) -> Option<&Home>;
 
     /// Does the work, once.
     fn work(
@@ -157,19 +161,23 @@ async fn attempt<S: Server>(
     work: &Work<'_>,
     deadline: &mut Option<Instant>,
 ) -> Result<Result<Written<<S::Db as Database>::Row>, Failed>, StoreError> {
-    let conn = server.pool().acquire().await.map_err(before_commit::<S>)?;
+    // Each limit is kept by the request's own runtime, which runs for certain; the store's may not.
+    let pool = server.pool();
+    let conn = timeout(pool.options().get_acquire_timeout(), at_home(server.home(), pool.acquire())).await;
+    let conn = conn.unwrap_or(Err(SqlxError::PoolTimedOut)).map_err(before_commit::<S>)?;
     let is_spoilt = !server.survives_cancelling(work);
-    let mut lent = Lent { conn: Some(conn), is_spoilt, patience: server.patience() };
+    let mut lent = Lent { conn: Some(conn), is_spoilt, patience: server.patience().min(LONGEST) };
     // Waiting for the first connection has its own limit, the pool's.
-    let deadline = *deadline.get_or_insert_with(|| Instant::now() + server.patience());
+    let deadline = *deadline.get_or_insert_with(|| Instant::now() + server.patience().min(LONGEST));
     let conn = lent.conn.as_mut().expect("lent until it is dropped");
-    let outcome = match tokio::time::timeout_at(deadline, server.work(conn, work)).await {
+    let outcome = match timeout_at(deadline, at_home(server.home(), server.work(conn, work))).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failed::NoAnswer),
     };
     lent.is_spoilt = match &outcome {
         Ok(_) => false,
-        Err(Failed::Before(error) | Failed::AtCommit(error)) => is_of_connection::<S>(error),
+        // After any other error a new connection is better too: this one may be of a server that is no longer the one to write to.
+        Err(Failed::Before(error) | Failed::AtCommit(error)) => !S::is_rolled_back(error),
         Err(Failed::NoAnswer) => true,
     };
     Ok(outcome)
@@ -192,35 +200,28 @@ impl<D: Database> Drop for Lent<D> {
         } else if let Ok(runtime) = Handle::try_current() {
             // The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the
             // pool for as long as the operating system keeps the connection, and in the end every place.
-            runtime.spawn(tokio::time::timeout(self.patience, conn.return_to_pool()));
+            runtime.spawn(timeout(self.patience, conn.return_to_pool()));
         }
     }
 }
 
-/// Does the work as if in the store's own runtime, whichever runs the request: a connection belongs to the runtime in which it
-/// was opened and fails when that one ends, as those of Actix's workers do one by one when the server is told to stop.
-async fn perform<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
-    let Some(home) = server.home() else { return tried(server, work).await };
-    let mut trying = pin!(tried(server, work));
-    poll_fn(|context| {
-        let _at_home = home.enter();
-        trying.as_mut().poll(context)
-    })
-    .await
-}
-
 /// Does the work, and again where that is safe.
-async fn tried<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
+async fn perform<S: Server>(server: &S, work: Work<'_>) -> Result<Written<<S::Db as Database>::Row>, StoreError> {
     let mut deadline = None;
-    for tries in 0..RETRIES {
+    let (mut tries, mut dead) = (0, 0);
+    while tries < RETRIES {
         match attempt(server, &work, &mut deadline).await? {
             Ok(written) => return Ok(written),
-            // A connection of the pool may have died since it was used last. Before the commit nothing is changed, whatever
-            // became of it.
-            Err(Failed::Before(error)) if is_of_connection::<S>(&error) => {}
+            // All connections of the pool may have died since they were used last. Before the commit nothing is changed,
+            // whatever became of it.
+            Err(Failed::Before(error)) if is_of_connection::<S>(&error) => {
+                dead += 1;
+                tries += u32::from(dead > server.pool().options().get_max_connections());
+            }
             // What it ran into may take a while to commit, and roll back each try until then: soon again, then less soon.
             Err(Failed::Before(error) | Failed::AtCommit(error)) if S::is_rolled_back(&error) => {
                 tokio::time::sleep(Duration::from_millis((1 << tries.min(5)) - 1)).await;
+                tries += 1;
             }
             Err(failed) => return Err(given_up::<S>(failed, &work)),
         }

@@ -1,0 +1,111 @@
+//! What happens to an operation that has to wait for another one's row.
+
+use time::OffsetDateTime;
+
+use super::*;
+use crate::session::SessionId;
+use crate::store::Checked;
+
+/// How many connections of the schema's stores wait for a lock.
+async fn waiting(conn: &mut PgConnection, schema: &Schema) -> i64 {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    sqlx::query(count).bind(&schema.name).fetch_one(conn).await.unwrap().get(0)
+}
+
+/// A connection that holds the row of `id` in a transaction that has set its activity, and one to look from.
+async fn holding(schema: &Schema, id: SessionId, at: OffsetDateTime) -> (PgConnection, PgConnection) {
+    let options = schema.options.clone().application_name("another");
+    let mut holds = PgConnection::connect_with(&options).await.unwrap();
+    run(&mut holds, "BEGIN").await;
+    let set = "UPDATE cookie_session SET last_active_at = $1 WHERE id = $2";
+    let micros = i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap();
+    sqlx::query(set).bind(micros).bind(&id.as_bytes()[..]).execute(&mut holds).await.unwrap();
+    (holds, PgConnection::connect_with(&options).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_session_that_became_active_while_a_sign_in_waited_is_not_the_one_to_go() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let (oldest, other) = (record(1, "ada"), record(2, "ada"));
+    store.create(&oldest, None, LIMIT, NOW).await.unwrap();
+    store.create(&other, None, LIMIT, NOW).await.unwrap();
+    let (mut holds, mut looks) = holding(&schema, oldest.id, NOW + time::Duration::MINUTE).await;
+    let signs_in = store.clone();
+    let sign_in = tokio::spawn(async move { signs_in.create(&record(3, "ada"), None, LIMIT, NOW).await });
+    while waiting(&mut looks, &schema).await == 0 {}
+    run(&mut holds, "COMMIT").await;
+    assert_eq!(sign_in.await.unwrap().unwrap().evicted, [other.id]);
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn whoever_ends_a_session_waits_for_what_that_session_ends() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let (one, other) = (record(1, "ada"), record(2, "ada"));
+    store.create(&one, None, LIMIT, NOW).await.unwrap();
+    store.create(&other, None, LIMIT, NOW).await.unwrap();
+    let (mut holds, mut looks) = holding(&schema, other.id, NOW).await;
+    let (revokes, signs_out) = (store.clone(), store.clone());
+    let (by, target) = (caller(&one), other.id);
+    let revocation = tokio::spawn(async move { revokes.end(&by.user_id, target, Some(&by), NOW).await });
+    while waiting(&mut looks, &schema).await == 0 {}
+    let sign_out = tokio::spawn(async move { signs_out.end(&one.user_id, one.id, None, NOW).await });
+    while waiting(&mut looks, &schema).await < 2 {
+        assert!(!sign_out.is_finished(), "it ended while what it had asked for was still under way");
+    }
+    run(&mut holds, "COMMIT").await;
+    assert_eq!(revocation.await.unwrap().unwrap(), Checked::Live(true));
+    assert_eq!(sign_out.await.unwrap().unwrap(), Checked::Live(true));
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_migration_that_is_dropped_spoils_no_connection() {
+    let Some(schema) = Schema::new().await else { return };
+    let direct = schema.store().await;
+    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
+    let new = record(1, "ada");
+    direct.create(&new, None, LIMIT, NOW).await.unwrap();
+    for polls in 0..60 {
+        // It has to begin a transaction.
+        run(&mut *direct.pool.acquire().await.unwrap(), "UPDATE cookie_session_schema SET version = 0").await;
+        let turns = async {
+            for _ in 0..polls {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = store.migrate() => {}
+            () = turns => {}
+        }
+        let data = NewData { based_on: polls, data: Data::from_text("{}") };
+        let update = Update { data: Some(data), ..Update::default() };
+        store.apply(&caller(&new), &update, NOW).await.unwrap();
+        let seen = direct.load(&token(&new), NOW).await.unwrap().expect("live");
+        assert_eq!(seen.version, polls + 1, "dropped after {polls} polls: what was acknowledged is there for others");
+    }
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_pool_full_of_dead_connections_costs_no_read() {
+    let Some(schema) = Schema::new().await else { return };
+    let direct = schema.store().await;
+    let new = record(1, "ada");
+    direct.create(&new, None, LIMIT, NOW).await.unwrap();
+    let options = schema.options.clone().application_name("many");
+    let pool = PgPoolOptions::new().max_connections(30).min_connections(30).test_before_acquire(false);
+    let store = PostgresStore::new(pool.connect_with(options).await.unwrap());
+    while store.pool.num_idle() < 30 {
+        tokio::task::yield_now().await;
+    }
+    let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'many'";
+    assert_eq!(sqlx::query(all).fetch_all(&mut conn).await.unwrap().len(), 30);
+    assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+    schema.end().await;
+}
