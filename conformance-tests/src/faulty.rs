@@ -46,6 +46,7 @@ struct Plan {
     each: HashMap<OpKind, Fault>,
     once: HashMap<OpKind, VecDeque<Fault>>,
     counts: HashMap<OpKind, u64>,
+    purged: u64,
 }
 
 impl Faults {
@@ -82,9 +83,16 @@ impl Faults {
         self.plan().counts.values().sum()
     }
 
+    /// How many rows clean-ups have deleted and told of.
+    pub fn purged(&self) -> u64 {
+        self.plan().purged
+    }
+
     /// Counts from zero again.
     pub fn reset_counts(&self) {
-        self.plan().counts.clear();
+        let mut plan = self.plan();
+        plan.counts.clear();
+        plan.purged = 0;
     }
 
     fn next(&self, op: OpKind) -> Option<Fault> {
@@ -195,6 +203,11 @@ impl SessionStore for FaultyStore {
     }
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        self.with_fault(OpKind::Purge, None, move || self.inner.purge_expired(before, limit))
+        Box::pin(async move {
+            let working = move || self.inner.purge_expired(before, limit);
+            let deleted = self.with_fault(OpKind::Purge, None, working).await?;
+            self.faults.plan().purged += deleted;
+            Ok(deleted)
+        })
     }
 }

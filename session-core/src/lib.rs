@@ -5,6 +5,7 @@
 //! [`store`], and leaves requests and responses to the adapter: see [`adapter`].
 
 pub mod adapter;
+mod cleanup;
 mod client;
 mod clock;
 mod config;
@@ -23,6 +24,7 @@ mod state;
 pub mod store;
 mod token;
 
+pub use cleanup::CleanupTask;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder};
 pub use cookie::SameSite;
@@ -31,7 +33,7 @@ pub use error::{ConfigError, DataError, Error, KeyError, Result, StoreError, Use
 pub use event::Event;
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
-pub use service::{CleanupTask, CookieSessionService};
+pub use service::CookieSessionService;
 pub use session::{Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]

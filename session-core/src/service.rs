@@ -1,25 +1,18 @@
-//! What an application builds once: store, configuration and clock. Leaves one request's session to `cookie_session`.
+//! What an application builds once: store, configuration and clock. Leaves one request's session to `cookie_session`,
+//! and the clean-up to `cleanup`.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::adapter::{Scope, ScopeGuard};
 use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
-use crate::expiry::earlier;
 use crate::session::{Record, Session, SessionId, UserId};
 use crate::store::{Checked, SessionStore};
-
-/// Rows that one statement of a cleanup deletes at most.
-const PURGE_BATCH: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 
 /// Sessions over one store under one configuration. A clone is the same service.
 ///
@@ -120,45 +113,6 @@ impl CookieSessionService {
         self.end_all(&UserId::parse(user_id)?, keep_id.parse().ok()).await
     }
 
-    /// Deletes what expired longer ago than `purge_after`, in batches of 1000 rows, until nothing is left: how many.
-    /// No read depends on it.
-    ///
-    /// # Errors
-    /// [`Error::Store`]; what was deleted before stays deleted.
-    pub async fn purge_expired(&self) -> Result<u64> {
-        let mut total = 0;
-        loop {
-            let before = earlier(self.0.now(), self.0.config.purge_after);
-            let deleted = self.0.store.purge_expired(before, PURGE_BATCH).await?;
-            total += deleted;
-            if deleted < u64::from(PURGE_BATCH.get()) {
-                return Ok(total);
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Starts a task that calls [`purge_expired`](Self::purge_expired) about every `interval`, at a random moment of its
-    /// second half so that many nodes don't all start at once, and goes on after a store error. An interval under a second
-    /// counts as a second.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn spawn_cleanup(&self, interval: Duration) -> CleanupTask {
-        let (stop, mut stopped) = oneshot::channel::<()>();
-        let service = self.clone();
-        let task = tokio::spawn(async move {
-            // Ends when told to stop, or when the task's handle is dropped.
-            let interval = interval.max(Duration::from_secs(1));
-            while tokio::time::timeout(jittered(interval), &mut stopped).await.is_err() {
-                if let Err(Error::Store(error)) = service.purge_expired().await {
-                    service.0.tell(&Event::CleanupFailed { error });
-                }
-            }
-        });
-        CleanupTask { stop, task }
-    }
-
     async fn end_all(&self, user: &UserId, except: Option<SessionId>) -> Result<()> {
         match self.0.store.end_all(user, except, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
             Checked::Live(_) => Ok(()),
@@ -213,35 +167,6 @@ impl Inner {
         };
         records.iter().map(snapshot).collect()
     }
-}
-
-/// The cleanup task; dropping it stops the task too.
-#[derive(Debug)]
-#[must_use = "dropping it stops the cleanup"]
-pub struct CleanupTask {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl CleanupTask {
-    /// Stops the task: at once if it waits, else after its pass.
-    ///
-    /// # Panics
-    /// If the store panicked in the task.
-    pub async fn stop(self) {
-        drop(self.stop);
-        self.task.await.expect("the cleanup task doesn't panic");
-    }
-}
-
-/// A random moment in the second half of `interval`.
-fn jittered(interval: Duration) -> Duration {
-    let mut byte = [0];
-    // Without randomness the whole interval is as good.
-    if rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte).is_err() {
-        return interval;
-    }
-    interval / 2 + interval / 510 * u32::from(byte[0])
 }
 
 /// A store answered that a caller is gone that was never named.

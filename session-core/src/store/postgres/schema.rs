@@ -9,9 +9,10 @@ use crate::store::sql::migrations::{self, MigrateError, Migration};
 const MIGRATIONS: &[Migration] = &[Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes; texts are compared byte by byte, whatever the database's
-    // collation. `user_id` alone is indexed, without activity, so that recording activity leaves that index alone, and pages
-    // keep some room so that a new version of a row finds a place beside the old one. `cookie_session_user` has a row for
-    // each user who ever signed in: sign-ins of one user queue on it.
+    // collation. `user_id` alone is indexed, without activity, and `expires_at` by slots of 2^32 microseconds, about 72 minutes,
+    // so that activity seldom changes an indexed value; pages keep some room so that the new version of a row finds a place
+    // beside the old one. Together that spares a write all indexes, and most of its log. `cookie_session_user` has a row for each
+    // user who ever signed in: sign-ins of one user queue on it.
     sql: "
 CREATE TABLE cookie_session (
     id BYTEA NOT NULL PRIMARY KEY,
@@ -32,10 +33,11 @@ CREATE TABLE cookie_session (
     authenticated_at BIGINT NOT NULL,
     last_active_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    absolute_expires_at BIGINT NOT NULL
-);
+    absolute_expires_at BIGINT NOT NULL,
+    expires_slot BIGINT NOT NULL GENERATED ALWAYS AS (expires_at >> 32) STORED
+) WITH (fillfactor = 90);
 CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
-CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
+CREATE INDEX cookie_session_expires_slot ON cookie_session (expires_slot);
 CREATE TABLE cookie_session_user (
     user_id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY
 );

@@ -13,7 +13,7 @@ use super::*;
 use crate::session::Data;
 use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, other_runtimes_may_end, record, token};
-use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
+use crate::store::{Activity, Applied, NewData, Replaced, SessionStore, StoreError, Update};
 
 mod waits;
 
@@ -278,6 +278,36 @@ async fn each_operation_takes_few_statements() {
     counted("a list", 1, Box::pin(list)).await;
     let end = async { drop(store.end_all(&third.user_id, None, None, NOW).await.unwrap()) };
     counted("a sign-out everywhere", 1, Box::pin(end)).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn recording_activity_leaves_the_indexes_alone() {
+    const WRITES: i64 = 50;
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let row = record(1, "ada");
+    store.create(&row, None, LIMIT, NOW).await.unwrap();
+    for second in 1..=WRITES {
+        let later = time::Duration::seconds(second);
+        let activity = Activity { at: NOW + later, expires_at: row.expires_at + later, unless_after: NOW + later };
+        let data = Some(NewData { based_on: second - 1, data: Data::from_text(r#"{"a":1}"#) });
+        let update = Update { activity: Some(activity), data, ..Update::default() };
+        let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
+        assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
+    }
+    // A connection counts its changes for all to see at its end.
+    store.pool.close().await;
+    let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+    let counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
+         WHERE schemaname = current_schema AND relname = 'cookie_session'";
+    let beside = loop {
+        let row = sqlx::query(counted).fetch_one(&mut conn).await.unwrap();
+        if row.get::<i64, _>(0) == WRITES {
+            break row.get::<i64, _>(1);
+        }
+    };
+    assert!(beside >= WRITES - 1, "{beside} of {WRITES}; one may have crossed into the next slot");
     schema.end().await;
 }
 
