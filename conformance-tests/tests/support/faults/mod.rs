@@ -40,7 +40,7 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
         };
         let trial = |behaviour: &str, run: fn(Programs) -> BoxFuture<'static, ()>| {
             let programs = programs.clone();
-            Trial::test(format!("axum × {} · {behaviour}", kind.name()), move || suite::run(run(programs)))
+            Trial::test(format!("axum × {}, faults · {behaviour}", kind.name()), move || suite::run(run(programs)))
         };
         trials.push(trial("FLT-1, DATA-6 · a server killed under load loses and revives nothing", |programs| {
             Box::pin(kills::killed_under_load(programs))
@@ -107,7 +107,7 @@ impl Shared {
     fn trials(&self) -> Vec<Trial> {
         let trial = |behaviour: &str, run: fn(String) -> BoxFuture<'static, ()>| {
             let database = self.clone();
-            Trial::test(format!("axum × {} · {behaviour}", self.name()), move || {
+            Trial::test(format!("axum × {}, faults · {behaviour}", self.name()), move || {
                 suite::run(async move {
                     let url = database.url().await;
                     run(url.clone()).await;
