@@ -64,7 +64,7 @@ pub(super) async fn many_at_once(nodes: Nodes, mut count: Count) {
         before = nodes.devices(&cookie).await.pop().expect("three nodes");
     }
     for round in 0..count.rounds {
-        let many = if round % 20 == 9 { LIMIT + 2 } else { 3 };
+        let many = if round % 5 == 4 { LIMIT + 2 } else { 3 };
         let replies = at_once((0..many).map(|node| to(nodes.node(round + node).browser(), "/login", ADA))).await;
         let statuses: Vec<_> = replies.iter().map(|(_, reply)| reply.status).collect();
         let mut live = Vec::new();
@@ -91,5 +91,5 @@ pub(super) async fn many_at_once(nodes: Nodes, mut count: Count) {
         count.check(round, holds, (&statuses, live.len(), lists.iter().map(Vec::len).collect::<Vec<_>>(), order));
         before.clone_from(list);
     }
-    count.finish("3 sign-ins each, 12 in every twentieth round");
+    count.finish("3 sign-ins each, 12 in every fifth round");
 }
