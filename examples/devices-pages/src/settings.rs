@@ -232,7 +232,7 @@ mod tests {
             assert!(message.contains(addr) && message.contains("127.0.0.1:3000"), "{message}");
         }
         assert!(message(&[("COOKIES", "insecure")]).contains("write `secure`"));
-        let message = message(&[("DATABASE_URL", "mysql://me:hunter2@host/db")]);
+        let message = message(&[("DATABASE_URL", "redis://me:hunter2@host/db")]);
         assert!(message.contains("sqlite://sessions.db") && !message.contains("hunter2"), "{message}");
     }
 
