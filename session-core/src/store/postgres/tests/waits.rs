@@ -71,7 +71,7 @@ async fn a_migration_that_is_dropped_spoils_no_connection() {
     direct.create(&new, None, LIMIT, NOW).await.unwrap();
     for polls in 0..60 {
         // It has to begin a transaction.
-        run(&mut *direct.pool.acquire().await.unwrap(), "UPDATE cookie_session_schema SET version = 0").await;
+        run(&mut direct.pool.acquire().await.unwrap(), "UPDATE cookie_session_schema SET version = 0").await;
         let turns = async {
             for _ in 0..polls {
                 tokio::task::yield_now().await;
