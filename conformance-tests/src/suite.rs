@@ -132,7 +132,11 @@ impl Suite {
             trials.extend(mount_store(store));
             trials.extend(self.adapters.iter().flat_map(|mount| mount(store)));
         }
-        libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+        let mut arguments = Arguments::from_args();
+        // Most of a trial on a server is waiting for it.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        arguments.test_threads.get_or_insert(2 * cores);
+        libtest_mimic::run(&arguments, trials).exit_code()
     }
 }
 
