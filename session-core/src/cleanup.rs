@@ -17,13 +17,13 @@ use crate::service::CookieSessionService;
 mod tests;
 
 /// Rows that one statement deletes at most: few, because requests beside it wait for as long as it takes.
-const BATCH: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
-/// How many times as long as a batch took the task rests after it: it has a tenth of one connection's time, and several nodes
+const BATCH: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+/// How many times as long as a batch took the task rests after it: it has a twentieth of one connection's time, and several nodes
 /// together don't take all of a database's.
-const REST: u32 = 9;
+const REST: u32 = 19;
 
 impl CookieSessionService {
-    /// Deletes what expired longer ago than `purge_after`, in batches of 100 rows, until nothing is left: how many.
+    /// Deletes what expired longer ago than `purge_after`, in batches of 20 rows, until nothing is left: how many.
     /// No read depends on it.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl CookieSessionService {
     }
 
     /// Starts a task that deletes what [`purge_expired`](Self::purge_expired) does, about every `interval`: at a random moment
-    /// of its second half, so that many nodes don't all start at once. Between two batches it rests for nine times as
+    /// of its second half, so that many nodes don't all start at once. Between two batches it rests for nineteen times as
     /// long as the first one took, which leaves the database to the requests. It goes on after a store error. An interval under
     /// a second counts as a second.
     ///
