@@ -72,8 +72,11 @@ pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateErr
         return Err(sqlx::Error::Protocol("another node has been migrating for a minute".to_owned()).into());
     }
     let outcome = step(conn).await;
-    sqlx::raw_sql(UNLOCK).execute(conn).await?;
-    outcome
+    let unlocked = sqlx::raw_sql(UNLOCK).execute(conn).await;
+    // Why the step failed says more than that its lock couldn't be given back.
+    outcome?;
+    unlocked?;
+    Ok(())
 }
 
 async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {

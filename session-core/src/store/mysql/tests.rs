@@ -431,3 +431,32 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
     }
     database.end().await;
 }
+
+#[tokio::test]
+async fn a_pool_that_never_commits_is_refused() {
+    let Some(database) = Database::new().await else { return };
+    let pool = MySqlPoolOptions::new().max_connections(1).after_connect(|conn, _| {
+        Box::pin(async move {
+            execute(conn, "SET autocommit = 0").await;
+            Ok(())
+        })
+    });
+    let store = MySqlStore::new(pool.connect_with(database.options.clone()).await.unwrap());
+    let error = store.migrate().await.unwrap_err().to_string();
+    assert!(error.contains("autocommit"), "{error}");
+    database.end().await;
+}
+
+#[tokio::test]
+async fn a_store_outlives_the_runtime_that_opened_it() {
+    let Some(database) = Database::new().await else { return };
+    let url = format!("{}/{}", database.url.trim_end_matches('/'), database.name);
+    let opening = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(MySqlStore::open(&url)).unwrap()
+    });
+    let (store, new) = (opening.await.unwrap(), record(1, "ada"));
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+    database.end().await;
+}
