@@ -17,13 +17,13 @@ use crate::service::CookieSessionService;
 mod tests;
 
 /// Rows that one statement deletes at most: few, because requests beside it wait for as long as it takes.
-const BATCH: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
-/// How many times as long as a batch took the task rests after it: it has a twentieth of one connection's time, and several nodes
+const BATCH: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+/// How many times as long as a batch took the task rests after it: it has a fortieth of one connection's time, and several nodes
 /// together don't take all of a database's.
-const REST: u32 = 19;
+const REST: u32 = 39;
 
 impl CookieSessionService {
-    /// Deletes what expired longer ago than `purge_after`, in batches of 20 rows, until nothing is left: how many.
+    /// Deletes what expired longer ago than `purge_after`, in batches of 10 rows, until nothing is left: how many.
     /// No read depends on it.
     ///
     /// # Errors

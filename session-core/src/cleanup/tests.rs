@@ -93,7 +93,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test(start_paused = true)]
 async fn told_to_stop_it_ends_after_the_batch_that_it_is_at() {
-    let (service, mut begins, gate) = over(70).await;
+    let (service, mut begins, gate) = over(35).await;
     let task = service.spawn_cleanup(HOUR);
     begins.recv().await.unwrap();
     gate.lets.add_permits(1);
@@ -102,7 +102,7 @@ async fn told_to_stop_it_ends_after_the_batch_that_it_is_at() {
     assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(stop.as_mut().poll(cx).is_pending())).await);
     gate.lets.add_permits(10);
     soon(stop).await;
-    assert_eq!((gate.deleted(), begins.try_recv().is_ok()), (40, false));
+    assert_eq!((gate.deleted(), begins.try_recv().is_ok()), (20, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,14 +115,14 @@ async fn told_to_stop_while_it_waits_it_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_handle_ends_the_task_and_lets_go_of_the_store() {
-    let (service, mut begins, gate) = over(70).await;
+    let (service, mut begins, gate) = over(35).await;
     let task = service.spawn_cleanup(HOUR);
     drop(service);
     begins.recv().await.unwrap();
     drop(task);
     gate.lets.add_permits(10);
     assert_eq!(begins.recv().await, None, "the store is dropped, with no other batch begun");
-    assert_eq!(gate.deleted(), 20);
+    assert_eq!(gate.deleted(), 10);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_task_ends_with_its_runtime_and_stop_knows() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let first = runtime();
     let (task, mut begins, gate) = first.block_on(async {
-        let (service, mut begins, gate) = over(70).await;
+        let (service, mut begins, gate) = over(35).await;
         let task = service.spawn_cleanup(HOUR);
         begins.recv().await.unwrap();
         (task, begins, gate)
@@ -143,20 +143,20 @@ fn the_task_ends_with_its_runtime_and_stop_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_batch_it_rests_nineteen_times_as_long_as_that_took() {
-    let (service, mut begins, gate) = over(50).await;
+async fn after_a_batch_it_rests_39_times_as_long_as_that_took() {
+    let (service, mut begins, gate) = over(25).await;
     let _task = service.spawn_cleanup(HOUR);
     let mut begun = begins.recv().await.unwrap();
     for seconds in [3, 20] {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         gate.lets.add_permits(1);
         let next = begins.recv().await.unwrap();
-        assert_eq!((next - begun).as_secs(), 20 * seconds, "the batch, and the rest");
+        assert_eq!((next - begun).as_secs(), 40 * seconds, "the batch, and the rest");
         begun = next;
     }
     gate.lets.add_permits(1);
     let next = begins.recv().await.unwrap();
-    assert_eq!((gate.deleted(), next - begun >= HOUR / 2), (50, true), "the next pass");
+    assert_eq!((gate.deleted(), next - begun >= HOUR / 2), (25, true), "the next pass");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn each_pass_begins_at_a_random_moment_of_the_intervals_second_half() {
 
 #[tokio::test(start_paused = true)]
 async fn after_an_error_it_waits_for_the_next_pass_and_goes_on() {
-    let (service, mut begins, gate) = over(30).await;
+    let (service, mut begins, gate) = over(15).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let service = service.with_observer(move |event| tell.send(format!("{event:?}")).unwrap());
     let _task = service.spawn_cleanup(HOUR);
@@ -195,7 +195,7 @@ async fn after_an_error_it_waits_for_the_next_pass_and_goes_on() {
     gate.lets.add_permits(2);
     begins.recv().await.unwrap();
     begins.recv().await.unwrap();
-    assert_eq!((gate.deleted(), told.try_recv().is_ok()), (30, false));
+    assert_eq!((gate.deleted(), told.try_recv().is_ok()), (15, false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,14 +3,15 @@
 //! has in common with other databases to `sql`.
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, MySqlTransaction, Row};
 
 use super::sql::glue::{sql_store, sqlx_glue};
-use super::sql::server::{Closed, Failed, Home, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::groups::Groups;
+use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -57,8 +58,8 @@ pub struct MySqlStore {
     pool: MySqlPool,
     /// How long the server may take to answer.
     patience: Duration,
-    /// The runtime in which it opened its own connections.
-    home: Option<Home>,
+    /// What is asked together, if it opened its own connections.
+    groups: Option<Arc<Groups<MySqlRow>>>,
 }
 
 impl MySqlStore {
@@ -68,7 +69,7 @@ impl MySqlStore {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: MySqlPool) -> Self {
-        Self { pool, patience: PATIENCE, home: None }
+        Self { pool, patience: PATIENCE, groups: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -125,8 +126,8 @@ impl Server for MySqlStore {
         self.patience
     }
 
-    fn home(&self) -> Option<&Home> {
-        self.home.as_ref()
+    fn groups(&self) -> Option<&Groups<MySqlRow>> {
+        self.groups.as_deref()
     }
 
     async fn work(&self, conn: &mut MySqlConnection, work: &Work<'_>) -> Result<Written<MySqlRow>, Failed> {

@@ -10,7 +10,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use super::*;
 use crate::session::Data;
 use crate::store::sql::testing::{
-    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, other_runtimes_may_end, record, token,
+    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record, token,
 };
 use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
 
@@ -60,6 +60,11 @@ impl Database {
         store
     }
 
+    /// A store that opened its own connections.
+    async fn opened(&self) -> MySqlStore {
+        MySqlStore::open(&format!("{}/{}", self.url.trim_end_matches('/'), self.name)).await.unwrap()
+    }
+
     async fn end(self) {
         execute(&mut self.conn().await, &format!("DROP DATABASE {}", self.name)).await;
     }
@@ -72,7 +77,7 @@ async fn execute(conn: &mut MySqlConnection, sql: &str) {
 #[tokio::test]
 async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it() {
     let Some(database) = Database::new().await else { return };
-    let store = MySqlStore::open(&format!("{}/{}", database.url.trim_end_matches('/'), database.name)).await.unwrap();
+    let store = database.opened().await;
     other_runtimes_may_end(&store).await;
     drop(store);
     database.end().await;
@@ -458,5 +463,14 @@ async fn a_store_outlives_the_runtime_that_opened_it() {
     let (store, new) = (opening.await.unwrap(), record(1, "ada"));
     store.create(&new, None, LIMIT, NOW).await.unwrap();
     assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+    database.end().await;
+}
+
+#[tokio::test]
+async fn each_of_many_requests_at_once_gets_its_own() {
+    let Some(database) = Database::new().await else { return };
+    let store = database.opened().await;
+    each_of_many_gets_its_own(&store).await;
+    drop(store);
     database.end().await;
 }

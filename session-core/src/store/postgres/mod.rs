@@ -3,14 +3,15 @@
 //! databases to `sql`.
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
 use super::sql::glue::{sql_store, sqlx_glue};
-use super::sql::server::{Closed, Failed, Home, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::groups::Groups;
+use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -58,8 +59,8 @@ pub struct PostgresStore {
     patience: Duration,
     /// Whether each transaction may run on another connection of the server.
     is_pooled: bool,
-    /// The runtime in which it opened its own connections.
-    home: Option<Home>,
+    /// What is asked together, if it opened its own connections.
+    groups: Option<Arc<Groups<PgRow>>>,
 }
 
 impl PostgresStore {
@@ -69,7 +70,7 @@ impl PostgresStore {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: PgPool) -> Self {
-        Self { pool, patience: PATIENCE, is_pooled: false, home: None }
+        Self { pool, patience: PATIENCE, is_pooled: false, groups: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -135,8 +136,8 @@ impl Server for PostgresStore {
         self.patience
     }
 
-    fn home(&self) -> Option<&Home> {
-        self.home.as_ref()
+    fn groups(&self) -> Option<&Groups<PgRow>> {
+        self.groups.as_deref()
     }
 
     async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {

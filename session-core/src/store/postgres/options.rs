@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use super::PostgresStore;
-use crate::store::sql::server::{Home, PoolSettings, ServerOpenError};
+use crate::store::sql::groups::Groups;
+use crate::store::sql::server::{BESIDE, PoolSettings, ServerOpenError};
 
 /// How to connect to PostgreSQL: see [`PostgresOptions::new`].
 #[derive(Debug, Clone)]
@@ -57,7 +58,8 @@ impl PostgresOptions {
         }
         let pool = self.pool.pool().connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?;
-        let store = PostgresStore { is_pooled: self.is_pooled, home: Home::here(), ..PostgresStore::new(pool) };
+        let store =
+            PostgresStore { is_pooled: self.is_pooled, groups: Groups::here(&BESIDE), ..PostgresStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

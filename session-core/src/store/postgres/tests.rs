@@ -12,7 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::session::Data;
 use crate::store::sql::statements::Statement;
-use crate::store::sql::testing::{LIMIT, NOW, caller, dropped_anywhere, other_runtimes_may_end, record, token};
+use crate::store::sql::testing::{
+    LIMIT, NOW, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record, token,
+};
 use crate::store::{Activity, Applied, NewData, Replaced, SessionStore, StoreError, Update};
 
 mod waits;
@@ -56,6 +58,12 @@ impl Schema {
         let store = PostgresStore::new(self.pool(self.options.clone()).await);
         store.migrate().await.unwrap();
         store
+    }
+
+    /// Options for a store that opens its own connections.
+    fn own(&self) -> PostgresOptions {
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        PostgresOptions::new(format!("{}{separator}options=-csearch_path%3D{}", self.url, self.name))
     }
 
     async fn end(self) {
@@ -106,9 +114,7 @@ async fn what_cannot_be_opened_says_why_and_shows_no_password() {
 #[tokio::test]
 async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it() {
     let Some(schema) = Schema::new().await else { return };
-    let separator = if schema.url.contains('?') { '&' } else { '?' };
-    let url = format!("{}{separator}options=-csearch_path%3D{}", schema.url, schema.name);
-    let store = PostgresStore::open(&url).await.unwrap();
+    let store = schema.own().open().await.unwrap();
     other_runtimes_may_end(&store).await;
     drop(store);
     schema.end().await;
@@ -179,12 +185,15 @@ async fn every_statement_finds_its_rows_by_an_index() {
     run(&mut conn, fill).await;
     for sql in PostgresStore::statements().searches().map(Statement::text) {
         // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
+        let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint";
+        let most = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
         let types = match sql {
-            _ if sql.contains("OFFSET") => "text, bigint, bytea, bigint, bytea, text",
-            _ if sql.contains("LIMIT $2") => "bigint, bigint",
-            _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint",
-            _ if sql.contains("expires_at > $1") => "bigint, bytea, bytea, bytea",
-            _ => "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint, bytea",
+            _ if sql.contains("OFFSET") => "text, bigint, bytea, bigint, bytea, text".to_owned(),
+            _ if sql.contains("LIMIT $2") => "bigint, bigint".to_owned(),
+            _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint".to_owned(),
+            _ if sql.contains("expires_at > $1") => format!("bigint{}", ", bytea".repeat(most - 1)),
+            _ if sql.contains("VALUES") => vec![caller; most / 10].join(", "),
+            _ => format!("{caller}, bytea"),
         };
         run(&mut conn, &format!("SET plan_cache_mode = force_generic_plan; PREPARE plan ({types}) AS {sql}")).await;
         let nulls = vec!["NULL"; types.split(',').count()].join(", ");
@@ -385,5 +394,16 @@ async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
     let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
     let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
     dropped_anywhere(&store, &other).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn each_of_many_requests_at_once_gets_its_own() {
+    let Some(schema) = Schema::new().await else { return };
+    for options in [schema.own(), schema.own().transaction_pooling()] {
+        let store = options.open().await.unwrap();
+        each_of_many_gets_its_own(&store).await;
+        sqlx::raw_sql("TRUNCATE cookie_session").execute(&store.pool).await.unwrap();
+    }
     schema.end().await;
 }

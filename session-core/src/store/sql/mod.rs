@@ -9,10 +9,20 @@ use time::OffsetDateTime;
 use super::{Activity, Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
 use crate::session::{Record, SessionId, UserId};
 use crate::token::TokenRef;
-use row::{Arg, Columns, micros};
+use gather::{MOST, Question};
+use groups::{Change, Groups, Look};
+use row::{Arg, Columns};
 use statements::{Statement, Statements};
 
+mod apply;
+mod gather;
 pub(super) mod glue;
+pub(super) mod groups;
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(dead_code, reason = "connections of servers live in it")
+)]
+mod home;
 pub(super) mod migrations;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -75,9 +85,12 @@ impl<'a> SignIn<'a> {
 }
 
 /// A database.
-pub(super) trait Backend: Send + Sync {
+pub(super) trait Backend: Clone + Send + Sync + 'static {
     /// A row of a result.
-    type Row: Columns;
+    type Row: Columns + 'static;
+
+    /// What is asked together, if it opened its own connections.
+    fn groups(&self) -> Option<&Groups<Self::Row>>;
 
     /// Its statements.
     fn sql(&self) -> &'static Statements;
@@ -119,15 +132,14 @@ pub(super) async fn load(
     tokens: &[TokenRef],
     now: OffsetDateTime,
 ) -> Result<Option<Arc<Record>>, StoreError> {
-    let sql = backend.sql();
-    for three in tokens.chunks(3) {
-        let statement = if three.len() == 1 { &sql.load_one } else { &sql.load_three };
-        // A missing third token is null, which matches nothing.
-        let hash = |index: usize| Arg::Bytes(three.get(index).map(|token| &token.hash.as_bytes()[..]));
-        let mut args = vec![Arg::time(now)];
-        args.extend((0..if three.len() == 1 { 1 } else { 3 }).map(hash));
-        let rows = backend.read((statement, args)).await?;
-        let first = three.iter().find_map(|token| rows.iter().find(|row| row::token_hash(*row) == Some(token.hash)));
+    if let [token] = tokens {
+        let row = Look { token: token.hash, now }.ask(backend).await?;
+        return row.map(|row| row::record(&*row)).transpose();
+    }
+    for some in tokens.chunks(MOST) {
+        let hashes = || some.iter().map(|token| &token.hash);
+        let rows = backend.read(groups::load_many(backend.sql(), hashes(), now)).await?;
+        let first = hashes().find_map(|hash| rows.iter().find(|row| row::token_hash(*row).as_ref() == Some(hash)));
         if let Some(row) = first {
             return row::record(row).map(Some);
         }
@@ -143,28 +155,22 @@ pub(super) async fn apply(
 ) -> Result<Applied, StoreError> {
     let sql = backend.sql();
     let (mut rotate_to, mut rotated) = (update.rotate_to.as_ref(), false);
-    for _ in 0..RACES {
-        let statement = match (rotate_to, &update.activity, &update.data) {
-            (Some(_), _, _) => Some(&sql.apply_rotation),
-            (None, Some(_), _) => Some(&sql.apply_activity),
-            (None, None, Some(_)) => Some(&sql.apply_data),
-            (None, None, None) => None,
-        };
-        if let Some(statement) = statement {
-            let mut args = caller_args(caller, now);
-            args.extend([
-                Arg::Text(update.data.as_ref().map(|new| new.data.text())),
-                Arg::Int(update.data.as_ref().map(|new| new.based_on)),
-                Arg::Int(update.activity.map(|activity| micros(activity.at))),
-                Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
-                Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
-                Arg::Bytes(rotate_to.map(|hash| &hash.as_bytes()[..])),
-            ]);
-            let written = backend.write((statement, args)).await?;
-            if written.count > 0 {
-                let expires_at = row::expires_at(&written, caller.id)?;
-                return Ok(Applied::Done { expires_at, rotated: rotated || rotate_to.is_some() });
+    for race in 0..RACES {
+        let change = || Change { caller: caller.clone(), update: update.clone(), now };
+        let expires_at = match rotate_to {
+            Some(hash) => {
+                let mut args = Change::args(caller, update, now);
+                args.push(Arg::Bytes(Some(hash.as_bytes())));
+                let written = backend.write((&sql.apply_rotation, args)).await?;
+                (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
+            None if update.data.is_none() && update.activity.is_none() => None,
+            None if race == 0 => change().ask(backend).await?,
+            // Not in a group, which leaves out a row that another request holds.
+            None => change().alone(backend).await?,
+        };
+        if let Some(expires_at) = expires_at {
+            return Ok(Applied::Done { expires_at, rotated: rotated || rotate_to.is_some() });
         }
 
         // Nothing was written. The row tells why.

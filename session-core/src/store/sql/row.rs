@@ -123,6 +123,11 @@ pub(super) fn token_hash(row: &impl Columns) -> Option<TokenHash> {
     row.bytes(1).ok().flatten().and_then(|bytes| TokenHash::from_slice(&bytes))
 }
 
+/// Whether a row that has all columns is live, as far as can be read.
+pub(super) fn may_be_live(row: &impl Columns, now: OffsetDateTime) -> bool {
+    row.int(17).map_or(true, |expires_at| expires_at > micros(now))
+}
+
 /// The id in the first column.
 pub(super) fn id(row: &impl Columns) -> Result<SessionId, StoreError> {
     let bytes = Named { row, id: None }.some(0, "id")?;
@@ -136,6 +141,11 @@ pub(super) fn expires_at<R: Columns>(written: &Written<R>, id: SessionId) -> Res
         Some(row) => Named { row, id: Some(id) }.time(0, "expires_at"),
         None => time(written.told).ok_or(StoreError::Corrupt { id: Some(id), what: "expires_at" }),
     }
+}
+
+/// The expiry in the second column, after the id.
+pub(super) fn expires_at_of(row: &impl Columns, id: SessionId) -> Result<OffsetDateTime, StoreError> {
+    Named { row, id: Some(id) }.time(1, "expires_at")
 }
 
 /// Undoes [`micros`].

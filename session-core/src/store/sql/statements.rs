@@ -1,6 +1,9 @@
 //! The SQL of all SQL stores, written once; what differs between databases stands side by side in `Dialect`. Each statement
 //! finds its rows by an index, which the tests check.
 
+use super::apply::Apply;
+use super::gather::MOST;
+
 /// What databases spell differently.
 pub(in crate::store) struct Dialect {
     pub(in crate::store) parameters: Parameters,
@@ -38,6 +41,9 @@ pub(in crate::store) enum Changes {
         for_update: &'static str,
         /// The same, for a row that must only still be there.
         for_key_share: &'static str,
+        /// At the end of a sub-query: lock these rows to change them, and leave out those that others have locked. None if nobody
+        /// can have.
+        leaving_locked: Option<&'static str>,
     },
     /// It says how many, and one number. What it deletes is named, or joined: for a sub-query it would read the whole table.
     Counted,
@@ -56,6 +62,7 @@ impl Dialect {
             skip_locked: "",
             for_update: "",
             for_key_share: "",
+            leaving_locked: None,
         },
     };
 
@@ -73,6 +80,7 @@ impl Dialect {
             skip_locked: " FOR UPDATE SKIP LOCKED",
             for_update: " FOR UPDATE",
             for_key_share: " FOR KEY SHARE",
+            leaving_locked: Some(" FOR NO KEY UPDATE SKIP LOCKED"),
         },
     };
 
@@ -89,7 +97,7 @@ impl Dialect {
 /// The text of a statement, for a database's own spelling.
 pub(in crate::store) struct Statement {
     text: &'static str,
-    order: &'static [u8],
+    order: &'static [u16],
 }
 
 impl Statement {
@@ -125,7 +133,7 @@ impl Statement {
     }
 
     /// The numbers of the arguments, in the order that the database wants them.
-    pub(in crate::store) const fn order(&self) -> &'static [u8] {
+    pub(in crate::store) const fn order(&self) -> &'static [u16] {
         self.order
     }
 }
@@ -136,16 +144,22 @@ pub(in crate::store) struct Deletion {
     pub(super) delete: Statement,
 }
 
+/// The same statement for 2, 4, 8 … sessions at once, each with that number.
+pub(super) type Sizes = Vec<(usize, Statement)>;
+
 /// The statements of one database.
 pub(in crate::store) struct Statements {
     pub(super) row: Statement,
     pub(super) caller: Statement,
     pub(super) load_one: Statement,
-    pub(super) load_three: Statement,
+    pub(super) load_many: Sizes,
     pub(super) insert: Statement,
     pub(in crate::store) evict: Statement,
     pub(super) apply_data: Statement,
     pub(super) apply_activity: Statement,
+    /// None where rows that are changed aren't returned.
+    pub(super) apply_data_many: Sizes,
+    pub(super) apply_activity_many: Sizes,
     pub(super) apply_rotation: Statement,
     pub(super) end: Statement,
     pub(super) end_by: Statement,
@@ -161,58 +175,42 @@ const COLUMNS: &str = "id, token_hash, previous_token_hash, token_issued_at, tok
      user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
      last_active_at, expires_at, absolute_expires_at";
 
-/// Whether a row is the caller's live one, where ?N are its id, user, token, now, and a minute before now: when a previous
-/// token's successor was issued after that, the previous one still counts.
-fn is_live_caller([id, user, token, now, grace]: [u8; 5]) -> String {
+/// Whether a row is the caller's live one, where `p` before a number is its id, user, token, now, and a minute before now: when a
+/// previous token's successor was issued after that, the previous one still counts.
+pub(super) fn is_live_caller(p: &str, [id, user, token, now, grace]: [u8; 5]) -> String {
     format!(
-        "id = ?{id} AND user_id = ?{user} AND expires_at > ?{now} AND (token_hash = ?{token} \
-         OR (previous_token_hash = ?{token} AND token_issued_at > ?{grace}))"
+        "id = {p}{id} AND user_id = {p}{user} AND expires_at > {p}{now} AND (token_hash = {p}{token} \
+         OR (previous_token_hash = {p}{token} AND token_issued_at > {p}{grace}))"
     )
+}
+
+/// Numbers of parameters after each other, between commas.
+pub(super) fn numbered(numbers: impl Iterator<Item = usize>) -> String {
+    numbers.map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn sized(statement: impl Fn(usize) -> Statement) -> Sizes {
+    let sizes = std::iter::successors(Some(2), |size| Some(size * 2)).take_while(|size| *size <= MOST);
+    sizes.map(|size| (size, statement(size))).collect()
 }
 
 impl Statements {
     /// Written once for each database, at the first use, and kept for the life of the process.
     pub(in crate::store) fn of(dialect: &Dialect) -> Self {
-        let Dialect { parameters, greatest, is_not_id: [is_not_id, end_of_id], expired, changes } = dialect;
+        let Dialect { parameters, is_not_id: [is_not_id, end_of_id], expired, changes, .. } = dialect;
         let statement = |text: String| Statement::new(*parameters, &text);
         let returning = |columns: &str| match changes {
             Changes::Returned { .. } => format!(" RETURNING {columns}"),
             Changes::Counted => String::new(),
         };
 
-        // ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 activity's time, ?9 its end, ?10 its "unless after", ?11 the next
-        // token. Each part of the update that is absent is null, and with it nothing matches where it would have nothing to
-        // write. The three differ in the columns that they name, because databases rewrite the index of each column that is
-        // set, even to the same value. Whether an expression sees the old or the new value of a column that was set before it
-        // differs too, so none refers to one.
-        let set_data = "data = coalesce(?6, data), version = version + CASE WHEN ?6 IS NULL THEN 0 ELSE 1 END";
-        // The expiry is the one thing that an update must tell.
-        let (told, end_of_told) = match changes {
-            Changes::Returned { .. } => ("", ""),
-            Changes::Counted => ("last_insert_id(", ")"),
-        };
-        let set_activity = format!(
-            "expires_at = {told}CASE WHEN last_active_at <= ?10 THEN {greatest}(expires_at, ?9) ELSE expires_at END{end_of_told}, \
-             last_active_at = CASE WHEN last_active_at <= ?10 THEN {greatest}(last_active_at, ?8) ELSE last_active_at END"
-        );
-        let set_expiry = match changes {
-            Changes::Returned { .. } => "",
-            Changes::Counted => ", expires_at = last_insert_id(expires_at)",
-        };
-        let set_seen = "token_seen = (token_seen OR token_hash = ?3)";
-        let set_token = "previous_token_hash = token_hash, token_issued_at = ?4, token_seen = FALSE, token_hash = ?11";
-        let apply = |set: &str, due: &str| {
-            statement(format!(
-                "UPDATE cookie_session SET {set} WHERE {} AND (?6 IS NULL OR version = ?7) AND ({due}){}",
-                is_live_caller([1, 2, 3, 4, 5]),
-                returning("expires_at"),
-            ))
-        };
+        let apply = Apply { dialect, p: "?" };
+        let many = Apply { dialect, p: "new.column" };
 
         // ?4 to ?7 id, user, token and grace of a caller that must be live, beside ?2 now. One row at most; without a limit
         // some databases would merge the sub-query and then refuse it, because its table is the one that is changed.
         let is_by = |lock: &str| {
-            let caller = is_live_caller([4, 5, 6, 2, 7]);
+            let caller = is_live_caller("?", [4, 5, 6, 2, 7]);
             format!(" AND EXISTS (SELECT 1 FROM (SELECT 1 FROM cookie_session WHERE {caller} LIMIT 1{lock}) AS caller)")
         };
         // Whoever ends the caller meanwhile waits, or is waited for.
@@ -232,7 +230,6 @@ impl Statements {
         };
         let list = format!("SELECT {COLUMNS} FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2");
         let recent_first = "ORDER BY last_active_at DESC, authenticated_at DESC, id DESC";
-        let values: Vec<_> = (1..=19).map(|number| format!("?{number}")).collect();
         let expired = format!("SELECT id FROM cookie_session WHERE {expired} LIMIT ?2");
         let (evict, purge) = match changes {
             // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
@@ -267,25 +264,26 @@ impl Statements {
             // ?1 id, ?2 user.
             row: statement(format!("SELECT {COLUMNS} FROM cookie_session WHERE id = ?1 AND user_id = ?2")),
             // ?1 to ?5 the caller.
-            caller: statement(format!("SELECT id FROM cookie_session WHERE {}", is_live_caller([1, 2, 3, 4, 5]))),
+            caller: statement(format!("SELECT id FROM cookie_session WHERE {}", is_live_caller("?", [1, 2, 3, 4, 5]))),
             // ?1 now, ?2 token.
             load_one: statement(format!(
                 "SELECT {COLUMNS} FROM cookie_session WHERE token_hash = ?2 AND expires_at > ?1"
             )),
-            // ?1 now, ?2 to ?4 tokens.
-            load_three: statement(format!(
-                "SELECT {COLUMNS} FROM cookie_session WHERE token_hash IN (?2, ?3, ?4) AND expires_at > ?1"
-            )),
+            // ?1 now, then tokens.
+            load_many: sized(|tokens| {
+                let tokens = numbered(2..=1 + tokens);
+                let text =
+                    format!("SELECT {COLUMNS} FROM cookie_session WHERE token_hash IN ({tokens}) AND expires_at > ?1");
+                statement(text)
+            }),
             // The columns in their order.
-            insert: statement(format!("INSERT INTO cookie_session ({COLUMNS}) VALUES ({})", values.join(", "))),
+            insert: statement(format!("INSERT INTO cookie_session ({COLUMNS}) VALUES ({})", numbered(1..=19))),
             evict: statement(evict),
-            apply_data: apply(&format!("{set_data}, {set_seen}{set_expiry}"), "?6 IS NOT NULL"),
-            apply_activity: apply(
-                &format!("{set_data}, {set_activity}, {set_seen}"),
-                "?6 IS NOT NULL OR last_active_at <= ?10",
-            ),
-            // The caller's token must be the row's own.
-            apply_rotation: apply(&format!("{set_data}, {set_activity}, {set_token}"), "token_hash = ?3"),
+            apply_data: apply.one(apply.data()),
+            apply_activity: apply.one(apply.activity()),
+            apply_data_many: many.many(many.data()),
+            apply_activity_many: many.many(many.activity()),
+            apply_rotation: apply.one(apply.rotation()),
             // ?1 user, ?2 now, ?3 id.
             end: statement(format!("{end}{}", returning("id"))),
             end_by: statement(format!("{end}{by}{}", returning("id"))),
@@ -307,7 +305,6 @@ impl Statements {
             &self.row,
             &self.caller,
             &self.load_one,
-            &self.load_three,
             &self.evict,
             &self.apply_data,
             &self.apply_activity,
@@ -319,6 +316,8 @@ impl Statements {
             &self.purge,
         ];
         let all = [&self.end_all, &self.end_all_by].into_iter().flat_map(|all| all.find.iter().chain([&all.delete]));
-        one.into_iter().chain(all)
+        let many = [&self.load_many, &self.apply_data_many, &self.apply_activity_many];
+        let many = many.into_iter().flat_map(|many| many.iter().map(|(_, statement)| statement));
+        one.into_iter().chain(all).chain(many)
     }
 }

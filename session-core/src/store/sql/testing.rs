@@ -8,9 +8,10 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::session::{Data, Record, SessionId, UserId};
-use crate::store::{Caller, NewData, SessionStore, Update};
+use crate::store::{Activity, Applied, Caller, NewData, SessionStore, Update};
 use crate::token::{TokenHash, TokenRef};
 
 pub(in crate::store) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
@@ -102,6 +103,89 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
         }
         other.end_all(&alan, None, None, NOW).await.unwrap();
     }
+}
+
+/// Asks `store` for many sessions at once, as it gathers them: each request gets what is its own.
+pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionStore + Clone)) {
+    const SESSIONS: u8 = 100;
+    let mut records: Vec<_> = (0..SESSIONS).map(|byte| record(byte, &format!("user {byte}"))).collect();
+    for expiring in &mut records[90..] {
+        Arc::make_mut(expiring).expires_at = NOW + time::Duration::SECOND;
+    }
+    for new in &records {
+        store.create(new, None, LIMIT, NOW).await.unwrap();
+    }
+    let unknown = record(SESSIONS, "nobody");
+    let mut reads = JoinSet::new();
+    for new in records.iter().cloned().chain([unknown]) {
+        // Beside requests whose clock says that some are over.
+        for seconds in 0..=1 {
+            let (store, new, now) = (store.clone(), Arc::clone(&new), NOW + time::Duration::seconds(seconds));
+            reads.spawn(async move {
+                let loaded = store.load(&token(&new), now).await.unwrap();
+                let expected = (new.id.as_bytes()[0] < SESSIONS && new.is_live(now)).then_some(new);
+                assert_eq!(loaded, expected, "{now}");
+            });
+        }
+    }
+    while let Some(read) = reads.join_next().await {
+        read.unwrap();
+    }
+
+    store.end(&records[1].user_id, records[1].id, None, NOW).await.unwrap();
+    let mut writes = JoinSet::new();
+    for new in &records {
+        for kind in [Kind::Data, Kind::Activity, Kind::OldVersion, Kind::WrongToken, Kind::WrongUser] {
+            let (store, mut by, byte) = (store.clone(), caller(new), new.id.as_bytes()[0]);
+            let (mut update, mut now) = (Update::default(), NOW);
+            let data = || Some(NewData { based_on: 0, data: Data::from_text(format!(r#"{{"n":"\u0000{byte}"}}"#)) });
+            match kind {
+                Kind::Data => update.data = data(),
+                Kind::OldVersion => update.data = data().map(|data| NewData { based_on: 7, ..data }),
+                Kind::WrongToken => (update.data, by.token) = (data(), TokenHash::from_slice(&[200; 32]).unwrap()),
+                Kind::WrongUser => (update.data, by.user_id) = (data(), UserId::parse("nobody").unwrap()),
+                Kind::Activity => {
+                    now += time::Duration::seconds(1);
+                    let expires_at = NOW + time::Duration::hours(2) + time::Duration::seconds(byte.into());
+                    update.activity = Some(Activity { at: now, expires_at, unless_after: NOW });
+                }
+            }
+            writes.spawn(async move { (byte, kind, store.apply(&by, &update, now).await.unwrap()) });
+        }
+    }
+    while let Some(write) = writes.join_next().await {
+        let (byte, kind, applied) = write.unwrap();
+        match (kind, applied) {
+            (Kind::WrongToken | Kind::WrongUser, applied) => {
+                assert!(matches!(applied, Applied::Gone), "{byte}: {applied:?}")
+            }
+            (_, applied) if byte == 1 => assert!(matches!(applied, Applied::Gone), "{applied:?}"),
+            // Over by the clock of this request.
+            (Kind::Activity, applied) if byte >= 90 => assert!(matches!(applied, Applied::Gone), "{byte}: {applied:?}"),
+            (Kind::Activity, Applied::Done { expires_at, .. }) => {
+                assert_eq!(expires_at, NOW + time::Duration::hours(2) + time::Duration::seconds(byte.into()));
+            }
+            (Kind::Data, Applied::Done { .. }) => {}
+            (Kind::OldVersion, Applied::Conflict(row)) => assert_eq!(row.id.as_bytes()[0], byte),
+            (_, applied) => panic!("{byte}: {applied:?}"),
+        }
+    }
+    for new in records {
+        let byte = new.id.as_bytes()[0];
+        let now = store.load(&token(&new), NOW).await.unwrap();
+        let data = now.map(|row| (row.version, row.data.text().to_owned()));
+        assert_eq!(data, (byte != 1).then(|| (1, format!(r#"{{"n":"\u0000{byte}"}}"#))));
+    }
+}
+
+/// How a session is changed.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Data,
+    Activity,
+    OldVersion,
+    WrongToken,
+    WrongUser,
 }
 
 /// Ready after so many turns of the runtime.

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::StoreError;
 use super::sql::glue::{sql_store, sqlx_glue};
+use super::sql::groups::Groups;
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Backend, SignIn, Step, Written};
 use crate::session::UserId;
@@ -44,13 +45,15 @@ pub struct SqliteStore {
     /// SQLite lets one connection write at a time, and the others poll with growing pauses. Within this process they
     /// queue instead, and without holding a connection that a reader could use.
     writer: Arc<Mutex<()>>,
+    /// What is asked together, if it opened the file itself.
+    groups: Option<Arc<Groups<SqliteRow>>>,
 }
 
 impl SqliteStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request.
     pub fn new(pool: SqlitePool) -> Self {
-        Self { pool, writer: Arc::default() }
+        Self { pool, writer: Arc::default(), groups: None }
     }
 
     /// Opens the file at `path_or_url` with the settings of [`SqliteOptions::new`], creating it if need be, and brings
@@ -89,6 +92,10 @@ impl SqliteStore {
 
 impl Backend for SqliteStore {
     type Row = SqliteRow;
+
+    fn groups(&self) -> Option<&Groups<SqliteRow>> {
+        self.groups.as_deref()
+    }
 
     fn sql(&self) -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));

@@ -11,7 +11,11 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use super::SqliteStore;
 use super::fault::{code, primary};
 use super::schema;
+use crate::store::sql::groups::{Beside, Groups};
 use crate::store::sql::migrations::MigrateError;
+
+/// Each reader has a thread; there is one writer at a time.
+const BESIDE: Beside = Beside { reads: 4, writes: 1 };
 
 /// How to open a SQLite file: see [`SqliteOptions::new`].
 #[derive(Debug, Clone)]
@@ -73,7 +77,7 @@ impl SqliteOptions {
         if in_memory {
             // The database is gone with its last connection, so that one is kept.
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
-            let store = SqliteStore::new(pool);
+            let store = SqliteStore { groups: Groups::here(&BESIDE), ..SqliteStore::new(pool) };
             store.migrate().await?;
             return Ok(store);
         }
@@ -89,7 +93,7 @@ impl SqliteOptions {
         let second = pool.acquire().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         first.close().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         drop(second);
-        Ok(SqliteStore::new(pool))
+        Ok(SqliteStore { groups: Groups::here(&BESIDE), ..SqliteStore::new(pool) })
     }
 
     /// The options, and whether they mean a database in memory.

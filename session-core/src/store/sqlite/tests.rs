@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::session::{Data, Record};
 use crate::store::sql::statements::Statement;
-use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, token};
+use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, each_of_many_gets_its_own, token};
 use crate::store::{Checked, SessionStore, StoreError};
 use crate::token::TokenHash;
 
@@ -237,4 +237,10 @@ async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
     let store = SqliteOptions::new(file(&folder)).max_connections(1).open().await.unwrap();
     let other = SqliteStore::open(&file(&folder)).await.unwrap();
     dropped_anywhere(&store, &other).await;
+}
+
+#[tokio::test]
+async fn each_of_many_requests_at_once_gets_its_own() {
+    let folder = TempDir::new().unwrap();
+    each_of_many_gets_its_own(&SqliteStore::open(&file(&folder)).await.unwrap()).await;
 }

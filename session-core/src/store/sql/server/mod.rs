@@ -10,22 +10,24 @@ use sqlx::{Database, Pool};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::groups::{Beside, Groups};
+use super::home::at_home;
 use super::row::Columns;
 use super::statements::Statements;
 use super::{Backend, SignIn, Step, Written};
 use crate::error::StoreError;
 use crate::session::UserId;
 
-mod home;
 mod open;
 
-pub(in crate::store) use home::Home;
-use home::at_home;
 pub use open::ServerOpenError;
 
 /// How often an operation is run again: one that the database rolled back because it ran into another, or one that can't have
 /// changed anything, on a connection that died.
 const RETRIES: u32 = 20;
+
+/// Each statement has a process, or thread, of the server.
+pub(in crate::store) const BESIDE: Beside = Beside { reads: 4, writes: 4 };
 
 /// How long a server may take for one operation, unless told otherwise.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +48,7 @@ pub(in crate::store) enum Work<'a> {
 }
 
 /// A database server.
-pub(in crate::store) trait Server: Send + Sync {
+pub(in crate::store) trait Server: Clone + Send + Sync + 'static {
     type Db: Database<Row: Columns>;
 
     fn statements() -> &'static Statements;
@@ -56,8 +58,8 @@ pub(in crate::store) trait Server: Send + Sync {
     /// How long the server may take to answer.
     fn patience(&self) -> Duration;
 
-    /// The runtime that opened the store, if it opened its own connections.
-    fn home(&self) -> Option<&Home>;
+    /// What is asked together, if it opened its own connections.
+    fn groups(&self) -> Option<&Groups<<Self::Db as Database>::Row>>;
 
     /// Does the work, once.
     fn work(
@@ -162,15 +164,15 @@ async fn attempt<S: Server>(
     deadline: &mut Option<Instant>,
 ) -> Result<Result<Written<<S::Db as Database>::Row>, Failed>, StoreError> {
     // Each limit is kept by the request's own runtime, which runs for certain; the store's may not.
-    let pool = server.pool();
-    let conn = timeout(pool.options().get_acquire_timeout(), at_home(server.home(), pool.acquire())).await;
+    let (pool, home) = (server.pool(), server.groups().map(Groups::home));
+    let conn = timeout(pool.options().get_acquire_timeout(), at_home(home, pool.acquire())).await;
     let conn = conn.unwrap_or(Err(SqlxError::PoolTimedOut)).map_err(before_commit::<S>)?;
     let is_spoilt = !server.survives_cancelling(work);
     let mut lent = Lent { conn: Some(conn), is_spoilt, patience: server.patience().min(LONGEST) };
     // Waiting for the first connection has its own limit, the pool's.
     let deadline = *deadline.get_or_insert_with(|| Instant::now() + server.patience().min(LONGEST));
     let conn = lent.conn.as_mut().expect("lent until it is dropped");
-    let outcome = match timeout_at(deadline, at_home(server.home(), server.work(conn, work))).await {
+    let outcome = match timeout_at(deadline, at_home(home, server.work(conn, work))).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failed::NoAnswer),
     };
@@ -272,6 +274,10 @@ impl fmt::Debug for PoolSettings {
 
 impl<S: Server> Backend for S {
     type Row = <S::Db as Database>::Row;
+
+    fn groups(&self) -> Option<&Groups<Self::Row>> {
+        Server::groups(self)
+    }
 
     fn sql(&self) -> &'static Statements {
         S::statements()

@@ -32,13 +32,18 @@ impl Home {
         Some(Self { runtime, canary: Arc::new(Canary(canary)) })
     }
 
+    /// Runs `task` there; drops it if the runtime has ended.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     fn is_alive(&self) -> bool {
         !self.canary.0.is_finished()
     }
 }
 
 /// Polls `future` as if in the store's own runtime, whichever runs the request; if that one has ended, in the request's.
-pub(super) async fn at_home<F: Future>(home: Option<&Home>, future: F) -> F::Output {
+pub(in crate::store) async fn at_home<F: Future>(home: Option<&Home>, future: F) -> F::Output {
     let Some(home) = home.filter(|home| home.is_alive()) else { return future.await };
     let mut future = pin!(future);
     poll_fn(|context| {

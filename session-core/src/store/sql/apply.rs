@@ -1,0 +1,104 @@
+//! The SQL that changes a session: its data, activity and token, for one session or for many at once.
+
+use super::statements::{Changes, Dialect, Sizes, Statement, is_live_caller, numbered, sized};
+
+/// A change of rows.
+pub(super) struct Apply<'a> {
+    pub(super) dialect: &'a Dialect,
+    /// Before the number of a value: a parameter, or a column of the rows of values.
+    pub(super) p: &'static str,
+}
+
+impl Apply<'_> {
+    // 1 to 5 the caller, 6 data, 7 its version, 8 activity's time, 9 its end, 10 its "unless after", 11 the next token. Each part
+    // of the update that is absent is null, and with it nothing matches where it would have nothing to write. The three differ in
+    // the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
+    // an expression sees the old or the new value of a column that was set before it differs too, so none refers to one.
+
+    pub(super) fn data(&self) -> [String; 2] {
+        let Self { p, .. } = self;
+        let set_expiry = match self.dialect.changes {
+            Changes::Returned { .. } => "",
+            // The expiry is the one thing that an update must tell.
+            Changes::Counted => ", expires_at = last_insert_id(expires_at)",
+        };
+        [format!("{}, {}{set_expiry}", self.set_data(), self.set_seen()), format!("{p}6 IS NOT NULL")]
+    }
+
+    pub(super) fn activity(&self) -> [String; 2] {
+        let Self { p, .. } = self;
+        let set = format!("{}, {}, {}", self.set_data(), self.set_activity(), self.set_seen());
+        [set, format!("{p}6 IS NOT NULL OR last_active_at <= {p}10")]
+    }
+
+    /// The caller's token must be the row's own.
+    pub(super) fn rotation(&self) -> [String; 2] {
+        let Self { p, .. } = self;
+        let set = format!(
+            "{}, {}, previous_token_hash = token_hash, token_issued_at = {p}4, token_seen = FALSE, token_hash = {p}11",
+            self.set_data(),
+            self.set_activity()
+        );
+        [set, format!("token_hash = {p}3")]
+    }
+
+    fn set_data(&self) -> String {
+        let Self { p, .. } = self;
+        format!("data = coalesce({p}6, data), version = version + CASE WHEN {p}6 IS NULL THEN 0 ELSE 1 END")
+    }
+
+    fn set_seen(&self) -> String {
+        format!("token_seen = (token_seen OR token_hash = {}3)", self.p)
+    }
+
+    fn set_activity(&self) -> String {
+        let Self { p, dialect: Dialect { greatest, changes, .. } } = self;
+        let (told, end_of_told) = match changes {
+            Changes::Returned { .. } => ("", ""),
+            Changes::Counted => ("last_insert_id(", ")"),
+        };
+        format!(
+            "expires_at = {told}CASE WHEN last_active_at <= {p}10 THEN {greatest}(expires_at, {p}9) ELSE expires_at END{end_of_told}, \
+             last_active_at = CASE WHEN last_active_at <= {p}10 THEN {greatest}(last_active_at, {p}8) ELSE last_active_at END"
+        )
+    }
+
+    fn is_due(&self, due: &str) -> String {
+        let (p, caller) = (self.p, is_live_caller(self.p, [1, 2, 3, 4, 5]));
+        format!("{caller} AND ({p}6 IS NULL OR version = {p}7) AND ({due})")
+    }
+
+    /// One row.
+    pub(super) fn one(&self, [set, due]: [String; 2]) -> Statement {
+        let returning = match self.dialect.changes {
+            Changes::Returned { .. } => " RETURNING expires_at",
+            Changes::Counted => "",
+        };
+        let text = format!("UPDATE cookie_session SET {set} WHERE {}{returning}", self.is_due(&due));
+        Statement::new(self.dialect.parameters, &text)
+    }
+
+    /// As many rows as there are rows of values, each with ten.
+    pub(super) fn many(&self, [set, due]: [String; 2]) -> Sizes {
+        const VALUES: usize = 10;
+        let Changes::Returned { leaving_locked, .. } = self.dialect.changes else { return Vec::new() };
+        let due = self.is_due(&due);
+        let statement = |rows: usize| {
+            let values = |row: usize| format!("({})", numbered(row * VALUES + 1..=(row + 1) * VALUES));
+            let values = (0..rows).map(values).collect::<Vec<_>>().join(", ");
+            let ids = numbered((0..rows).map(|row| row * VALUES + 1));
+            let [free, is_free] = leaving_locked.map_or_else(Default::default, |lock| {
+                [
+                    format!("WITH free AS (SELECT id FROM cookie_session WHERE id IN ({ids}){lock}) "),
+                    " AND id IN (SELECT free.id FROM free)".to_owned(),
+                ]
+            });
+            let text = format!(
+                "{free}UPDATE cookie_session SET {set} FROM (VALUES {values}) AS new \
+                 WHERE {due}{is_free} RETURNING id, expires_at"
+            );
+            Statement::new(self.dialect.parameters, &text)
+        };
+        sized(statement)
+    }
+}

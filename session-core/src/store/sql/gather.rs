@@ -1,0 +1,259 @@
+//! Puts questions that arrive while statements are under way together into the next one: so the more there are at once, the less
+//! each costs, and one that comes alone goes at once, as if this weren't there.
+//!
+//! 1. Each waits for its own answer, of a statement that began after it was asked.
+//! 2. A group runs in a task of its own, so that whoever gives up waiting strands nobody.
+//! 3. A statement that takes long holds up no others for longer than [`HOLD`]; but those in its own group it does.
+//! 4. Where the database refuses a group, each question is asked alone.
+//!
+//! Leaves what a question is, and its statements, to `groups`.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::home::Home;
+use crate::error::StoreError;
+use crate::session::SessionId;
+
+/// How many questions go together.
+pub(super) const MOST: usize = 64;
+
+/// For how long a question waits for a statement that is under way, before it goes beside it.
+const HOLD: Duration = Duration::from_millis(5);
+
+/// What a database `D` can be asked for many at once.
+pub(super) trait Question<D>: Clone + Send + Sync + 'static {
+    type Answer: Send + 'static;
+
+    /// Whether it changes nothing, so that it may be asked twice.
+    const IS_READ: bool;
+
+    /// The session of which a group may hold one question only. Groups are ordered by it.
+    fn session(&self) -> Option<SessionId>;
+
+    fn alone(&self, database: &D) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
+
+    /// Asks 2 to [`MOST`] at once: one answer each, in their order.
+    fn together(
+        questions: &[&Self],
+        database: &D,
+    ) -> impl Future<Output = Result<Answers<Self::Answer>, StoreError>> + Send;
+}
+
+pub(super) type Answers<T> = Vec<Result<T, StoreError>>;
+
+/// The group of a statement was dropped before its outcome was known: its runtime has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime in which the store was opened ended during a change")]
+struct Abandoned;
+
+/// Questions of one kind, `Q`, and their answers, `A`.
+pub(super) struct Gather<Q, A> {
+    /// How many questions go alone at once, before others wait and go together.
+    beside: usize,
+    asked: Mutex<Asked<Q, A>>,
+}
+
+struct Asked<Q, A> {
+    /// How many are under way that go alone.
+    alone: usize,
+    /// How many tasks run groups: one, unless its statement takes long.
+    groups: usize,
+    waiting: VecDeque<Waiting<Q, A>>,
+    /// How many have waited.
+    numbers: u64,
+}
+
+struct Waiting<Q, A> {
+    number: u64,
+    question: Q,
+    answer: oneshot::Sender<Told<A>>,
+}
+
+enum Told<A> {
+    Answer(Result<A, StoreError>),
+    /// Ask alone.
+    Alone,
+}
+
+impl<Q, A: Send + 'static> Gather<Q, A> {
+    pub(super) const fn new(beside: usize) -> Self {
+        let asked = Asked { alone: 0, groups: 0, waiting: VecDeque::new(), numbers: 0 };
+        Self { beside, asked: Mutex::new(asked) }
+    }
+
+    pub(super) async fn ask<D>(self: &Arc<Self>, question: Q, database: &D, home: &Home) -> Result<A, StoreError>
+    where
+        Q: Question<D, Answer = A>,
+        D: Clone + Send + Sync + 'static,
+    {
+        let Some((number, mut answer)) = self.wait(&question) else {
+            let _alone = Alone { gather: self, database, home };
+            return question.alone(database).await;
+        };
+        let told = match timeout(HOLD, &mut answer).await {
+            Ok(told) => told,
+            Err(_) => {
+                if self.lock().begin_for(number) {
+                    self.run_groups(database, home);
+                }
+                answer.await
+            }
+        };
+        match told {
+            Ok(Told::Answer(answer)) => answer,
+            Ok(Told::Alone) => question.alone(database).await,
+            Err(_) if Q::IS_READ => question.alone(database).await,
+            Err(_) => Err(StoreError::unknown(Abandoned)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked<Q, A>> {
+        // Nothing panics between two consistent states.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next group; or, if little is under way, goes alone.
+    fn wait(&self, question: &Q) -> Option<(u64, oneshot::Receiver<Told<A>>)>
+    where
+        Q: Clone,
+    {
+        let mut asked = self.lock();
+        if asked.groups == 0 && asked.waiting.is_empty() && asked.alone < self.beside {
+            asked.alone += 1;
+            return None;
+        }
+        let (answer, receiver) = oneshot::channel();
+        let number = asked.numbers;
+        asked.numbers += 1;
+        asked.waiting.push_back(Waiting { number, question: question.clone(), answer });
+        Some((number, receiver))
+    }
+
+    /// Runs groups until nobody waits. The task is counted already.
+    fn run_groups<D>(self: &Arc<Self>, database: &D, home: &Home)
+    where
+        Q: Question<D, Answer = A>,
+        D: Clone + Send + Sync + 'static,
+    {
+        // Dropped with its task, should the runtime have ended.
+        let groups = Groups(Arc::clone(self));
+        let database = database.clone();
+        home.spawn(async move { groups.run(&database).await });
+    }
+
+    /// The next group.
+    fn take<D>(&self) -> Vec<Waiting<Q, A>>
+    where
+        Q: Question<D, Answer = A>,
+    {
+        let mut asked = self.lock();
+        let (mut group, mut later, mut sessions) = (Vec::new(), VecDeque::new(), HashSet::new());
+        while group.len() < MOST
+            && let Some(waiting) = asked.waiting.pop_front()
+        {
+            if waiting.answer.is_closed() {
+                // Nobody waits for this one any more.
+            } else if waiting.question.session().is_none_or(|session| sessions.insert(session)) {
+                group.push(waiting);
+            } else {
+                later.push_back(waiting);
+            }
+        }
+        later.append(&mut asked.waiting);
+        asked.waiting = later;
+        group.sort_by_key(|waiting| waiting.question.session());
+        group
+    }
+}
+
+impl<Q, A> Asked<Q, A> {
+    /// Whether a task must be started for those who wait.
+    fn begin(&mut self) -> bool {
+        let begins = self.groups == 0 && !self.waiting.is_empty();
+        self.groups += usize::from(begins);
+        begins
+    }
+
+    /// Whether a further task must be started, because a question still waits.
+    fn begin_for(&mut self, number: u64) -> bool {
+        let waits = self.waiting.iter().any(|waiting| waiting.number == number);
+        self.groups += usize::from(waits);
+        waits
+    }
+}
+
+/// A question that goes alone. After it, or when it is dropped, come those that arrived meanwhile.
+struct Alone<'a, Q: Question<D>, D: Clone + Send + Sync + 'static> {
+    gather: &'a Arc<Gather<Q, Q::Answer>>,
+    database: &'a D,
+    home: &'a Home,
+}
+
+impl<Q: Question<D>, D: Clone + Send + Sync + 'static> Drop for Alone<'_, Q, D> {
+    fn drop(&mut self) {
+        let begins = {
+            let mut asked = self.gather.lock();
+            asked.alone -= 1;
+            asked.begin()
+        };
+        if begins {
+            self.gather.run_groups(self.database, self.home);
+        }
+    }
+}
+
+/// Groups, one after the other.
+struct Groups<Q, A>(Arc<Gather<Q, A>>);
+
+impl<Q, A: Send + 'static> Groups<Q, A> {
+    async fn run<D>(&self, database: &D)
+    where
+        Q: Question<D, Answer = A>,
+    {
+        loop {
+            let group = self.0.take();
+            let questions: Vec<_> = group.iter().map(|waiting| &waiting.question).collect();
+            let answers = match questions[..] {
+                [] => return,
+                [question] => Ok(vec![question.alone(database).await]),
+                _ => Q::together(&questions, database).await,
+            };
+            let mut told = match answers {
+                Ok(answers) => answers.into_iter().map(Told::Answer).collect::<Vec<_>>(),
+                Err(error) if is_refused(&error) => group.iter().map(|_| Told::Alone).collect(),
+                Err(error) => group.iter().map(|_| Told::Answer(Err(error.clone()))).collect(),
+            };
+            for (waiting, told) in group.into_iter().zip(told.drain(..)) {
+                // Whoever has given up waiting needs no answer.
+                drop(waiting.answer.send(told));
+            }
+        }
+    }
+}
+
+impl<Q, A> Drop for Groups<Q, A> {
+    fn drop(&mut self) {
+        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.groups -= 1;
+        if asked.groups == 0 && asked.alone == 0 {
+            // Those who came since the last look, or all if the task was dropped.
+            for waiting in asked.waiting.drain(..) {
+                drop(waiting.answer.send(Told::Alone));
+            }
+        }
+    }
+}
+
+/// Whether the database refused the statement itself, so that not all of its questions need be to blame.
+fn is_refused(error: &StoreError) -> bool {
+    let StoreError::NotApplied(source) = error else { return false };
+    matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
+}
+
+#[cfg(test)]
+mod tests;
