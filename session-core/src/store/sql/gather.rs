@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::home::Home;
@@ -216,6 +217,8 @@ impl<Q, A: Send + 'static> Groups<Q, A> {
         Q: Question<D, Answer = A>,
     {
         loop {
+            // Whoever is about to ask comes first: the group is the larger, and nobody waits for anything else.
+            yield_now().await;
             let group = self.0.take();
             let questions: Vec<_> = group.iter().map(|waiting| &waiting.question).collect();
             let answers = match questions[..] {

@@ -15,7 +15,7 @@ use crate::store::sql::groups::{Beside, Groups};
 use crate::store::sql::migrations::MigrateError;
 
 /// Each reader has a thread; there is one writer at a time.
-const BESIDE: Beside = Beside { reads: 4, writes: 1 };
+const BESIDE: Beside = Beside { reads: 1, writes: 1 };
 
 /// How to open a SQLite file: see [`SqliteOptions::new`].
 #[derive(Debug, Clone)]

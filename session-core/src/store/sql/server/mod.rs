@@ -27,7 +27,7 @@ pub use open::ServerOpenError;
 const RETRIES: u32 = 20;
 
 /// Each statement has a process, or thread, of the server.
-pub(in crate::store) const BESIDE: Beside = Beside { reads: 4, writes: 4 };
+pub(in crate::store) const BESIDE: Beside = Beside { reads: 1, writes: 4 };
 
 /// How long a server may take for one operation, unless told otherwise.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(10);

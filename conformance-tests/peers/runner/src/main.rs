@@ -1,0 +1,153 @@
+//! Measures this project's sessions beside those of other crates, all in one run and in turns, and writes tables and charts.
+//! `peers/run` builds the servers and starts it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use reqwest::Client;
+
+use crate::cases::{CASES, Case, Place};
+use crate::databases::Databases;
+use crate::server::Server;
+
+mod cases;
+mod chart;
+mod databases;
+mod figures;
+mod load;
+mod probes;
+mod report;
+mod server;
+mod shapes;
+mod throughput;
+
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What the command line asks for.
+pub struct Options {
+    /// Where the servers are.
+    servers: PathBuf,
+    /// Where the results go.
+    out: PathBuf,
+    rounds: usize,
+    /// Of each run of the load generator.
+    seconds: u32,
+    /// Rounds of the probes.
+    probes: u32,
+    /// Connections of each pool.
+    connections: u32,
+    /// Only cases whose names have this, and what they are compared with.
+    only: Option<String>,
+    /// What to do: `load`, `probes`, `shapes`.
+    parts: Vec<String>,
+}
+
+const USAGE: &str = "run [load] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match options() {
+        Ok(options) => measure(&options).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Outcome<Options> {
+    let mut args = std::env::args().skip(1);
+    let servers = PathBuf::from(args.next().ok_or(USAGE)?);
+    let out = PathBuf::from(args.next().ok_or(USAGE)?);
+    let mut options =
+        Options { servers, out, rounds: 5, seconds: 2, probes: 200, connections: 16, only: None, parts: Vec::new() };
+    while let Some(arg) = args.next() {
+        if matches!(&*arg, "load" | "probes" | "shapes") {
+            options.parts.push(arg);
+            continue;
+        }
+        let value = args.next().ok_or(USAGE)?;
+        match &*arg {
+            "--rounds" => options.rounds = value.parse()?,
+            "--seconds" => options.seconds = value.parse()?,
+            "--probes" => options.probes = value.parse()?,
+            "--connections" => options.connections = value.parse()?,
+            "--only" => options.only = Some(value),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    if options.parts.is_empty() {
+        options.parts = ["load", "probes", "shapes"].map(str::to_owned).to_vec();
+    }
+    Ok(options)
+}
+
+async fn measure(options: &Options) -> Outcome<()> {
+    std::fs::create_dir_all(&options.out)?;
+    for part in &options.parts {
+        // Each with servers and databases of its own.
+        let folder = tempfile::Builder::new().prefix("peers").tempdir()?;
+        databases::run(&format!("chmod 755 {}", folder.path().display()))?;
+        let cases: Vec<&Case> = CASES.iter().filter(|case| options.wants(case)).collect();
+        let places: Vec<Place> = cases.iter().map(|case| case.place).collect();
+        let mut databases = Databases::start(folder.path(), &places).await?;
+        let mut servers = Vec::new();
+        for (number, case) in cases.iter().enumerate() {
+            let store = databases.make(case.place, number)?;
+            servers.push(Server::start(&options.servers, case.server, &store, options.connections)?);
+        }
+        let running: Vec<_> = cases.into_iter().zip(&servers).collect();
+        match part.as_str() {
+            "load" => throughput::measure(options, folder.path(), &databases, &running).await?,
+            "probes" => probe(options, &mut databases, &running).await?,
+            _ => shapes::measure(options, folder.path(), &running).await?,
+        }
+    }
+    Ok(())
+}
+
+impl Options {
+    fn wants(&self, case: &Case) -> bool {
+        let wanted = |case: &Case| self.only.as_deref().is_none_or(|only| case.name.contains(only));
+        wanted(case) || CASES.iter().any(|other| other.bare == case.name && wanted(other))
+    }
+}
+
+async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, &Server)]) -> Outcome<()> {
+    let client = Client::new();
+    let mut rows = Vec::new();
+    for (number, (case, server)) in running.iter().enumerate() {
+        if !case.has_sessions() {
+            continue;
+        }
+        eprintln!("probing {}", case.name);
+        let probed = probes::probe(&server.url, options.probes).await?;
+        let browser = probes::signed_in(&client, &server.url, "outage").await?;
+        rows.push((number, *case, *server, probed, browser));
+    }
+    let mut lines = Vec::new();
+    for (number, case, server, probed, mut browser) in rows {
+        let outage = if matches!(case.place, Place::Memory | Place::Cookie) {
+            "—".to_owned()
+        } else {
+            databases.fail(case.place, number)?;
+            let response = browser.get(&client, &format!("{}/keys", server.url)).await?;
+            match (response.status, response.body.as_str(), &browser.cookie) {
+                (200, "out", None) => "200, signed out, cookie removed".to_owned(),
+                (200, "out", Some(_)) => "200, signed out".to_owned(),
+                (200, _, _) => "200, from its cache".to_owned(),
+                (status, _, None) => format!("{status}, cookie removed"),
+                (status, _, Some(_)) => status.to_string(),
+            }
+        };
+        let of = |count: u32| format!("{count} of {}", probed.rounds);
+        let [lost, lost_later] = probed.lost.map(of);
+        lines.push([case.name.to_owned(), lost, lost_later, of(probed.revived), of(probed.wiped), outage]);
+    }
+    report::probes(options, &lines)
+}

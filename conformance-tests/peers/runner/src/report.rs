@@ -1,0 +1,125 @@
+//! The results as Markdown and pictures.
+
+use std::fmt::Write as _;
+
+use crate::chart::{self, Bar, Line};
+use crate::databases::run;
+use crate::figures::short;
+use crate::throughput::{Kind, Measured};
+use crate::{Options, Outcome};
+
+/// What it was measured on and how.
+fn head(options: &Options) -> Outcome<String> {
+    let processor = run("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2")?;
+    let cores = run("nproc")?;
+    Ok(format!(
+        "{}, {cores} cores of{processor}, {}; {}, {}, {}, {}; {} rounds of {} s in turns after one to warm up, medians; pools of {} \
+         connections; durability at the defaults of PostgreSQL and MariaDB, SQLite with a write-ahead log and `synchronous=FULL`, \
+         Redis without persistence.\n\n",
+        run("date +%Y-%m-%d")?,
+        run("uname -sr")?,
+        run("rustc --version")?,
+        run("psql --version")?,
+        run("mariadb --version | cut -d, -f1")?,
+        run("redis-server --version | cut -d' ' -f1-3")?,
+        options.rounds,
+        options.seconds,
+        options.connections,
+    ))
+}
+
+pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
+    let mut text = head(options)?;
+    text.push_str(
+        "`wrk -t1 -c32` with 64 cookies in turn, on the same cores. Requests a second as a share of what the same framework serves \
+         without sessions in the same round; in brackets the CPU time of the server's process for each request, in µs (that of database \
+         servers isn't in it).\n\n",
+    );
+    text.push_str("| | session unused | read | write | forged cookie | read, 1 connection | sign-in |\n|---|---|---|---|---|---|---|\n");
+    for measured in all {
+        let cell = |kind| match measured.share(all, kind) {
+            share if share.is_nan() => String::new(),
+            share => format!("{share:.2} ({})", short(measured.median(kind, |run| run.cpu_micros))),
+        };
+        let kinds = [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
+        writeln!(text, "| {} | {} |", measured.case.name, kinds.map(cell).join(" | "))?;
+    }
+    text.push_str("\nRequests a second, medians:\n\n| | session unused | read | write | forged cookie | read, 1 connection | sign-in |\n|---|---|---|---|---|---|---|\n");
+    for measured in all {
+        let cell = |kind| match measured.median(kind, |run| run.requests_per_second) {
+            rate if rate.is_nan() => String::new(),
+            rate => format!("{rate:.0}"),
+        };
+        let kinds = [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
+        writeln!(text, "| {} | {} |", measured.case.name, kinds.map(cell).join(" | "))?;
+    }
+    text.push_str("\nStatements for one request, as the database counts them, `BEGIN` and `COMMIT` too:\n\n| | read | write | sign-in |\n|---|---|---|---|\n");
+    for measured in all {
+        if let Some(statements) = measured.statements {
+            writeln!(text, "| {} | {} |", measured.case.name, statements.map(|count| format!("{count:.1}")).join(" | "))?;
+        }
+    }
+    text.push_str("\nBeside each other, in the same rounds:\n\n| | to | read | write | read, 1 connection | sign-in |\n|---|---|---|---|---|---|\n");
+    for (ours, other) in [
+        ("ours, Axum, memory", "tower-sessions, memory"),
+        ("ours, Axum, SQLite", "tower-sessions, SQLite"),
+        ("ours, Axum, SQLite", "modo, SQLite"),
+        ("ours, Axum, SQLite", "one SELECT, SQLite, sqlx"),
+        ("ours, Axum, SQLite", "by hand, SQLite, inline"),
+        ("ours, Axum, PostgreSQL", "tower-sessions, PostgreSQL"),
+        ("ours, Axum, PostgreSQL", "one SELECT, PostgreSQL, sqlx"),
+        ("ours, Actix, memory", "actix-session, cookie"),
+        ("ours, Actix, PostgreSQL", "actix-session, Redis"),
+    ] {
+        let find = |name: &str| all.iter().find(|measured| measured.case.name == name);
+        if let (Some(first), Some(second)) = (find(ours), find(other)) {
+            let cell = |kind| match first.times(second, kind) {
+                times if times.is_nan() => String::new(),
+                times => format!("{times:.2} ×"),
+            };
+            let cells = [Kind::Read, Kind::Write, Kind::ReadAlone, Kind::SignIn].map(cell).join(" | ");
+            writeln!(text, "| {ours} | {other} | {cells} |")?;
+        }
+    }
+    let bars = |kind| {
+        let bar = |measured: &Measured<'_>| Bar {
+            name: measured.case.name.to_owned(),
+            value: measured.share(all, kind),
+            is_ours: measured.case.is_ours,
+        };
+        all.iter().map(bar).collect()
+    };
+    let panels = [("session unused", Kind::Unused), ("read", Kind::Read), ("write", Kind::Write)];
+    chart::shares(&options.out.join("throughput.svg"), &panels.map(|(title, kind)| (title, bars(kind))))?;
+    write(options, "throughput.md", &text)
+}
+
+pub fn probes(options: &Options, rows: &[[String; 6]]) -> Outcome<()> {
+    let mut text = String::from(
+        "| | keys lost: two requests at once | the same, 5 ms between reading and setting | signed in again after a sign-out that a slow \
+         write crosses | signed out by a request that crosses a rotation | store outage: the response to who is signed in |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        writeln!(text, "| {} |", row.join(" | "))?;
+    }
+    write(options, "probes.md", &text)
+}
+
+pub fn shapes(options: &Options, tables: &[(String, Vec<String>, Vec<Line>)]) -> Outcome<()> {
+    let mut text = head(options)?;
+    for (title, steps, lines) in tables {
+        writeln!(text, "{title}:\n\n| | {} |\n|---|{}", steps.join(" | "), "---|".repeat(steps.len()))?;
+        for line in lines {
+            let values: Vec<_> = line.values.iter().map(|value| short(*value)).collect();
+            writeln!(text, "| {} | {} |", line.name, values.join(" | "))?;
+        }
+        text.push('\n');
+    }
+    write(options, "shapes.md", &text)
+}
+
+fn write(options: &Options, name: &str, text: &str) -> Outcome<()> {
+    println!("{text}");
+    Ok(std::fs::write(options.out.join(name), text)?)
+}
