@@ -111,6 +111,12 @@ fn kind(user_agent: &str, os: &str) -> &'static str {
 /// `bytes` as text of at most 512 bytes, what isn't UTF-8 and control characters replaced.
 pub(crate) fn clean(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(MAX_USER_AGENT)];
+    // As browsers' are.
+    if let Ok(plain) = str::from_utf8(cut)
+        && cut.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    {
+        return plain.to_owned();
+    }
     let mut text: String = String::from_utf8_lossy(cut)
         .chars()
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })

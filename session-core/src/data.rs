@@ -280,9 +280,14 @@ impl View {
         if size > limit && size > self.size {
             return Ok(Err(DataError::TooLarge { key: key.to_owned(), limit }));
         }
-        // The row's copy is shared; this request's own is changed in place.
+        // The row's copy may be shared; this request's own is changed in place, and what it was decoded from can be decoded again.
         drop(self.changed.take());
-        Arc::make_mut(&mut values).insert(key.to_owned(), value);
+        self.stored.forget_values();
+        let own = Arc::make_mut(&mut values);
+        match own.get_mut(key) {
+            Some(old) => *old = value,
+            None => drop(own.insert(key.to_owned(), value)),
+        }
         self.changed = Some(values);
         self.size = size;
         self.edits += 1;

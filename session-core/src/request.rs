@@ -130,7 +130,8 @@ impl Request {
             return Ok(State::Anonymous);
         };
         let change = service.config.on_fingerprint_change;
-        if change != FingerprintChange::Ignore && !client.matches(&record.fingerprint) {
+        let is_same = || record.user_agent == client.user_agent || client.matches(&record.fingerprint);
+        if change != FingerprintChange::Ignore && !is_same() {
             let ended = change == FingerprintChange::End;
             if ended {
                 service.store.end(&record.user_id, record.id, None, now).await?;

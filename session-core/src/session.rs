@@ -104,6 +104,11 @@ impl Data {
     pub(crate) fn values(&self) -> Option<Arc<Map<String, Value>>> {
         self.decoded.get_or_init(|| serde_json::from_str(&self.text).ok().map(Arc::new)).clone()
     }
+
+    /// Leaves the values to who has them, until they are read here again.
+    pub(crate) fn forget_values(&mut self) {
+        self.decoded.take();
+    }
 }
 
 /// Equal text.

@@ -31,7 +31,10 @@ async fn main() {
     let store = common::store();
     let plain = || Router::new().route("/plain", get(async || "plain"));
     let routes = match store.split_once(':') {
-        None => plain().route("/read", get(async || "plain")).route("/write", get(async || "plain")).route("/login", get(async || "plain")),
+        None => plain()
+            .route("/read", get(async || "plain"))
+            .route("/write", get(async || "plain"))
+            .route("/login", get(async || "plain")),
         Some(("floor", path)) => plain().merge(floor::routes(path)),
         Some(("select-sqlite", path)) => plain().merge(sqlite(path).await),
         Some(("select-postgres", rest)) => plain().merge(postgres(&format!("postgres:{rest}")).await),

@@ -30,7 +30,9 @@ fn open(path: &str) -> Connection {
     let connection = Connection::open(path).expect("a file");
     connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a setting");
     let synchronous = if common::waits_for_the_disk() { "FULL" } else { "NORMAL" };
-    connection.execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}")).expect("settings");
+    connection
+        .execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}"))
+        .expect("settings");
     connection
 }
 

@@ -53,7 +53,13 @@ pub fn shares(path: &Path, panels: &[(&str, Vec<Bar>)]) -> Outcome<()> {
     Ok(())
 }
 
-fn text(root: &DrawingArea<SVGBackend<'_>, Shift>, text: &str, at: (i32, i32), size: i32, ink: &RGBColor) -> Outcome<()> {
+fn text(
+    root: &DrawingArea<SVGBackend<'_>, Shift>,
+    text: &str,
+    at: (i32, i32),
+    size: i32,
+    ink: &RGBColor,
+) -> Outcome<()> {
     root.draw(&Text::new(text.to_owned(), at, ("sans-serif", size).into_font().color(ink)))?;
     Ok(())
 }
@@ -68,7 +74,8 @@ pub struct Line {
 /// Lines over what grows in steps.
 pub fn lines(path: &Path, title: &str, steps: &[String], lines: &[Line]) -> Outcome<()> {
     const COLORS: [RGBColor; 4] = [OURS, RGBColor(199, 91, 18), RGBColor(66, 133, 78), RGBColor(130, 80, 160)];
-    let most = lines.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let most =
+        lines.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
     let root = SVGBackend::new(path, (720, 320)).into_drawing_area();
     root.fill(&SURFACE)?;
     let last = steps.len() - 1;
@@ -79,7 +86,13 @@ pub fn lines(path: &Path, title: &str, steps: &[String], lines: &[Line]) -> Outc
         .y_label_area_size(64)
         .build_cartesian_2d(0..last, 0.0..most * 1.1)?;
     let name = |step: &usize| steps.get(*step).cloned().unwrap_or_default();
-    chart.configure_mesh().light_line_style(SURFACE).bold_line_style(FAINT).x_labels(steps.len()).x_label_formatter(&name).draw()?;
+    chart
+        .configure_mesh()
+        .light_line_style(SURFACE)
+        .bold_line_style(FAINT)
+        .x_labels(steps.len())
+        .x_label_formatter(&name)
+        .draw()?;
     for (line, color) in lines.iter().zip(COLORS) {
         let points: Vec<_> = line.values.iter().copied().enumerate().filter(|(_, value)| value.is_finite()).collect();
         chart

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::cases::Place;
 use crate::Outcome;
+use crate::cases::Place;
 
 const POSTGRES: u16 = 54391;
 const MARIADB: u16 = 33891;
@@ -38,7 +38,9 @@ impl Databases {
         let command = match place {
             Place::Postgres => {
                 let bin = run("ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1")?;
-                run(&format!("chown postgres {home} && cd {home} && runuser -u postgres -- {bin}/initdb -D {data} -A trust -U postgres"))?;
+                run(&format!(
+                    "chown postgres {home} && cd {home} && runuser -u postgres -- {bin}/initdb -D {data} -A trust -U postgres"
+                ))?;
                 format!(
                     "cd {home} && exec setpriv --reuid postgres --regid postgres --init-groups {bin}/postgres -D {data} -p {POSTGRES} \
                      -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c max_connections=300 \
@@ -109,7 +111,9 @@ impl Databases {
                  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                  AND query NOT LIKE '%pg_stat_statements%'",
             )?,
-            Place::MariaDb => mariadb("SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'")?,
+            Place::MariaDb => mariadb(
+                "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'",
+            )?,
             _ => return Ok(None),
         };
         Ok(Some(counted.parse()?))
@@ -119,7 +123,8 @@ impl Databases {
     pub fn fail(&mut self, place: Place, number: usize) -> Outcome<()> {
         if place == Place::Sqlite {
             let file = rusqlite::Connection::open(self.folder.join(format!("{number}.db")))?;
-            let mut tables = file.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")?;
+            let mut tables =
+                file.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")?;
             let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             for table in tables {
                 file.execute_batch(&format!("ALTER TABLE {table} RENAME TO {table}_gone"))?;
@@ -155,7 +160,14 @@ fn postgres(database: &str, sql: &str) -> Outcome<String> {
 }
 
 fn mariadb(sql: &str) -> Outcome<String> {
-    output(Command::new("mariadb").args(["--no-defaults", "-h127.0.0.1", &format!("-P{MARIADB}"), "-uroot", "-Ne", sql]))
+    output(Command::new("mariadb").args([
+        "--no-defaults",
+        "-h127.0.0.1",
+        &format!("-P{MARIADB}"),
+        "-uroot",
+        "-Ne",
+        sql,
+    ]))
 }
 
 pub fn run(command: &str) -> Outcome<String> {

@@ -43,7 +43,8 @@ pub struct Options {
     parts: Vec<String>,
 }
 
-const USAGE: &str = "run [load] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
+const USAGE: &str =
+    "run [load] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
 
 #[tokio::main]
 async fn main() -> ExitCode {

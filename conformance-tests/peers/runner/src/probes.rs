@@ -45,8 +45,7 @@ async fn loses_a_key(client: &Client, url: &str, user: &str, before: u64) -> Out
     let cookie = browser.cookie.clone();
     let set = |key: &str| format!("{url}/set?key={key}&before={before}&after=0");
     let (a, b) = (set("a"), set("b"));
-    let (mut a, mut b) =
-        (Box::pin(ask(client, &a, cookie.as_deref())), Box::pin(ask(client, &b, cookie.as_deref())));
+    let (mut a, mut b) = (Box::pin(ask(client, &a, cookie.as_deref())), Box::pin(ask(client, &b, cookie.as_deref())));
     // As a browser takes them: one after the other, as they arrive.
     tokio::select! {
         first = &mut a => { browser.receive(&first?); browser.receive(&b.await?); }

@@ -56,7 +56,12 @@ pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
     text.push_str("\nStatements for one request, as the database counts them, `BEGIN` and `COMMIT` too:\n\n| | read | write | sign-in |\n|---|---|---|---|\n");
     for measured in all {
         if let Some(statements) = measured.statements {
-            writeln!(text, "| {} | {} |", measured.case.name, statements.map(|count| format!("{count:.1}")).join(" | "))?;
+            writeln!(
+                text,
+                "| {} | {} |",
+                measured.case.name,
+                statements.map(|count| format!("{count:.1}")).join(" | ")
+            )?;
         }
     }
     text.push_str("\nBeside each other, in the same rounds:\n\n| | to | read | write | read, 1 connection | sign-in |\n|---|---|---|---|---|---|\n");

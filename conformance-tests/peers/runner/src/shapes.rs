@@ -21,10 +21,25 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 4] = [
-    Shape { name: "connections", title: "by connections, a read", path: "/read", steps: &[1, 4, 16, 32, 64, 128, 256, 512] },
-    Shape { name: "connections-write", title: "by connections, a write", path: "/write", steps: &[1, 4, 16, 32, 64, 128, 256, 512] },
+    Shape {
+        name: "connections",
+        title: "by connections, a read",
+        path: "/read",
+        steps: &[1, 4, 16, 32, 64, 128, 256, 512],
+    },
+    Shape {
+        name: "connections-write",
+        title: "by connections, a write",
+        path: "/write",
+        steps: &[1, 4, 16, 32, 64, 128, 256, 512],
+    },
     Shape { name: "data", title: "by bytes of data, a read", path: "/read", steps: &[0, 1024, 4096, 16_384, 60_000] },
-    Shape { name: "cookies", title: "by other cookies in the request, a read", path: "/read", steps: &[0, 1, 10, 50, 100] },
+    Shape {
+        name: "cookies",
+        title: "by other cookies in the request, a read",
+        path: "/read",
+        steps: &[0, 1, 10, 50, 100],
+    },
 ];
 
 pub async fn measure(options: &Options, folder: &Path, running: &[(&Case, &Server)]) -> Outcome<()> {

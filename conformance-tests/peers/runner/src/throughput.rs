@@ -23,8 +23,7 @@ pub enum Kind {
     SignIn,
 }
 
-pub const KINDS: [Kind; 6] =
-    [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
+pub const KINDS: [Kind; 6] = [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
 
 impl Kind {
     fn path(self) -> &'static str {
