@@ -22,7 +22,7 @@ const LIVE: u64 = 100_000;
 const READERS: u64 = 4;
 const PACE: Duration = Duration::from_millis(5);
 /// The clean-up is stopped and started again: for how long reads are timed without it and with it, in turns.
-const TURNS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+const TURNS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// What one clean-up was like.
 #[derive(Default)]

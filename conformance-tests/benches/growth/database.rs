@@ -92,6 +92,9 @@ impl Server {
             Some("mysql" | "mariadb") => &MYSQL,
             _ => return Err(format!("this is no URL of a server that can be measured: {url}")),
         };
+        if !url.split_once("://").is_some_and(|(_, rest)| rest.contains('/')) {
+            return Err(format!("a URL with a `/` after host and port: {url}"));
+        }
         Ok(Self { url: url.to_owned(), dialect })
     }
 

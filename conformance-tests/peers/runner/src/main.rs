@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use reqwest::Client;
 
@@ -42,6 +43,9 @@ pub struct Options {
     /// What to do: `load`, `probes`, `shapes`.
     parts: Vec<String>,
 }
+
+/// How long a browser waits in an outage.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const USAGE: &str =
     "run [load] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
@@ -120,7 +124,7 @@ impl Options {
 }
 
 async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, &Server)]) -> Outcome<()> {
-    let client = Client::new();
+    let client = Client::builder().timeout(PATIENCE).build()?;
     let mut rows = Vec::new();
     for (number, (case, server)) in running.iter().enumerate() {
         if !case.has_sessions() {
@@ -137,13 +141,15 @@ async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, 
             "—".to_owned()
         } else {
             databases.fail(case.place, number)?;
-            let response = browser.get(&client, &format!("{}/keys", server.url)).await?;
-            match (response.status, response.body.as_str(), &browser.cookie) {
-                (200, "out", None) => "200, signed out, cookie removed".to_owned(),
-                (200, "out", Some(_)) => "200, signed out".to_owned(),
-                (200, _, _) => "200, from its cache".to_owned(),
-                (status, _, None) => format!("{status}, cookie removed"),
-                (status, _, Some(_)) => status.to_string(),
+            match browser.get(&client, &format!("{}/keys", server.url)).await {
+                Err(_) => format!("none within {} s", PATIENCE.as_secs()),
+                Ok(response) => match (response.status, response.body.as_str(), &browser.cookie) {
+                    (200, "out", None) => "200, signed out, cookie removed".to_owned(),
+                    (200, "out", Some(_)) => "200, signed out".to_owned(),
+                    (200, _, _) => "200, from its cache".to_owned(),
+                    (status, _, None) => format!("{status}, cookie removed"),
+                    (status, _, Some(_)) => status.to_string(),
+                },
             }
         };
         let of = |count: u32| format!("{count} of {}", probed.rounds);

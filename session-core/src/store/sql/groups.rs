@@ -25,7 +25,7 @@ pub(in crate::store) struct Groups<R> {
     activity: Arc<Gather<Change, Option<OffsetDateTime>>>,
 }
 
-/// How many statements of a kind a database runs beside each other about as fast as one.
+/// How many statements of a kind are worth running beside each other, before others wait and go together.
 pub(in crate::store) struct Beside {
     pub(in crate::store) reads: usize,
     pub(in crate::store) writes: usize,

@@ -14,7 +14,7 @@ use super::schema;
 use crate::store::sql::groups::{Beside, Groups};
 use crate::store::sql::migrations::MigrateError;
 
-/// Each reader has a thread; there is one writer at a time.
+/// Both are faster together from the second on; there is one writer at a time in any case.
 const BESIDE: Beside = Beside { reads: 1, writes: 1 };
 
 /// How to open a SQLite file: see [`SqliteOptions::new`].

@@ -26,7 +26,7 @@ pub use open::ServerOpenError;
 /// changed anything, on a connection that died.
 const RETRIES: u32 = 20;
 
-/// Each statement has a process, or thread, of the server.
+/// Reads are faster together from the second on; changes wait for the disk, and the first few do so beside each other.
 pub(in crate::store) const BESIDE: Beside = Beside { reads: 1, writes: 4 };
 
 /// How long a server may take for one operation, unless told otherwise.
