@@ -67,7 +67,8 @@ impl CookieSession {
     pub async fn of(parts: &Parts) -> Result<Option<Self>> {
         let Some(scope) = parts.extensions.get::<Scope>() else { return Ok(None) };
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Ok(Some(scope.load(scope.read(&parts.headers, peer)).await?.into()))
+        // A small future: Axum's own, which holds it, is on the heap.
+        Ok(Some(scope.load_boxed(scope.read(&parts.headers, peer)).await?.into()))
     }
 }
 

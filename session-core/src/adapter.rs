@@ -64,7 +64,7 @@ impl Scope {
             return Facts { found: Found::default(), client: Client::default() };
         }
         let config = &self.session.0.service.config;
-        let forwarded = headers.lines(&config.forwarding_header);
+        let forwarded = || headers.lines(&config.forwarding_header);
         Facts {
             found: config.cookie.find(&config.keys, headers.lines("cookie")),
             client: Client {
@@ -91,9 +91,12 @@ impl Scope {
     /// has to be asked.
     pub fn load_boxed(&self, facts: Facts) -> Load {
         let request = &self.session.0;
-        if facts.found.tokens.is_empty() {
-            request.load_anonymous(facts.found.any, &facts.client);
-        }
+        let facts = if facts.found.tokens.is_empty() {
+            request.load_anonymous(facts.found.any, facts.client);
+            Facts { found: Found::default(), client: Client::default() }
+        } else {
+            facts
+        };
         Load(match request.loaded.get() {
             Some(outcome) => {
                 let session = self.session.clone();

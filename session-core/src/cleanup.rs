@@ -16,14 +16,14 @@ use crate::service::CookieSessionService;
 #[cfg(test)]
 mod tests;
 
-/// Rows that one statement deletes at most: few, because requests beside it wait for as long as it takes.
-const BATCH: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-/// How many times as long as a batch took the task rests after it: it has a fortieth of one connection's time, and several nodes
-/// together don't take all of a database's.
-const REST: u32 = 39;
+/// Rows that one statement deletes at most: few, because a request that meets one may wait for as long as it takes.
+const BATCH: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
+/// How many times as long as a batch took the task rests after it: it has a two-hundredth of one connection's time, so that few
+/// requests meet one, also where several nodes clean up at once.
+const REST: u32 = 199;
 
 impl CookieSessionService {
-    /// Deletes what expired longer ago than `purge_after`, in batches of 10 rows, until nothing is left: how many.
+    /// Deletes what expired longer ago than `purge_after`, in batches of 50 rows, until nothing is left: how many.
     /// No read depends on it.
     ///
     /// # Errors

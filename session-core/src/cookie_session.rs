@@ -13,7 +13,7 @@ use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::request::{Attempt, Failure, Progress, Request, Stored, conflict_without_data};
 use crate::service::{CookieSessionService, Inner};
-use crate::session::{Data, Record, Session, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, Session, SessionId, UserId};
 use crate::sign_in::SignIn;
 use crate::state::{Active, Did};
 use crate::store::{Applied, Caller, Checked, Update};
@@ -165,11 +165,13 @@ impl CookieSession {
             previous_token_hash: None,
             token_issued_at: now,
             token_seen: false,
-            ip_address: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            user_agent: client.user_agent,
-            device_name: device.name,
-            device_type: device.kind.to_owned(),
-            fingerprint: device.fingerprint,
+            client: Arc::new(ClientInfo {
+                ip_address: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+                user_agent: client.user_agent,
+                device_name: device.name,
+                device_type: device.kind.to_owned(),
+                fingerprint: device.fingerprint,
+            }),
             data,
             version: 0,
             persistent: !options.browser_session,

@@ -34,7 +34,7 @@ pub use event::Event;
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
 pub use service::CookieSessionService;
-pub use session::{Data, Record, Session, SessionId, UserId};
+pub use session::{ClientInfo, Data, Record, Session, SessionId, UserId};
 pub use sign_in::SignIn;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;

@@ -109,12 +109,12 @@ impl Request {
     }
 
     /// The look-up of a request without a token that could be one, unless it is done or under way: nobody is asked.
-    pub(crate) fn load_anonymous(&self, carried: bool, client: &Client) {
+    pub(crate) fn load_anonymous(&self, carried: bool, client: Client) {
         // Under the lock, so that nobody reads in between.
         let mut progress = self.lock();
         if self.loaded.set(Ok(())).is_ok() {
             progress.carried = carried;
-            progress.client = client.clone();
+            progress.client = client;
         }
     }
 
@@ -130,7 +130,7 @@ impl Request {
             return Ok(State::Anonymous);
         };
         let change = service.config.on_fingerprint_change;
-        let is_same = || record.user_agent == client.user_agent || client.matches(&record.fingerprint);
+        let is_same = || record.client.user_agent == client.user_agent || client.matches(&record.client.fingerprint);
         if change != FingerprintChange::Ignore && !is_same() {
             let ended = change == FingerprintChange::End;
             if ended {

@@ -141,16 +141,8 @@ pub struct Record {
     pub token_issued_at: OffsetDateTime,
     /// Whether a write came under the current token, which tells that the browser has it.
     pub token_seen: bool,
-    /// The client's address at sign-in, or empty.
-    pub ip_address: String,
-    /// `User-Agent` at sign-in, or empty.
-    pub user_agent: String,
-    /// Such as `Firefox on Linux`, or empty.
-    pub device_name: String,
-    /// `desktop`, `mobile`, `tablet` or `bot`, or empty.
-    pub device_type: String,
-    /// OS family and browser family, or empty.
-    pub fingerprint: String,
+    /// Who signed in. It never changes, so copies of a row share it.
+    pub client: Arc<ClientInfo>,
     /// The session's values.
     pub data: Data,
     /// Counts the changes of `data`.
@@ -167,6 +159,21 @@ pub struct Record {
     pub expires_at: OffsetDateTime,
     /// The end that no activity moves.
     pub absolute_expires_at: OffsetDateTime,
+}
+
+/// What is recorded of the client at sign-in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The client's address, or empty.
+    pub ip_address: String,
+    /// `User-Agent`, or empty.
+    pub user_agent: String,
+    /// Such as `Firefox on Linux`, or empty.
+    pub device_name: String,
+    /// `desktop`, `mobile`, `tablet` or `bot`, or empty.
+    pub device_type: String,
+    /// OS family and browser family, or empty.
+    pub fingerprint: String,
 }
 
 impl Record {
@@ -273,11 +280,11 @@ impl Session {
         Self {
             id: record.id.to_string(),
             user_id: record.user_id.as_str().to_owned(),
-            ip_address: record.ip_address.clone(),
-            user_agent: record.user_agent.clone(),
-            device_name: record.device_name.clone(),
-            device_type: record.device_type.clone(),
-            fingerprint: record.fingerprint.clone(),
+            ip_address: record.client.ip_address.clone(),
+            user_agent: record.client.user_agent.clone(),
+            device_name: record.client.device_name.clone(),
+            device_type: record.client.device_type.clone(),
+            fingerprint: record.client.fingerprint.clone(),
             data: values,
             created_at: record.created_at,
             last_active_at: record.last_active_at,

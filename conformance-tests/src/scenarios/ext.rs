@@ -88,11 +88,11 @@ async fn reads_show_the_row(world: World) {
     for (field, stored) in [
         ("id", row.id.to_string()),
         ("user_id", "ada".to_owned()),
-        ("ip_address", row.ip_address.clone()),
-        ("user_agent", row.user_agent.clone()),
-        ("device_name", row.device_name.clone()),
-        ("device_type", row.device_type.clone()),
-        ("fingerprint", row.fingerprint.clone()),
+        ("ip_address", row.client.ip_address.clone()),
+        ("user_agent", row.client.user_agent.clone()),
+        ("device_name", row.client.device_name.clone()),
+        ("device_type", row.client.device_type.clone()),
+        ("fingerprint", row.client.fingerprint.clone()),
     ] {
         assert_eq!(shown[field], json!(stored), "{field}");
     }

@@ -71,7 +71,7 @@ async fn common_devices(world: World) {
     ] {
         let mut browser = signed_in_with(&world, user_agent).await;
         let row = only_row(&world, "ada").await;
-        assert_eq!((row.device_name.as_str(), row.device_type.as_str()), (name, kind), "{user_agent}");
+        assert_eq!((row.client.device_name.as_str(), row.client.device_type.as_str()), (name, kind), "{user_agent}");
         browser.run(json!([{"op": "logout"}])).await;
     }
 }
@@ -94,10 +94,16 @@ async fn any_header_is_taken(world: World) {
         browser.sign_in("ada").await;
         let row = only_row(&world, "ada").await;
         let shown = String::from_utf8_lossy(value).chars().take(40).collect::<String>();
-        assert!(row.user_agent.len() <= 512, "{shown:?}: {} bytes", row.user_agent.len());
-        assert_eq!(row.user_agent.is_empty(), value.is_empty(), "{shown:?}");
-        assert!(row.device_name.len() <= 100 && row.fingerprint.len() <= 100, "{row:?}");
-        for text in [&row.user_agent, &row.device_name, &row.device_type, &row.fingerprint, &row.ip_address] {
+        assert!(row.client.user_agent.len() <= 512, "{shown:?}: {} bytes", row.client.user_agent.len());
+        assert_eq!(row.client.user_agent.is_empty(), value.is_empty(), "{shown:?}");
+        assert!(row.client.device_name.len() <= 100 && row.client.fingerprint.len() <= 100, "{row:?}");
+        for text in [
+            &row.client.user_agent,
+            &row.client.device_name,
+            &row.client.device_type,
+            &row.client.fingerprint,
+            &row.client.ip_address,
+        ] {
             assert!(!text.chars().any(char::is_control), "{shown:?}: {text:?}");
         }
         assert_eq!(browser.run(json!([{"op": "logout"}])).await.status, 200, "{shown:?}");
@@ -105,8 +111,11 @@ async fn any_header_is_taken(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
     let row = only_row(&world, "ada").await;
-    assert_eq!((row.user_agent.as_str(), row.device_name.as_str(), row.device_type.as_str()), ("", "", ""));
-    assert_eq!(row.ip_address, "127.0.0.1");
+    assert_eq!(
+        (row.client.user_agent.as_str(), row.client.device_name.as_str(), row.client.device_type.as_str()),
+        ("", "", "")
+    );
+    assert_eq!(row.client.ip_address, "127.0.0.1");
     assert_eq!(user(&mut browser).await, json!("ada"));
 }
 
@@ -117,7 +126,7 @@ async fn address(world: &World, lines: &[(&str, &str)]) -> String {
         browser.header(name, value);
     }
     browser.sign_in("ada").await;
-    let address = only_row(world, "ada").await.ip_address.clone();
+    let address = only_row(world, "ada").await.client.ip_address.clone();
     browser.run(json!([{"op": "logout"}])).await;
     address
 }
@@ -191,7 +200,7 @@ async fn families_not_versions(world: World) {
     let mut prints = Vec::new();
     for user_agent in [FIREFOX, CHROME, EDGE, IPHONE, IPAD, PIXEL] {
         let mut browser = signed_in_with(&world, user_agent).await;
-        let print = only_row(&world, "ada").await.fingerprint.clone();
+        let print = only_row(&world, "ada").await.client.fingerprint.clone();
         assert!(!print.is_empty() && !print.contains(|c: char| c.is_ascii_digit()), "{print:?} of {user_agent}");
         assert!(!prints.contains(&print), "{print:?} of {user_agent}");
         prints.push(print);
@@ -229,7 +238,7 @@ async fn a_change_is_reported(world: World) {
         let events = world.events();
         let told = events.iter().filter(|event| event.contains("FingerprintChanged")).count();
         assert!(told == 1 && events.concat().contains(&row.id.to_string()), "{events:?}");
-        assert_eq!(only_row(&world, "ada").await.fingerprint, row.fingerprint, "the sign-in's stays");
+        assert_eq!(only_row(&world, "ada").await.client.fingerprint, row.client.fingerprint, "the sign-in's stays");
         browser.run(json!([{"op": "logout"}])).await;
     }
 }

@@ -33,9 +33,10 @@ async fn rewritten(world: &World, change: impl FnOnce(&mut Record)) {
 async fn rows_of_another_release(world: World) {
     let mut browser = signed_in(&world, "ada", json!({})).await;
     rewritten(&world, |row| {
-        row.device_type = "wristwatch".to_owned();
-        row.device_name = "a device of the future".to_owned();
-        row.fingerprint = "v2:os=plan9;browser=mothra".to_owned();
+        let client = Arc::make_mut(&mut row.client);
+        client.device_type = "wristwatch".to_owned();
+        client.device_name = "a device of the future".to_owned();
+        client.fingerprint = "v2:os=plan9;browser=mothra".to_owned();
         row.version = 41;
         row.token_seen = true;
         row.data = Data::from_text("{ \"z\" : 1.50, \"a\":{\"later\" :[ ]},\n \"__kept\":\"\\u00e9\" }");
@@ -51,9 +52,9 @@ async fn rows_of_another_release(world: World) {
     browser.run(json!([{"op": "set", "key": "new", "value": 1}, {"op": "rotate"}])).await;
     let row = rows(&world, "ada").await.remove(0);
     assert_eq!(data(&world, "ada").await, json!({"z": 1.5, "a": {"later": []}, "__kept": "é", "new": 1}));
-    assert_eq!((row.device_type.as_str(), row.version), ("wristwatch", 42), "what isn't understood is kept");
+    assert_eq!((row.client.device_type.as_str(), row.version), ("wristwatch", 42), "what isn't understood is kept");
     assert_eq!(
-        (row.device_name.as_str(), row.fingerprint.as_str()),
+        (row.client.device_name.as_str(), row.client.fingerprint.as_str()),
         ("a device of the future", "v2:os=plan9;browser=mothra")
     );
     browser.run(json!([{"op": "logout"}])).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use session_core::store::{
     Activity, Applied, Caller, Checked, Created, NewData, Replaced, SessionStore, StoreError, Update,
 };
-use session_core::{Data, Record, SessionId, TokenHash, TokenRef, UserId};
+use session_core::{ClientInfo, Data, Record, SessionId, TokenHash, TokenRef, UserId};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -142,11 +142,13 @@ fn record(user: &str) -> Record {
         previous_token_hash: None,
         token_issued_at: NOW,
         token_seen: false,
-        ip_address: "192.0.2.7".to_owned(),
-        user_agent: "Mozilla/5.0".to_owned(),
-        device_name: "Firefox on Linux".to_owned(),
-        device_type: "desktop".to_owned(),
-        fingerprint: "linux firefox".to_owned(),
+        client: Arc::new(ClientInfo {
+            ip_address: "192.0.2.7".to_owned(),
+            user_agent: "Mozilla/5.0".to_owned(),
+            device_name: "Firefox on Linux".to_owned(),
+            device_type: "desktop".to_owned(),
+            fingerprint: "linux firefox".to_owned(),
+        }),
         data: Data::from_text("{}"),
         version: 0,
         persistent: true,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::{Data, Record};
+use session_core::{ClientInfo, Data, Record};
 use time::Duration;
 
 use super::{
@@ -39,14 +39,7 @@ async fn exactly_as_it_went_in(fixture: Fixture) {
     let new = fixture.insert(new).await;
     assert_eq!(fixture.stored(&new, NOW).await.as_deref(), Some(&*new));
     assert_eq!(live(fixture.other.list(&new.user_id, None, NOW).await), [Arc::clone(&new)]);
-    let empty = Record {
-        ip_address: String::new(),
-        user_agent: String::new(),
-        device_name: String::new(),
-        device_type: String::new(),
-        fingerprint: String::new(),
-        ..record("bob")
-    };
+    let empty = Record { client: Arc::default(), ..record("bob") };
     let empty = fixture.insert(empty).await;
     assert_eq!(fixture.stored(&empty, NOW).await.as_deref(), Some(&*empty));
 }
@@ -83,12 +76,13 @@ async fn data_comes_back_exactly(fixture: Fixture) {
 async fn client_texts_come_back(fixture: Fixture) {
     for text in [" ", "'; DROP TABLE sessions --", "\"\\%_?$1:a", "é 鍵 👩‍👩‍👧 \u{10ffff}", "A ", &"é".repeat(256)]
     {
-        let new = Record {
+        let client = Arc::new(ClientInfo {
             user_agent: text.to_owned(),
             device_name: text.chars().take(60).collect(),
             fingerprint: text.chars().take(60).collect(),
-            ..record("ada")
-        };
+            ..ClientInfo::default()
+        });
+        let new = Record { client, ..record("ada") };
         let new = fixture.insert(new).await;
         assert_eq!(fixture.stored(&new, NOW).await.as_deref(), Some(&*new));
     }

@@ -50,11 +50,16 @@ impl<H: HeadersMut + ?Sized> HeadersMut for &mut H {
 #[cfg(feature = "http")]
 mod http1 {
     use super::{Cow, Headers, HeadersMut, ResponseHead};
+    use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, USER_AGENT, VARY};
     use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
     impl Headers for HeaderMap {
         fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-            self.get_all(name).iter().map(HeaderValue::as_bytes)
+            let lines = match known(name) {
+                Some(name) => self.get_all(name),
+                None => self.get_all(name),
+            };
+            lines.iter().map(HeaderValue::as_bytes)
         }
     }
 
@@ -70,7 +75,19 @@ mod http1 {
             };
             let mut value = value.expect("the core writes header text only");
             value.set_sensitive(sensitive);
-            self.append(HeaderName::from_static(name), value);
+            self.append(known(name).unwrap_or_else(|| HeaderName::from_static(name)), value);
+        }
+    }
+
+    /// The headers that most requests and responses are asked for, without reading their names anew each time.
+    fn known(name: &str) -> Option<HeaderName> {
+        match name {
+            "cookie" => Some(COOKIE),
+            "user-agent" => Some(USER_AGENT),
+            "vary" => Some(VARY),
+            "set-cookie" => Some(SET_COOKIE),
+            "cache-control" => Some(CACHE_CONTROL),
+            _ => None,
         }
     }
 

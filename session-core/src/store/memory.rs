@@ -35,7 +35,8 @@ impl MemoryStore {
 
     /// Locks the parts of one or two users, in the order of the parts so that two such calls never wait for each other.
     fn lock(&self, user: &UserId, other: Option<&UserId>) -> Held<'_> {
-        let (a, b) = (index(user.shard()), other.map_or_else(|| index(user.shard()), |other| index(other.shard())));
+        let a = index(user.shard());
+        let b = other.map_or(a, |other| index(other.shard()));
         let (low, high) = (a.min(b), a.max(b));
         let first = self.lock_at(low);
         Held { low, first, second: (low != high).then(|| self.lock_at(high)) }

@@ -12,6 +12,7 @@ use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, MySqlTransaction, Row}
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::groups::Groups;
 use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::spares::Spares;
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -60,6 +61,8 @@ pub struct MySqlStore {
     patience: Duration,
     /// What is asked together, if it opened its own connections.
     groups: Option<Arc<Groups<MySqlRow>>>,
+    /// Its spare connections, if it opened its own.
+    spares: Option<Arc<Spares<MySql>>>,
 }
 
 impl MySqlStore {
@@ -69,7 +72,7 @@ impl MySqlStore {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: MySqlPool) -> Self {
-        Self { pool, patience: PATIENCE, groups: None }
+        Self { pool, patience: PATIENCE, groups: None, spares: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -128,6 +131,10 @@ impl Server for MySqlStore {
 
     fn groups(&self) -> Option<&Groups<MySqlRow>> {
         self.groups.as_deref()
+    }
+
+    fn spares(&self) -> Option<&Arc<Spares<MySql>>> {
+        self.spares.as_ref()
     }
 
     async fn work(&self, conn: &mut MySqlConnection, work: &Work<'_>) -> Result<Written<MySqlRow>, Failed> {

@@ -8,6 +8,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use super::MySqlStore;
 use crate::store::sql::groups::Groups;
 use crate::store::sql::server::{BESIDE, PoolSettings, ServerOpenError};
+use crate::store::sql::spares::Spares;
 
 const SESSION: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0";
 
@@ -51,7 +52,8 @@ impl MySqlOptions {
             .after_connect(|conn, _| Box::pin(async { sqlx::raw_sql(SESSION).execute(conn).await.map(drop) }));
         let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<MySqlStore>(error.into()))?;
-        let store = MySqlStore { groups: Groups::here(&BESIDE), ..MySqlStore::new(pool) };
+        let (groups, spares) = (Groups::here(&BESIDE), Spares::of(&pool));
+        let store = MySqlStore { groups, spares, ..MySqlStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

@@ -12,6 +12,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::groups::Groups;
 use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenError, Work, before_commit};
+use super::sql::spares::Spares;
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
 use crate::session::UserId;
@@ -61,6 +62,8 @@ pub struct PostgresStore {
     is_pooled: bool,
     /// What is asked together, if it opened its own connections.
     groups: Option<Arc<Groups<PgRow>>>,
+    /// Its spare connections, if it opened its own.
+    spares: Option<Arc<Spares<Postgres>>>,
 }
 
 impl PostgresStore {
@@ -70,7 +73,7 @@ impl PostgresStore {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: PgPool) -> Self {
-        Self { pool, patience: PATIENCE, is_pooled: false, groups: None }
+        Self { pool, patience: PATIENCE, is_pooled: false, groups: None, spares: None }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -140,6 +143,10 @@ impl Server for PostgresStore {
         self.groups.as_deref()
     }
 
+    fn spares(&self) -> Option<&Arc<Spares<Postgres>>> {
+        self.spares.as_ref()
+    }
+
     async fn work(&self, conn: &mut PgConnection, work: &Work<'_>) -> Result<Written<PgRow>, Failed> {
         let rows = match work {
             Work::Read(step) if self.is_pooled => match self.transaction(conn, None, &[step]).await {
@@ -154,8 +161,9 @@ impl Server for PostgresStore {
                 self.transaction(conn, Some(user), &steps).await
             }
             Work::SignIn(sign_in) => {
+                // The insertion takes the user's turn.
                 let [insert, evict] = sign_in.steps(Self::statements());
-                self.transaction(conn, Some(&sign_in.new.user_id), &[&insert, &evict]).await
+                self.transaction(conn, None, &[&insert, &evict]).await
             }
         };
         rows.map(Written::of)

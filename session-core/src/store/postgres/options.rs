@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::PostgresStore;
 use crate::store::sql::groups::Groups;
 use crate::store::sql::server::{BESIDE, PoolSettings, ServerOpenError};
+use crate::store::sql::spares::Spares;
 
 /// How to connect to PostgreSQL: see [`PostgresOptions::new`].
 #[derive(Debug, Clone)]
@@ -58,8 +59,8 @@ impl PostgresOptions {
         }
         let pool = self.pool.pool().connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<PostgresStore>(error.into()))?;
-        let store =
-            PostgresStore { is_pooled: self.is_pooled, groups: Groups::here(&BESIDE), ..PostgresStore::new(pool) };
+        let (groups, spares) = (Groups::here(&BESIDE), Spares::of(&pool));
+        let store = PostgresStore { is_pooled: self.is_pooled, groups, spares, ..PostgresStore::new(pool) };
         store.migrate().await?;
         Ok(store)
     }

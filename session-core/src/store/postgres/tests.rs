@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -208,12 +208,18 @@ async fn every_statement_finds_its_rows_by_an_index() {
     schema.end().await;
 }
 
-/// Passes on what a client and the server say, until it is told to keep silent, and counts the statements that the client has
-/// run.
-async fn proxy(server: String) -> (u16, Arc<AtomicUsize>, Arc<AtomicBool>) {
+/// What a client has asked for.
+#[derive(Default)]
+struct Counts {
+    statements: AtomicUsize,
+    round_trips: AtomicUsize,
+}
+
+/// Passes on what a client and the server say, until it is told to keep silent, and counts what the client has asked for.
+async fn proxy(server: String) -> (u16, Arc<Counts>, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let count = Arc::new(AtomicUsize::new(0));
+    let count = Arc::<Counts>::default();
     let counted = Arc::clone(&count);
     let silent = Arc::new(AtomicBool::new(false));
     let silenced = Arc::clone(&silent);
@@ -239,7 +245,11 @@ async fn proxy(server: String) -> (u16, Arc<AtomicUsize>, Arc<AtomicBool>) {
                     from_client.read_exact(&mut body).await.unwrap();
                     // A simple query, or an execution of a prepared one.
                     if matches!(kind, b'Q' | b'E') {
-                        count.fetch_add(1, Ordering::SeqCst);
+                        count.statements.fetch_add(1, Ordering::SeqCst);
+                    }
+                    // The former, or the end of the latter: the server answers.
+                    if matches!(kind, b'Q' | b'S') {
+                        count.round_trips.fetch_add(1, Ordering::SeqCst);
                     }
                     if silent.load(Ordering::SeqCst) {
                         // It accepts, and never answers.
@@ -261,32 +271,39 @@ async fn each_operation_takes_few_statements() {
     let Some(schema) = Schema::new().await else { return };
     schema.store().await;
     let (port, count, _) = proxy(schema.server()).await;
-    let store = PostgresStore::new(schema.pool(schema.options.clone().host("127.0.0.1").port(port)).await);
-    let counted = async |what: &str, most: usize, operation: StoreOperation<'_>| {
-        operation.await;
-        // The second time everything is prepared.
-        let taken = count.swap(0, Ordering::SeqCst);
-        assert!(taken <= most, "{what}: {taken} statements, not {most}");
-    };
-    let first = record(1, "ada");
-    store.create(&first, None, LIMIT, NOW).await.unwrap();
-    store.create(&record(2, "ada"), None, LIMIT, NOW).await.unwrap();
-    count.store(0, Ordering::SeqCst);
-    let (one, by) = (token(&first), caller(&first));
-    counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
-    let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
-    let at = NOW + time::Duration::MINUTE;
-    let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
-    let update = Update { data: Some(data), activity: Some(activity), rotate_to: None };
-    counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
-    let replaced = Replaced { user_id: first.user_id.clone(), id: first.id };
-    let third = record(3, "ada");
-    let sign_in = async { drop(store.create(&third, Some(&replaced), LIMIT, NOW).await.unwrap()) };
-    counted("a sign-in, with BEGIN and COMMIT", 5, Box::pin(sign_in)).await;
-    let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
-    counted("a list", 1, Box::pin(list)).await;
-    let end = async { drop(store.end_all(&third.user_id, None, None, NOW).await.unwrap()) };
-    counted("a sign-out everywhere", 1, Box::pin(end)).await;
+    let options = schema.options.clone().host("127.0.0.1").port(port);
+    let counted = Schema { url: options.to_url_lossy().to_string(), options, name: schema.name.clone() };
+    let store = counted.own().max_connections(1).open().await.unwrap();
+    // The second time everything is prepared.
+    for (user, ids, is_prepared) in [("alan", [1, 2, 3], false), ("ada", [4, 5, 6], true)] {
+        let counted = async |what: &str, most: usize, operation: StoreOperation<'_>| {
+            let before = [&count.statements, &count.round_trips].map(|count| count.load(Ordering::SeqCst));
+            operation.await;
+            let after = [&count.statements, &count.round_trips].map(|count| count.load(Ordering::SeqCst));
+            let [statements, trips] = [after[0] - before[0], after[1] - before[1]];
+            if is_prepared {
+                assert!((1..=most).contains(&statements), "{what}: {statements} statements, not {most}");
+                assert!(trips <= statements, "{what}: {trips} round trips for {statements} statements");
+            }
+        };
+        let [first, second, third] = ids.map(|id| record(id, user));
+        store.create(&first, None, LIMIT, NOW).await.unwrap();
+        store.create(&second, None, LIMIT, NOW).await.unwrap();
+        let (one, by) = (token(&first), caller(&first));
+        counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
+        let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
+        let at = NOW + time::Duration::MINUTE;
+        let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
+        let update = Update { data: Some(data), activity: Some(activity), rotate_to: None };
+        counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
+        let replaced = Replaced { user_id: first.user_id.clone(), id: first.id };
+        let sign_in = async { drop(store.create(&third, Some(&replaced), LIMIT, NOW).await.unwrap()) };
+        counted("a sign-in, with BEGIN and COMMIT", 4, Box::pin(sign_in)).await;
+        let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
+        counted("a list", 1, Box::pin(list)).await;
+        let end = async { drop(store.end_all(&third.user_id, None, None, NOW).await.unwrap()) };
+        counted("a sign-out everywhere", 1, Box::pin(end)).await;
+    }
     schema.end().await;
 }
 
@@ -394,13 +411,15 @@ async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
     let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
     let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
     dropped_anywhere(&store, &other).await;
+    sqlx::raw_sql("TRUNCATE cookie_session").execute(&other.pool).await.unwrap();
+    dropped_anywhere(&schema.own().max_connections(1).open().await.unwrap(), &other).await;
     schema.end().await;
 }
 
 #[tokio::test]
 async fn each_of_many_requests_at_once_gets_its_own() {
     let Some(schema) = Schema::new().await else { return };
-    for options in [schema.own(), schema.own().transaction_pooling()] {
+    for options in [schema.own(), schema.own().max_connections(1), schema.own().transaction_pooling()] {
         let store = options.open().await.unwrap();
         each_of_many_gets_its_own(&store).await;
         sqlx::raw_sql("TRUNCATE cookie_session").execute(&store.pool).await.unwrap();

@@ -17,6 +17,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::home::Home;
+use super::packed::Unreadable;
 use crate::error::StoreError;
 use crate::session::SessionId;
 
@@ -252,10 +253,10 @@ impl<Q, A> Drop for Groups<Q, A> {
     }
 }
 
-/// Whether the database refused the statement itself, so that not all of its questions need be to blame.
-fn is_refused(error: &StoreError) -> bool {
+/// Whether the database refused the statement itself, or one of its rows can't be read, so that not all of its questions need be to blame.
+pub(super) fn is_refused(error: &StoreError) -> bool {
     let StoreError::NotApplied(source) = error else { return false };
-    matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
+    source.is::<Unreadable>() || matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
 }
 
 #[cfg(test)]

@@ -8,18 +8,18 @@ use time::OffsetDateTime;
 
 use super::gather::{Answers, Gather, Question};
 use super::home::Home;
-use super::row::{self, Arg, micros};
-use super::statements::{Statement, Statements};
-use super::{Backend, Step, caller_args};
+use super::row::{self, Arg, Columns, micros};
+use super::statements::Statement;
+use super::{Backend, caller_args, packed};
 use crate::error::StoreError;
-use crate::session::SessionId;
+use crate::session::{Record, SessionId};
 use crate::store::{Caller, Update};
 use crate::token::TokenHash;
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.
 pub(in crate::store) struct Groups<R> {
     home: Home,
-    looks: Arc<Gather<Look, Option<Arc<R>>>>,
+    looks: Arc<Gather<Look, Option<Found<R>>>>,
     /// Apart, because their statements are.
     data: Arc<Gather<Change, Option<OffsetDateTime>>>,
     activity: Arc<Gather<Change, Option<OffsetDateTime>>>,
@@ -56,7 +56,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Arc<B::Row>>, StoreError> {
+    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Found<B::Row>>, StoreError> {
         match backend.groups() {
             Some(groups) => groups.looks.ask(self, backend, &groups.home).await,
             None => self.alone(backend).await,
@@ -65,7 +65,7 @@ impl Look {
 }
 
 impl<B: Backend> Question<B> for Look {
-    type Answer = Option<Arc<B::Row>>;
+    type Answer = Option<Found<B::Row>>;
     const IS_READ: bool = true;
 
     /// Many may ask for the same row.
@@ -76,36 +76,73 @@ impl<B: Backend> Question<B> for Look {
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {
         let args = vec![Arg::time(self.now), Arg::Bytes(Some(self.token.as_bytes()))];
         let rows = backend.read((&backend.sql().load_one, args)).await?;
-        Ok(rows.into_iter().next().map(Arc::new))
+        Ok(rows.into_iter().next().map(|row| Found::Row(Arc::new(row))))
     }
 
     async fn together(looks: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {
         // Each request has read the clock for itself.
         let earliest = looks.iter().map(|look| look.now).min().unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let hashes = looks.iter().map(|look| &look.token);
-        let rows = backend.read(load_many(backend.sql(), hashes, earliest)).await?;
-        let rows: HashMap<_, _> =
-            rows.into_iter().filter_map(|row| Some((row::token_hash(&row)?, Arc::new(row)))).collect();
+        let found = look_up(backend, hashes, earliest).await?;
         let answer = |look: &&Self| {
-            let row = rows.get(&look.token)?;
-            (look.now == earliest || row::may_be_live(&**row, look.now)).then(|| Arc::clone(row))
+            let row = found.get(&look.token)?;
+            (look.now == earliest || row.may_be_live(look.now)).then(|| row.clone())
         };
         Ok(looks.iter().map(answer).map(Ok).collect())
     }
 }
 
-/// Looks up to as many tokens as go together.
-pub(super) fn load_many<'a>(
-    sql: &'static Statements,
-    tokens: impl ExactSizeIterator<Item = &'a TokenHash>,
+/// The live rows of these tokens, up to as many as go together.
+pub(super) async fn look_up<'a, B: Backend>(
+    backend: &B,
+    tokens: impl ExactSizeIterator<Item = &'a TokenHash> + Send,
     now: OffsetDateTime,
-) -> Step<'a> {
+) -> Result<HashMap<TokenHash, Found<B::Row>>, StoreError> {
+    let sql = backend.sql();
     let (statement, size) = sized(&sql.load_many, tokens.len());
     let mut args = vec![Arg::time(now)];
     args.extend(tokens.map(|token| Arg::Bytes(Some(token.as_bytes()))));
     // Null matches nothing.
     args.resize(1 + size, Arg::Bytes(None));
-    (statement, args)
+    let rows = backend.read((statement, args)).await?;
+    if sql.packs_rows {
+        let json = rows.first().and_then(|row| row.bytes(0).ok().flatten()).unwrap_or_default();
+        let records = packed::records(&json)?;
+        return Ok(records.into_iter().map(|record| (record.token_hash, Found::Record(record))).collect());
+    }
+    Ok(rows.into_iter().filter_map(|row| Some((row::token_hash(&row)?, Found::Row(Arc::new(row))))).collect())
+}
+
+/// A session that was looked up.
+pub(in crate::store) enum Found<R> {
+    Row(Arc<R>),
+    Record(Arc<Record>),
+}
+
+impl<R: Columns> Found<R> {
+    pub(super) fn record(self) -> Result<Arc<Record>, StoreError> {
+        match self {
+            Self::Row(row) => row::record(&*row),
+            Self::Record(record) => Ok(record),
+        }
+    }
+
+    /// Whether it is live, as far as can be read.
+    fn may_be_live(&self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::Row(row) => row::may_be_live(&**row, now),
+            Self::Record(record) => record.is_live(now),
+        }
+    }
+}
+
+impl<R> Clone for Found<R> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Row(row) => Self::Row(Arc::clone(row)),
+            Self::Record(record) => Self::Record(Arc::clone(record)),
+        }
+    }
 }
 
 /// Change this row, unless it has changed: when it expires now, if it was changed.

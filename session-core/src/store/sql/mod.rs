@@ -1,6 +1,7 @@
 //! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Leaves connections,
 //! transactions and what a failure means to each database's `Backend`, and the texts to `statements`.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -8,9 +9,9 @@ use time::OffsetDateTime;
 
 use super::{Activity, Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
 use crate::session::{Record, SessionId, UserId};
-use crate::token::TokenRef;
+use crate::token::{TokenHash, TokenRef};
 use gather::{MOST, Question};
-use groups::{Change, Groups, Look};
+use groups::{Change, Found, Groups, Look, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 
@@ -18,15 +19,13 @@ mod apply;
 mod gather;
 pub(super) mod glue;
 pub(super) mod groups;
-#[cfg_attr(
-    not(any(feature = "mysql", feature = "postgres")),
-    allow(dead_code, reason = "connections of servers live in it")
-)]
 mod home;
 pub(super) mod migrations;
+mod packed;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;
+pub(super) mod spares;
 pub(super) mod statements;
 #[cfg(test)]
 pub(super) mod testing;
@@ -134,17 +133,31 @@ pub(super) async fn load(
 ) -> Result<Option<Arc<Record>>, StoreError> {
     if let [token] = tokens {
         let row = Look { token: token.hash, now }.ask(backend).await?;
-        return row.map(|row| row::record(&*row)).transpose();
+        return row.map(Found::record).transpose();
     }
     for some in tokens.chunks(MOST) {
-        let hashes = || some.iter().map(|token| &token.hash);
-        let rows = backend.read(groups::load_many(backend.sql(), hashes(), now)).await?;
-        let first = hashes().find_map(|hash| rows.iter().find(|row| row::token_hash(*row).as_ref() == Some(hash)));
-        if let Some(row) = first {
-            return row::record(row).map(Some);
+        let mut found = match look_up(backend, some.iter().map(|token| &token.hash), now).await {
+            Err(error) if gather::is_refused(&error) => one_by_one(backend, some, now).await?,
+            found => found?,
+        };
+        if let Some(first) = some.iter().find_map(|token| found.remove(&token.hash)) {
+            return first.record().map(Some);
         }
     }
     Ok(None)
+}
+
+async fn one_by_one<B: Backend>(
+    backend: &B,
+    tokens: &[TokenRef],
+    now: OffsetDateTime,
+) -> Result<HashMap<TokenHash, Found<B::Row>>, StoreError> {
+    let mut found = HashMap::new();
+    for TokenRef { hash, .. } in tokens {
+        let look = Look { token: *hash, now };
+        found.extend(look.alone(backend).await?.map(|row| (*hash, row)));
+    }
+    Ok(found)
 }
 
 pub(super) async fn apply(

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::Written;
 use crate::error::StoreError;
-use crate::session::{Data, Record, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
 use crate::token::TokenHash;
 
 /// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
@@ -70,11 +70,11 @@ pub(super) fn args(row: &Record) -> Vec<Arg<'_>> {
         Arg::time(row.token_issued_at),
         Arg::Flag(row.token_seen),
         Arg::text(&row.user_id),
-        text(row.ip_address.as_str()),
-        text(row.user_agent.as_str()),
-        text(row.device_name.as_str()),
-        text(row.device_type.as_str()),
-        text(row.fingerprint.as_str()),
+        text(row.client.ip_address.as_str()),
+        text(row.client.user_agent.as_str()),
+        text(row.client.device_name.as_str()),
+        text(row.client.device_type.as_str()),
+        text(row.client.fingerprint.as_str()),
         text(row.data.text()),
         Arg::Int(Some(row.version)),
         Arg::Flag(row.persistent),
@@ -101,11 +101,13 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
         previous_token_hash,
         token_issued_at: columns.time(3, "token_issued_at")?,
         token_seen: columns.of(row.flag(4), "token_seen")?,
-        ip_address: columns.text(6, "ip_address")?,
-        user_agent: columns.text(7, "user_agent")?,
-        device_name: columns.text(8, "device_name")?,
-        device_type: columns.text(9, "device_type")?,
-        fingerprint: columns.text(10, "fingerprint")?,
+        client: Arc::new(ClientInfo {
+            ip_address: columns.text(6, "ip_address")?,
+            user_agent: columns.text(7, "user_agent")?,
+            device_name: columns.text(8, "device_name")?,
+            device_type: columns.text(9, "device_type")?,
+            fingerprint: columns.text(10, "fingerprint")?,
+        }),
         // What isn't UTF-8 isn't JSON either, and is told when it is read: the row can still be revoked.
         data: Data::from_text(String::from_utf8(columns.some(11, "data")?).unwrap_or_default()),
         version: columns.of(row.int(12), "version")?,
@@ -149,7 +151,7 @@ pub(super) fn expires_at_of(row: &impl Columns, id: SessionId) -> Result<OffsetD
 }
 
 /// Undoes [`micros`].
-fn time(micros: i64) -> Option<OffsetDateTime> {
+pub(super) fn time(micros: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok()
 }
 

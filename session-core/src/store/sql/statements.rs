@@ -3,6 +3,7 @@
 
 use super::apply::Apply;
 use super::gather::MOST;
+use super::packed;
 
 /// What databases spell differently.
 pub(in crate::store) struct Dialect {
@@ -11,6 +12,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) greatest: &'static str,
     /// Before and after a parameter: it is another id, or null.
     pub(in crate::store) is_not_id: [&'static str; 2],
+    /// Whether rows that are looked up together come as one, in JSON.
+    pub(in crate::store) packs_rows: bool,
     /// Had expired at ?1, those first that did so first: by an index.
     pub(in crate::store) expired: &'static str,
     pub(in crate::store) changes: Changes,
@@ -35,8 +38,12 @@ pub(in crate::store) enum Changes {
         is_one_of: [&'static str; 2],
         /// No limit, before an offset.
         all_rows: &'static str,
+        /// A condition that holds, and lets the statement's commit not wait for the disk: what has expired may come back after a crash.
+        without_disk: &'static str,
         /// At the end of a sub-query whose rows are deleted: leave those that others delete already.
         skip_locked: &'static str,
+        /// Before the insertion of a session, whose user is ?6: takes the user's turn in the same statement.
+        take_turn: &'static str,
         /// At the end of a sub-query: wait for who changes these rows, and see them as they are then.
         for_update: &'static str,
         /// The same, for a row that must only still be there.
@@ -55,11 +62,14 @@ impl Dialect {
         parameters: Parameters::Numbered("?"),
         greatest: "max",
         is_not_id: ["id IS NOT ", ""],
+        packs_rows: true,
         expired: "expires_at <= ?1 ORDER BY expires_at",
         changes: Changes::Returned {
             is_one_of: ["IN (", ")"],
             all_rows: "-1",
+            without_disk: "",
             skip_locked: "",
+            take_turn: "",
             for_update: "",
             for_key_share: "",
             leaving_locked: None,
@@ -71,13 +81,17 @@ impl Dialect {
         parameters: Parameters::Numbered("$"),
         greatest: "greatest",
         is_not_id: ["id IS DISTINCT FROM ", ""],
+        packs_rows: false,
         // The index holds slots of time, so that activity seldom changes it.
         expired: "expires_at <= ?1 AND expires_slot <= (?1 >> 32) ORDER BY expires_slot",
         changes: Changes::Returned {
             // With `IN` it would join, and for a limit that it doesn't know read the whole table for that.
             is_one_of: ["= ANY (ARRAY(", "))"],
             all_rows: "ALL",
+            without_disk: "(SELECT set_config('synchronous_commit', 'off', TRUE)) = 'off' AND ",
             skip_locked: " FOR UPDATE SKIP LOCKED",
+            take_turn: "WITH turn AS (INSERT INTO cookie_session_user (user_id) VALUES (?6) \
+                ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id) ",
             for_update: " FOR UPDATE",
             for_key_share: " FOR KEY SHARE",
             leaving_locked: Some(" FOR NO KEY UPDATE SKIP LOCKED"),
@@ -89,6 +103,7 @@ impl Dialect {
         parameters: Parameters::InOrder,
         greatest: "greatest",
         is_not_id: ["NOT (id <=> ", ")"],
+        packs_rows: false,
         expired: "expires_at <= ?1 ORDER BY expires_at",
         changes: Changes::Counted,
     };
@@ -152,6 +167,7 @@ pub(in crate::store) struct Statements {
     pub(super) row: Statement,
     pub(super) caller: Statement,
     pub(super) load_one: Statement,
+    pub(super) packs_rows: bool,
     pub(super) load_many: Sizes,
     pub(super) insert: Statement,
     pub(in crate::store) evict: Statement,
@@ -197,13 +213,18 @@ pub(super) fn sized(statement: impl Fn(usize) -> Statement) -> Sizes {
 impl Statements {
     /// Written once for each database, at the first use, and kept for the life of the process.
     pub(in crate::store) fn of(dialect: &Dialect) -> Self {
-        let Dialect { parameters, is_not_id: [is_not_id, end_of_id], expired, changes, .. } = dialect;
+        let Dialect { parameters, is_not_id: [is_not_id, end_of_id], packs_rows, expired, changes, .. } = dialect;
+        let many_columns = if *packs_rows { packed::SELECTED } else { COLUMNS };
         let statement = |text: String| Statement::new(*parameters, &text);
         let returning = |columns: &str| match changes {
             Changes::Returned { .. } => format!(" RETURNING {columns}"),
             Changes::Counted => String::new(),
         };
 
+        let take_turn = match changes {
+            Changes::Returned { take_turn, .. } => take_turn,
+            Changes::Counted => "",
+        };
         let apply = Apply { dialect, p: "?" };
         let many = Apply { dialect, p: "new.column" };
 
@@ -234,7 +255,14 @@ impl Statements {
         let (evict, purge) = match changes {
             // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
             // user. Ends what is replaced, and what is beyond the limit without it.
-            Changes::Returned { is_one_of: [is_one_of, end_of_them], all_rows, skip_locked, for_update, .. } => (
+            Changes::Returned {
+                is_one_of: [is_one_of, end_of_them],
+                all_rows,
+                without_disk,
+                skip_locked,
+                for_update,
+                ..
+            } => (
                 format!(
                     "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (SELECT id FROM (\
                          SELECT id, last_active_at, authenticated_at FROM cookie_session \
@@ -245,7 +273,8 @@ impl Statements {
                      RETURNING id"
                 ),
                 format!(
-                    "DELETE FROM cookie_session WHERE id {is_one_of}{expired}{skip_locked}{end_of_them} RETURNING id"
+                    "DELETE FROM cookie_session WHERE {without_disk}id {is_one_of}{expired}{skip_locked}{end_of_them} \
+                     RETURNING id"
                 ),
             ),
             // ?1 now, ?2 the session that is replaced, ?3 its user, ?4 to ?11 what is beyond the limit.
@@ -269,15 +298,19 @@ impl Statements {
             load_one: statement(format!(
                 "SELECT {COLUMNS} FROM cookie_session WHERE token_hash = ?2 AND expires_at > ?1"
             )),
+            packs_rows: *packs_rows,
             // ?1 now, then tokens.
             load_many: sized(|tokens| {
                 let tokens = numbered(2..=1 + tokens);
-                let text =
-                    format!("SELECT {COLUMNS} FROM cookie_session WHERE token_hash IN ({tokens}) AND expires_at > ?1");
-                statement(text)
+                statement(format!(
+                    "SELECT {many_columns} FROM cookie_session WHERE token_hash IN ({tokens}) AND expires_at > ?1"
+                ))
             }),
             // The columns in their order.
-            insert: statement(format!("INSERT INTO cookie_session ({COLUMNS}) VALUES ({})", numbered(1..=19))),
+            insert: statement(format!(
+                "{take_turn}INSERT INTO cookie_session ({COLUMNS}) VALUES ({})",
+                numbered(1..=19)
+            )),
             evict: statement(evict),
             apply_data: apply.one(apply.data()),
             apply_activity: apply.one(apply.activity()),

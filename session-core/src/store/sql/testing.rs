@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::session::{Data, Record, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
 use crate::store::{Activity, Applied, Caller, NewData, SessionStore, Update};
 use crate::token::{TokenHash, TokenRef};
 
@@ -25,11 +25,13 @@ pub(in crate::store) fn record(byte: u8, user: &str) -> Arc<Record> {
         previous_token_hash: None,
         token_issued_at: NOW,
         token_seen: false,
-        ip_address: "192.0.2.1".to_owned(),
-        user_agent: "agent".to_owned(),
-        device_name: "Firefox on Linux".to_owned(),
-        device_type: "desktop".to_owned(),
-        fingerprint: "linux/firefox".to_owned(),
+        client: Arc::new(ClientInfo {
+            ip_address: "192.0.2.1".to_owned(),
+            user_agent: "agent".to_owned(),
+            device_name: "Firefox on Linux".to_owned(),
+            device_type: "desktop".to_owned(),
+            fingerprint: "linux/firefox".to_owned(),
+        }),
         data: Data::from_text("{}"),
         version: 0,
         persistent: true,

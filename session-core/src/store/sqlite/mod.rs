@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
@@ -13,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::StoreError;
 use super::sql::glue::{sql_store, sqlx_glue};
 use super::sql::groups::Groups;
+use super::sql::spares::{Lent, Spares, lend};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Backend, SignIn, Step, Written};
 use crate::session::UserId;
@@ -47,13 +47,15 @@ pub struct SqliteStore {
     writer: Arc<Mutex<()>>,
     /// What is asked together, if it opened the file itself.
     groups: Option<Arc<Groups<SqliteRow>>>,
+    /// Its spare connections, if it opened the file itself.
+    spares: Option<Arc<Spares<Sqlite>>>,
 }
 
 impl SqliteStore {
     /// Sessions in the database of your own `pool`, whose settings stay as they are. Call [`migrate`](Self::migrate)
     /// before the first request.
     pub fn new(pool: SqlitePool) -> Self {
-        Self { pool, writer: Arc::default(), groups: None }
+        Self { pool, writer: Arc::default(), groups: None, spares: None }
     }
 
     /// Opens the file at `path_or_url` with the settings of [`SqliteOptions::new`], creating it if need be, and brings
@@ -78,8 +80,8 @@ impl SqliteStore {
         migrated.await.map_err(|error| SqliteOpenError::of(&options::path_of(&self.pool), error))
     }
 
-    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        self.pool.acquire().await.map_err(fault::before_commit)
+    async fn connection(&self) -> Result<Lent<'_, Sqlite>, StoreError> {
+        lend(self.spares.as_ref(), &self.pool).await.map_err(fault::before_commit)
     }
 
     /// Waits for the turn to write, as long as for a connection.
@@ -103,14 +105,19 @@ impl Backend for SqliteStore {
     }
 
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
-        query(&step).fetch_all(&mut *self.connection().await?).await.map_err(fault::before_commit)
+        let mut conn = self.connection().await?;
+        let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::before_commit)?;
+        conn.keep();
+        Ok(rows)
     }
 
     /// With `fetch_optional` sqlx would stop at the first row, and never hear of a failed commit.
     async fn write(&self, step: Step<'_>) -> Result<Written<SqliteRow>, StoreError> {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
-        query(&step).fetch_all(&mut *conn).await.map(Written::of).map_err(fault::statement)
+        let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
+        conn.keep();
+        Ok(Written::of(rows))
     }
 
     async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Vec<SqliteRow>, StoreError> {
@@ -122,13 +129,17 @@ impl Backend for SqliteStore {
         let mut conn = self.connection().await?;
         if let [step] = steps {
             // One statement is a transaction of its own, and nobody else writes meanwhile.
-            return query(step).fetch_all(&mut *conn).await.map(Written::of).map_err(fault::statement);
+            let rows = query(step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
+            conn.keep();
+            return Ok(Written::of(rows));
         }
         let result = transaction(&mut conn, steps).await;
         // After some errors SQLite itself has rolled back, and sqlx, whose own roll-back then fails, counts a
         // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
         // roll-back in the connection's queue.
-        if result.is_err() && (conn.ping().await.is_err() || conn.is_in_transaction()) {
+        if result.is_ok() {
+            conn.keep();
+        } else if conn.ping().await.is_err() || conn.is_in_transaction() {
             conn.close_on_drop();
         }
         result.map(Written::of)

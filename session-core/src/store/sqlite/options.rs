@@ -13,9 +13,17 @@ use super::fault::{code, primary};
 use super::schema;
 use crate::store::sql::groups::{Beside, Groups};
 use crate::store::sql::migrations::MigrateError;
+use crate::store::sql::spares::Spares;
 
 /// Both are faster together from the second on; there is one writer at a time in any case.
 const BESIDE: Beside = Beside { reads: 1, writes: 1 };
+
+impl SqliteStore {
+    /// On a pool that nothing else uses.
+    fn alone_on(pool: SqlitePool) -> Self {
+        Self { groups: Groups::here(&BESIDE), spares: Spares::of(&pool), ..Self::new(pool) }
+    }
+}
 
 /// How to open a SQLite file: see [`SqliteOptions::new`].
 #[derive(Debug, Clone)]
@@ -77,7 +85,7 @@ impl SqliteOptions {
         if in_memory {
             // The database is gone with its last connection, so that one is kept.
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
-            let store = SqliteStore { groups: Groups::here(&BESIDE), ..SqliteStore::new(pool) };
+            let store = SqliteStore::alone_on(pool);
             store.migrate().await?;
             return Ok(store);
         }
@@ -93,7 +101,7 @@ impl SqliteOptions {
         let second = pool.acquire().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         first.close().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         drop(second);
-        Ok(SqliteStore { groups: Groups::here(&BESIDE), ..SqliteStore::new(pool) })
+        Ok(SqliteStore::alone_on(pool))
     }
 
     /// The options, and whether they mean a database in memory.

@@ -244,3 +244,76 @@ async fn each_of_many_requests_at_once_gets_its_own() {
     let folder = TempDir::new().unwrap();
     each_of_many_gets_its_own(&SqliteStore::open(&file(&folder)).await.unwrap()).await;
 }
+
+#[tokio::test]
+async fn a_connection_is_lent_again_and_goes_back_to_its_pool_after_a_while() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteOptions::new(file(&folder)).max_connections(1).open().await.unwrap();
+    let new = record(1, "{}");
+    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    for _ in 0..3 {
+        assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+        assert_eq!((store.spares.as_ref().unwrap().idle(), store.pool.num_idle()), (1, 0));
+    }
+    // So that the pool can close it when it has idled or lived for too long.
+    drop(store.pool.acquire().await.unwrap());
+    assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+}
+
+#[test]
+fn a_store_can_be_dropped_after_its_runtime() {
+    let folder = TempDir::new().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(async {
+        let store = SqliteStore::open(&file(&folder)).await.unwrap();
+        store.create(&record(1, "{}"), None, LIMIT, NOW).await.unwrap();
+        store
+    });
+    assert_eq!(store.spares.as_ref().unwrap().idle(), 1);
+    drop(runtime);
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_spoils_no_other() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&file(&folder)).await.unwrap();
+    let data = Data::from_text("{\"\u{e9}\":\"\\u0000\\\"\"}");
+    let of =
+        |byte: u8| Arc::new(Record { data: data.clone(), ..(*testing::record(byte, &format!("user {byte}"))).clone() });
+    let (good, bad) = ((10..20).map(of).collect::<Vec<_>>(), of(1));
+    for new in good.iter().chain([&bad]) {
+        store.create(new, None, LIMIT, NOW).await.unwrap();
+    }
+    for sql in [
+        "UPDATE cookie_session SET user_agent = CAST(x'ff' AS TEXT) WHERE id = ?",
+        "UPDATE cookie_session SET user_agent = '', created_at = 9223372036854775807 WHERE id = ?",
+        "UPDATE cookie_session SET created_at = 0, previous_token_hash = x'01' WHERE id = ?",
+    ] {
+        sqlx::query(sql).bind(&bad.id.as_bytes()[..]).execute(&store.pool).await.unwrap();
+        let all: Vec<_> = good.iter().chain([&bad]).map(|new| token(new)).collect();
+        let looks: Vec<_> = all
+            .into_iter()
+            .map(|token| {
+                tokio::spawn({
+                    let store = store.clone();
+                    async move { store.load(&token, NOW).await }
+                })
+            })
+            .collect();
+        let mut found = Vec::new();
+        for look in looks {
+            found.push(look.await.unwrap());
+        }
+        let error = found.pop().unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { id: Some(id), .. } if id == bad.id), "{sql}: {error:?}");
+        for (found, new) in found.into_iter().zip(&good) {
+            assert_eq!(found.unwrap().as_ref(), Some(new), "{sql}");
+        }
+        // A request may bring up to three tokens.
+        let tokens = [token(&bad), token(&good[0])].concat();
+        assert!(store.load(&tokens, NOW).await.is_err(), "{sql}");
+        let tokens = [token(&good[1]), token(&good[0])].concat();
+        assert_eq!(store.load(&tokens, NOW).await.unwrap().as_ref(), Some(&good[1]), "{sql}");
+    }
+}

@@ -2,17 +2,18 @@
 //! says about the change that was asked for. Leaves to each server how its statements and transactions run, and its error codes.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::error::Error as SqlxError;
-use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::pool::PoolOptions;
 use sqlx::{Database, Pool};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::groups::{Beside, Groups};
 use super::home::at_home;
 use super::row::Columns;
+use super::spares::{Lent, Spares, lend};
 use super::statements::Statements;
 use super::{Backend, SignIn, Step, Written};
 use crate::error::StoreError;
@@ -60,6 +61,9 @@ pub(in crate::store) trait Server: Clone + Send + Sync + 'static {
 
     /// What is asked together, if it opened its own connections.
     fn groups(&self) -> Option<&Groups<<Self::Db as Database>::Row>>;
+
+    /// Its spare connections, if it opened its own.
+    fn spares(&self) -> Option<&Arc<Spares<Self::Db>>>;
 
     /// Does the work, once.
     fn work(
@@ -163,46 +167,53 @@ async fn attempt<S: Server>(
     work: &Work<'_>,
     deadline: &mut Option<Instant>,
 ) -> Result<Result<Written<<S::Db as Database>::Row>, Failed>, StoreError> {
-    // Each limit is kept by the request's own runtime, which runs for certain; the store's may not.
-    let (pool, home) = (server.pool(), server.groups().map(Groups::home));
-    let conn = timeout(pool.options().get_acquire_timeout(), at_home(home, pool.acquire())).await;
-    let conn = conn.unwrap_or(Err(SqlxError::PoolTimedOut)).map_err(before_commit::<S>)?;
-    let is_spoilt = !server.survives_cancelling(work);
-    let mut lent = Lent { conn: Some(conn), is_spoilt, patience: server.patience().min(LONGEST) };
+    let lent = lend(server.spares(), server.pool()).await.map_err(before_commit::<S>)?;
+    let then = if server.survives_cancelling(work) { Then::GiveBack } else { Then::Close };
+    let mut working = Working { lent: Some(lent), then, patience: server.patience().min(LONGEST) };
     // Waiting for the first connection has its own limit, the pool's.
     let deadline = *deadline.get_or_insert_with(|| Instant::now() + server.patience().min(LONGEST));
-    let conn = lent.conn.as_mut().expect("lent until it is dropped");
+    let conn = working.lent.as_mut().expect("lent until it is dropped");
+    // The limit is kept by the request's own runtime, which runs for certain; the store's may not.
+    let home = server.groups().map(Groups::home);
     let outcome = match timeout_at(deadline, at_home(home, server.work(conn, work))).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failed::NoAnswer),
     };
-    lent.is_spoilt = match &outcome {
-        Ok(_) => false,
+    working.then = match &outcome {
+        Ok(_) => Then::Keep,
+        Err(Failed::Before(error) | Failed::AtCommit(error)) if S::is_rolled_back(error) => Then::GiveBack,
         // After any other error a new connection is better too: this one may be of a server that is no longer the one to write to.
-        Err(Failed::Before(error) | Failed::AtCommit(error)) => !S::is_rolled_back(error),
-        Err(Failed::NoAnswer) => true,
+        Err(Failed::Before(_) | Failed::AtCommit(_) | Failed::NoAnswer) => Then::Close,
     };
     Ok(outcome)
 }
 
-/// A connection that goes back to its pool, unless it is spoilt.
-struct Lent<D: Database> {
-    conn: Option<PoolConnection<D>>,
-    is_spoilt: bool,
+/// A connection at work.
+struct Working<'a, D: Database> {
+    lent: Option<Lent<'a, D>>,
+    /// Should the work be dropped now.
+    then: Then,
     /// How long the server may take to answer.
     patience: Duration,
 }
 
-impl<D: Database> Drop for Lent<D> {
+/// What becomes of a connection.
+#[derive(Clone, Copy)]
+enum Then {
+    Keep,
+    /// The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the pool for as long
+    /// as the operating system keeps the connection, and in the end every place.
+    GiveBack,
+    Close,
+}
+
+impl<D: Database> Drop for Working<'_, D> {
     fn drop(&mut self) {
-        let Some(mut conn) = self.conn.take() else { return };
-        if self.is_spoilt {
-            // At once, and without a word to a server that may not listen.
-            drop(conn.detach());
-        } else if let Ok(runtime) = Handle::try_current() {
-            // The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the
-            // pool for as long as the operating system keeps the connection, and in the end every place.
-            runtime.spawn(timeout(self.patience, conn.return_to_pool()));
+        let Some(lent) = self.lent.take() else { return };
+        match self.then {
+            Then::Keep => lent.keep(),
+            Then::GiveBack => lent.give_back(self.patience),
+            Then::Close => lent.close(),
         }
     }
 }

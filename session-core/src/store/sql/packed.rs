@@ -1,0 +1,120 @@
+//! Many rows as one, in JSON: for a database whose driver hands over each row by itself, from thread to thread, which takes longer
+//! than to find it. Leaves what a row means to `row`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::row::time;
+use crate::error::StoreError;
+use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
+use crate::token::TokenHash;
+
+/// What to select of all rows, instead of columns.
+pub(super) const SELECTED: &str = "json_group_array(json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
+     token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, \
+     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at))";
+
+/// One of the rows can't be read, or isn't what it should be: each has to be asked for by itself, to know which.
+#[derive(Debug, thiserror::Error)]
+#[error("a row of many can't be read")]
+pub(super) struct Unreadable;
+
+/// The rows.
+pub(super) fn records(json: &[u8]) -> Result<Vec<Arc<Record>>, StoreError> {
+    let rows: Option<Vec<Packed<'_>>> = serde_json::from_slice(json).ok();
+    let records = rows.and_then(|rows| rows.into_iter().map(Packed::record).collect());
+    records.ok_or_else(|| StoreError::not_applied(Unreadable))
+}
+
+/// A row in the order of [`SELECTED`].
+#[derive(Deserialize)]
+struct Packed<'a>(
+    &'a str,
+    &'a str,
+    &'a str,
+    i64,
+    u8,
+    #[serde(borrow)] Text<'a>,
+    Text<'a>,
+    Text<'a>,
+    Text<'a>,
+    Text<'a>,
+    Text<'a>,
+    Text<'a>,
+    i64,
+    u8,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+);
+
+/// Borrowed, unless it holds escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Packed<'_> {
+    fn record(self) -> Option<Arc<Record>> {
+        let Self(
+            id,
+            token,
+            previous,
+            issued,
+            seen,
+            user,
+            ip,
+            agent,
+            device,
+            kind,
+            print,
+            data,
+            version,
+            persistent,
+            created,
+            authenticated,
+            active,
+            expires,
+            absolute,
+        ) = self;
+        let previous_token_hash = match previous {
+            "" => None,
+            hex => Some(token_hash(hex)?),
+        };
+        Some(Arc::new(Record {
+            id: SessionId::from_bytes(half(id)?),
+            user_id: UserId::parse(&user.0).ok()?,
+            token_hash: token_hash(token)?,
+            previous_token_hash,
+            token_issued_at: time(issued)?,
+            token_seen: seen != 0,
+            client: Arc::new(ClientInfo {
+                ip_address: ip.0.into_owned(),
+                user_agent: agent.0.into_owned(),
+                device_name: device.0.into_owned(),
+                device_type: kind.0.into_owned(),
+                fingerprint: print.0.into_owned(),
+            }),
+            data: Data::from_text(data.0),
+            version,
+            persistent: persistent != 0,
+            created_at: time(created)?,
+            authenticated_at: time(authenticated)?,
+            last_active_at: time(active)?,
+            expires_at: time(expires)?,
+            absolute_expires_at: time(absolute)?,
+        }))
+    }
+}
+
+fn token_hash(hex: &str) -> Option<TokenHash> {
+    let (first, second) = hex.split_at_checked(32)?;
+    TokenHash::from_slice(&[half(first)?, half(second)?].concat())
+}
+
+/// 16 bytes in hexadecimal.
+fn half(hex: &str) -> Option<[u8; 16]> {
+    (hex.len() == 32).then(|| u128::from_str_radix(hex, 16).ok().map(u128::to_be_bytes)).flatten()
+}
