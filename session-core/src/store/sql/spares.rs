@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Error as SqlxError, Pool};
-#[cfg(any(feature = "mysql", feature = "postgres"))]
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
@@ -16,9 +15,6 @@ use super::home::{Home, at_home};
 
 /// After that time a connection goes back to its pool, which looks whether it lives, and for how long it has.
 const AWAY: Duration = Duration::from_secs(1);
-
-/// For how long the pool may wait for a server that has fallen silent, before the connection is closed.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The connections of a pool that only one store uses.
 pub(in crate::store) struct Spares<D: Database> {
@@ -32,6 +28,8 @@ struct Idle<D: Database> {
     connections: Vec<(PoolConnection<D>, Instant)>,
     /// Whether a task sends them back after a while.
     is_swept: bool,
+    /// How long the server may take to answer then, before a connection is closed.
+    patience: Duration,
 }
 
 /// A connection that is lent. Dropped, it goes back to its pool.
@@ -49,7 +47,7 @@ impl<D: Database> Spares<D> {
         let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         Some(Arc::new(Self {
             turns: Semaphore::new(connections.min(Semaphore::MAX_PERMITS)),
-            idle: Mutex::new(Idle { connections: Vec::new(), is_swept: false }),
+            idle: Mutex::new(Idle { connections: Vec::new(), is_swept: false, patience: Duration::ZERO }),
             home: Home::here()?,
         }))
     }
@@ -65,8 +63,9 @@ impl<D: Database> Spares<D> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(self: &Arc<Self>, conn: PoolConnection<D>, since: Instant) {
+    fn keep(self: &Arc<Self>, conn: PoolConnection<D>, since: Instant, patience: Duration) {
         let mut idle = self.lock();
+        idle.patience = patience;
         idle.connections.push((conn, since));
         if !std::mem::replace(&mut idle.is_swept, true) {
             let spares = Arc::downgrade(self);
@@ -78,14 +77,14 @@ impl<D: Database> Spares<D> {
     async fn sweep(spares: &Weak<Self>) -> bool {
         sleep(AWAY).await;
         let Some(spares) = spares.upgrade() else { return false };
-        let connections = {
+        let (connections, patience) = {
             let mut idle = spares.lock();
             idle.is_swept = !idle.connections.is_empty();
-            std::mem::take(&mut idle.connections)
+            (std::mem::take(&mut idle.connections), idle.patience)
         };
         let is_any = !connections.is_empty();
         for (conn, _) in connections {
-            give_back(&spares.home, conn);
+            give_back(&spares.home, conn, patience);
         }
         is_any
     }
@@ -113,22 +112,27 @@ pub(in crate::store) async fn lend<'a, D: Database>(
 }
 
 impl<D: Database> Lent<'_, D> {
-    /// Lends it again soon: what it was asked for is done, and there is nothing open on it.
-    pub(in crate::store) fn keep(self) {
-        let Self { conn, since, turn } = self;
-        match turn {
-            Some((spares, _turn)) if since.elapsed() < AWAY => spares.keep(conn, since),
-            Some((spares, _turn)) => give_back(&spares.home, conn),
-            None => drop(conn),
+    /// Lends it again soon: what it was asked for is done, and there is nothing open on it. A server that then takes longer than
+    /// `patience` to say that it is there isn't waited for.
+    pub(in crate::store) fn keep(self, patience: Duration) {
+        match self {
+            Self { conn, since, turn: Some((spares, _turn)) } if since.elapsed() < AWAY => {
+                spares.keep(conn, since, patience);
+            }
+            lent => lent.give_back(patience),
         }
     }
 
     /// Sends it back to its pool, which closes it if it isn't alive or the server doesn't say so in time.
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(in crate::store) fn give_back(self, patience: Duration) {
-        let Self { mut conn, turn: _turn, .. } = self;
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(patience, conn.return_to_pool()));
+        let Self { mut conn, turn, .. } = self;
+        match &turn {
+            Some((spares, _)) => give_back(&spares.home, conn, patience),
+            None => {
+                if let Ok(runtime) = Handle::try_current() {
+                    runtime.spawn(timeout(patience, conn.return_to_pool()));
+                }
+            }
         }
     }
 
@@ -148,8 +152,8 @@ impl<D: Database> Drop for Idle<D> {
     }
 }
 
-fn give_back<D: Database>(home: &Home, mut conn: PoolConnection<D>) {
-    home.spawn(async move { drop(timeout(PATIENCE, conn.return_to_pool()).await) });
+fn give_back<D: Database>(home: &Home, mut conn: PoolConnection<D>, patience: Duration) {
+    home.spawn(async move { drop(timeout(patience, conn.return_to_pool()).await) });
 }
 
 impl<D: Database> Deref for Lent<'_, D> {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool};
@@ -24,6 +25,9 @@ mod schema;
 mod tests;
 
 pub use options::{SqliteOpenError, SqliteOptions};
+
+/// How long SQLite's thread may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sessions in a SQLite file. Clones share the connections.
 ///
@@ -107,7 +111,7 @@ impl Backend for SqliteStore {
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::before_commit)?;
-        conn.keep();
+        conn.keep(PATIENCE);
         Ok(rows)
     }
 
@@ -116,7 +120,7 @@ impl Backend for SqliteStore {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-        conn.keep();
+        conn.keep(PATIENCE);
         Ok(Written::of(rows))
     }
 
@@ -130,7 +134,7 @@ impl Backend for SqliteStore {
         if let [step] = steps {
             // One statement is a transaction of its own, and nobody else writes meanwhile.
             let rows = query(step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-            conn.keep();
+            conn.keep(PATIENCE);
             return Ok(Written::of(rows));
         }
         let result = transaction(&mut conn, steps).await;
@@ -138,7 +142,7 @@ impl Backend for SqliteStore {
         // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
         // roll-back in the connection's queue.
         if result.is_ok() {
-            conn.keep();
+            conn.keep(PATIENCE);
         } else if conn.ping().await.is_err() || conn.is_in_transaction() {
             conn.close_on_drop();
         }

@@ -211,7 +211,7 @@ impl<D: Database> Drop for Working<'_, D> {
     fn drop(&mut self) {
         let Some(lent) = self.lent.take() else { return };
         match self.then {
-            Then::Keep => lent.keep(),
+            Then::Keep => lent.keep(self.patience),
             Then::GiveBack => lent.give_back(self.patience),
             Then::Close => lent.close(),
         }
