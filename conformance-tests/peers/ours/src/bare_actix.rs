@@ -15,7 +15,14 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn routes(config: &mut ServiceConfig) {
-    for path in ["/plain", "/read", "/write", "/login"] {
+    for path in ["/plain", "/read", "/login"] {
         config.route(path, get().to(async || "plain"));
     }
+    config.route(
+        "/write",
+        get().to(async || {
+            std::hint::black_box(common::next_theme());
+            "plain"
+        }),
+    );
 }

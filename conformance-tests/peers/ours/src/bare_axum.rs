@@ -17,14 +17,20 @@ use sqlx::{Executor, Row};
 mod common;
 mod floor;
 
-/// As wide as a row of sessions is.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS by_hand (token TEXT PRIMARY KEY, user_id TEXT NOT NULL, ip TEXT NOT NULL, \
-     agent TEXT NOT NULL, device TEXT NOT NULL, data TEXT NOT NULL, version BIGINT NOT NULL, created BIGINT NOT NULL, \
-     active BIGINT NOT NULL, expires BIGINT NOT NULL)";
-const SELECT: &str = "SELECT token, user_id, ip, agent, device, data, version, created, active, expires FROM by_hand \
-     WHERE token = $1 AND expires > $2";
-const INSERT: &str = "INSERT INTO by_hand VALUES ($1, $1, '192.0.2.1', 'Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 \
-     Firefox/130.0', 'Firefox on Linux', '{\"theme\":\"light\"}', 0, 0, 0, 4102444800000000) ON CONFLICT DO NOTHING";
+/// As wide as this project's row of a session is.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS by_hand (token TEXT PRIMARY KEY, id TEXT NOT NULL, previous_token TEXT, \
+     token_issued_at BIGINT NOT NULL, token_seen BOOLEAN NOT NULL, user_id TEXT NOT NULL, ip_address TEXT NOT NULL, \
+     user_agent TEXT NOT NULL, device_name TEXT NOT NULL, device_type TEXT NOT NULL, fingerprint TEXT NOT NULL, data TEXT NOT NULL, \
+     version BIGINT NOT NULL, persistent BOOLEAN NOT NULL, created_at BIGINT NOT NULL, authenticated_at BIGINT NOT NULL, \
+     last_active_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, absolute_expires_at BIGINT NOT NULL)";
+const SELECT: &str = "SELECT token, id, previous_token, token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, \
+     device_type, fingerprint, data, version, persistent, created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at \
+     FROM by_hand WHERE token = $1 AND expires_at > $2";
+const INSERT: &str = "INSERT INTO by_hand VALUES ($1, '0192e5d2b3c474738a8f3d1f2a4b5c6d', NULL, 0, TRUE, $1, '192.0.2.1', \
+     'Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0', 'Firefox on Linux', 'desktop', 'Linux/Firefox', \
+     '{\"theme\":\"light\"}', 0, TRUE, 0, 0, 0, 4102444800000000, 4102444800000000) ON CONFLICT DO NOTHING";
+/// Where `SELECT` has the data.
+const DATA: usize = 11;
 
 #[tokio::main]
 async fn main() {
@@ -33,7 +39,13 @@ async fn main() {
     let routes = match store.split_once(':') {
         None => plain()
             .route("/read", get(async || "plain"))
-            .route("/write", get(async || "plain"))
+            .route(
+                "/write",
+                get(async || {
+                    std::hint::black_box(common::next_theme());
+                    "plain"
+                }),
+            )
             .route("/login", get(async || "plain")),
         Some(("floor", path)) => plain().merge(floor::routes(path)),
         Some(("select-sqlite", path)) => plain().merge(sqlite(path).await),
@@ -67,7 +79,7 @@ macro_rules! select {
                 get(async |State(pool): State<$type>, headers: HeaderMap| {
                     let row = sqlx::query(SELECT).bind(cookie(&headers)).bind(0_i64).fetch_optional(&pool).await;
                     let row = row.expect("a database").expect("a session");
-                    std::hint::black_box(row.get::<String, _>(5));
+                    std::hint::black_box(row.get::<String, _>(DATA));
                     "plain"
                 }),
             )

@@ -1,7 +1,7 @@
-//! SQLite by hand, in the thread of whoever asks, with a connection for each thread.
+//! SQLite by hand, in the thread of whoever asks, with a connection for each thread to read, and one that writes.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{INSERT, SELECT, TABLE, common, cookie, next_id};
+use super::{DATA, INSERT, SELECT, TABLE, common, cookie, next_id};
 
 const UPDATE: &str = "UPDATE by_hand SET data = ?2, version = version + 1 WHERE token = ?1 AND version = ?3";
 
@@ -17,13 +17,21 @@ thread_local! {
     static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
 }
 
+#[derive(Clone)]
+struct File {
+    path: Arc<str>,
+    /// SQLite has one writer at a time; several would poll for their turn.
+    writer: Arc<Mutex<Connection>>,
+}
+
 pub(super) fn routes(path: &str) -> Router {
-    open(path).execute(TABLE, []).expect("a table");
+    let writer = open(path);
+    writer.execute(TABLE, []).expect("a table");
     Router::new()
         .route("/read", get(read))
         .route("/write", get(write))
         .route("/login", get(login))
-        .with_state(path.into())
+        .with_state(File { path: path.into(), writer: Arc::new(Mutex::new(writer)) })
 }
 
 fn open(path: &str) -> Connection {
@@ -43,31 +51,31 @@ fn with<T>(path: &str, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> 
 /// Data and version.
 fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<(String, i64)>> {
     let mut select = connection.prepare_cached(SELECT)?;
-    select.query_row(params![id, 0], |row| Ok((row.get(5)?, row.get(6)?))).optional()
+    select.query_row(params![id, 0], |row| Ok((row.get(DATA)?, row.get(DATA + 1)?))).optional()
 }
 
-async fn read(State(path): State<Arc<str>>, headers: HeaderMap) -> &'static str {
-    let found = with(&path, |connection| find(connection, &cookie(&headers)));
+async fn read(State(file): State<File>, headers: HeaderMap) -> &'static str {
+    let found = with(&file.path, |connection| find(connection, &cookie(&headers)));
     std::hint::black_box(found.expect("a session"));
     "plain"
 }
 
-async fn write(State(path): State<Arc<str>>, headers: HeaderMap) -> &'static str {
+async fn write(State(file): State<File>, headers: HeaderMap) -> &'static str {
     let id = cookie(&headers);
     loop {
-        let stored = with(&path, |connection| {
-            let (_, version) = find(connection, &id)?.expect("a session");
-            let data = format!(r#"{{"theme":"{}"}}"#, common::next_theme());
-            connection.prepare_cached(UPDATE)?.execute(params![id, data, version])
-        });
-        if stored == 1 {
+        let found = with(&file.path, |connection| find(connection, &id));
+        let (_, version) = found.expect("a session");
+        let data = format!(r#"{{"theme":"{}"}}"#, common::next_theme());
+        let writer = file.writer.lock().expect("no panic");
+        let stored = writer.prepare_cached(UPDATE).and_then(|mut update| update.execute(params![id, data, version]));
+        if stored.expect("a database") == 1 {
             return "plain";
         }
     }
 }
 
-async fn login(State(path): State<Arc<str>>) -> ([(&'static str, String); 1], &'static str) {
+async fn login(State(file): State<File>) -> ([(&'static str, String); 1], &'static str) {
     let id = next_id();
-    with(&path, |connection| connection.execute(INSERT, [&id]));
+    file.writer.lock().expect("no panic").execute(INSERT, [&id]).expect("a database");
     ([("set-cookie", format!("id={id}"))], "plain")
 }

@@ -1,11 +1,13 @@
 //! Database servers of the run's own, on ports of their own, with their defaults for durability; ended with the run.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Outcome;
 use crate::cases::Place;
+use crate::server::AGENT;
 
 const POSTGRES: u16 = 54391;
 const MARIADB: u16 = 33891;
@@ -102,6 +104,17 @@ impl Databases {
         })
     }
 
+    /// Where the database of this case listens, if it is a server.
+    pub fn address(place: Place) -> Option<SocketAddr> {
+        let port = match place_of(place) {
+            Place::Postgres => POSTGRES,
+            Place::MariaDb => MARIADB,
+            Place::Redis => REDIS,
+            _ => return None,
+        };
+        Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// How many statements the database has run for this case so far, where it counts them.
     pub fn statements(&self, place: Place, number: usize) -> Outcome<Option<u64>> {
         let counted = match place {
@@ -117,6 +130,26 @@ impl Databases {
             _ => return Ok(None),
         };
         Ok(Some(counted.parse()?))
+    }
+
+    /// Fills the table of sessions of this case, so that those `from` to `to` are there too.
+    pub fn fill(&self, number: usize, from: u32, to: u32) -> Outcome<()> {
+        const DAY: u64 = 24 * 3600 * 1_000_000;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+        let expires = now + u128::from(10 * DAY);
+        let sql = format!(
+            "INSERT INTO cookie_session (id, token_hash, token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, \
+             device_type, fingerprint, data, version, persistent, created_at, authenticated_at, last_active_at, expires_at, \
+             absolute_expires_at) \
+             SELECT decode(md5('id' || n), 'hex'), sha256(('token' || n)::bytea), {now}, TRUE, 'filled' || n / 5, '192.0.2.1', '{AGENT}', \
+             'Firefox on Linux', 'desktop', 'Linux/Firefox', '{{\"theme\":\"light\"}}', 0, TRUE, {now}, {now}, {now}, {expires}, {expires} \
+             FROM generate_series({from}, {to} - 1) AS n"
+        );
+        let database = format!("case_{number}");
+        postgres(&database, &sql)?;
+        postgres(&database, "VACUUM ANALYZE cookie_session")?;
+        postgres(&database, "CHECKPOINT")?;
+        Ok(())
     }
 
     /// Makes the store of this case fail.

@@ -16,12 +16,15 @@ mod cases;
 mod chart;
 mod databases;
 mod figures;
+mod growth;
 mod load;
+mod oneshot;
 mod probes;
 mod report;
 mod server;
 mod shapes;
 mod throughput;
+mod trips;
 
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -40,7 +43,7 @@ pub struct Options {
     connections: u32,
     /// Only cases whose names have this, and what they are compared with.
     only: Option<String>,
-    /// What to do: `load`, `probes`, `shapes`.
+    /// What to do: `load`, `oneshot`, `probes`, `shapes`.
     parts: Vec<String>,
 }
 
@@ -48,7 +51,7 @@ pub struct Options {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const USAGE: &str =
-    "run [load] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
+    "run [load] [oneshot] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,7 +75,7 @@ fn options() -> Outcome<Options> {
     let mut options =
         Options { servers, out, rounds: 5, seconds: 2, probes: 200, connections: 16, only: None, parts: Vec::new() };
     while let Some(arg) = args.next() {
-        if matches!(&*arg, "load" | "probes" | "shapes") {
+        if matches!(&*arg, "load" | "oneshot" | "probes" | "shapes") {
             options.parts.push(arg);
             continue;
         }
@@ -87,7 +90,7 @@ fn options() -> Outcome<Options> {
         }
     }
     if options.parts.is_empty() {
-        options.parts = ["load", "probes", "shapes"].map(str::to_owned).to_vec();
+        options.parts = ["load", "oneshot", "probes", "shapes"].map(str::to_owned).to_vec();
     }
     Ok(options)
 }
@@ -95,6 +98,10 @@ fn options() -> Outcome<Options> {
 async fn measure(options: &Options) -> Outcome<()> {
     std::fs::create_dir_all(&options.out)?;
     for part in &options.parts {
+        if part == "oneshot" {
+            oneshot::measure(options)?;
+            continue;
+        }
         // Each with servers and databases of its own.
         let folder = tempfile::Builder::new().prefix("peers").tempdir()?;
         databases::run(&format!("chmod 755 {}", folder.path().display()))?;
@@ -110,7 +117,7 @@ async fn measure(options: &Options) -> Outcome<()> {
         match part.as_str() {
             "load" => throughput::measure(options, folder.path(), &databases, &running).await?,
             "probes" => probe(options, &mut databases, &running).await?,
-            _ => shapes::measure(options, folder.path(), &running).await?,
+            _ => shapes::measure(options, folder.path(), &databases, &running).await?,
         }
     }
     Ok(())

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::chart::{self, Bar, Line};
+use crate::chart::{self, Bar};
 use crate::databases::run;
 use crate::figures::short;
-use crate::throughput::{Kind, Measured};
+use crate::oneshot::Added;
+use crate::shapes::Table;
+use crate::throughput::{Asked, Kind, Measured};
 use crate::{Options, Outcome};
 
 /// What it was measured on and how.
@@ -53,15 +55,17 @@ pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
         let kinds = [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
         writeln!(text, "| {} | {} |", measured.case.name, kinds.map(cell).join(" | "))?;
     }
-    text.push_str("\nStatements for one request, as the database counts them, `BEGIN` and `COMMIT` too:\n\n| | read | write | sign-in |\n|---|---|---|---|\n");
+    text.push_str(
+        "\nWhat one request asks of a database server: statements as it counts them, `BEGIN` and `COMMIT` too, and in brackets round trips at \
+         the wire, those after the response too:\n\n| | read | write | sign-in |\n|---|---|---|---|\n",
+    );
     for measured in all {
-        if let Some(statements) = measured.statements {
-            writeln!(
-                text,
-                "| {} | {} |",
-                measured.case.name,
-                statements.map(|count| format!("{count:.1}")).join(" | ")
-            )?;
+        if let Some(asked) = measured.asked {
+            let cell = |asked: Asked| {
+                let statements = asked.statements.map_or("—".to_owned(), |statements| format!("{statements:.1}"));
+                format!("{statements} ({:.1})", asked.round_trips)
+            };
+            writeln!(text, "| {} | {} |", measured.case.name, asked.map(cell).join(" | "))?;
         }
     }
     text.push_str("\nBeside each other, in the same rounds:\n\n| | to | read | write | read, 1 connection | sign-in |\n|---|---|---|---|---|---|\n");
@@ -111,7 +115,7 @@ pub fn probes(options: &Options, rows: &[[String; 6]]) -> Outcome<()> {
     write(options, "probes.md", &text)
 }
 
-pub fn shapes(options: &Options, tables: &[(String, Vec<String>, Vec<Line>)]) -> Outcome<()> {
+pub fn shapes(options: &Options, tables: &[Table]) -> Outcome<()> {
     let mut text = head(options)?;
     for (title, steps, lines) in tables {
         writeln!(text, "{title}:\n\n| | {} |\n|---|{}", steps.join(" | "), "---|".repeat(steps.len()))?;
@@ -122,6 +126,21 @@ pub fn shapes(options: &Options, tables: &[(String, Vec<String>, Vec<Line>)]) ->
         text.push('\n');
     }
     write(options, "shapes.md", &text)
+}
+
+pub fn oneshot(options: &Options, rows: &[(&str, Added)]) -> Outcome<()> {
+    let mut text = format!(
+        "{}, rustc {}: what one request costs in process more than the same one without sessions, medians of {} runs of 21 alternating \
+         rounds of 2,000 requests. Allocations, and in brackets µs.\n\n| | session unused | read | write |\n|---|---|---|---|\n",
+        run("date +%Y-%m-%d")?,
+        run("rustc --version | cut -d' ' -f2")?,
+        options.rounds,
+    );
+    for (name, added) in rows {
+        let cells = added.map(|(allocations, nanos)| format!("{allocations:.0} ({:.2})", nanos / 1000.0));
+        writeln!(text, "| {name} | {} |", cells.join(" | "))?;
+    }
+    write(options, "oneshot.md", &text)
 }
 
 fn write(options: &Options, name: &str, text: &str) -> Outcome<()> {

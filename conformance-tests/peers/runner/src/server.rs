@@ -13,6 +13,8 @@ pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/2010010
 
 pub struct Server {
     child: Child,
+    /// What it was told to keep sessions in.
+    pub store: String,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
 }
@@ -29,7 +31,7 @@ impl Server {
             child.kill()?;
             return Err(format!("{program} {store} doesn't listen").into());
         };
-        Ok(Self { child, url: format!("http://{address}") })
+        Ok(Self { child, store: store.to_owned(), url: format!("http://{address}") })
     }
 
     /// Hundredths of a second of both cores that it has used.

@@ -1,16 +1,17 @@
-//! How the cost grows: with connections, with the size of a session's data, and with the number of cookies.
+//! How the cost grows: with connections, with the size of a session's data, with the number of cookies, and of sessions.
 
 use std::path::Path;
 
 use reqwest::Client;
 
-use crate::cases::{Case, Place};
+use crate::cases::Case;
 use crate::chart::{self, Line};
+use crate::databases::Databases;
 use crate::figures::median;
 use crate::load::{self, Load, Run};
 use crate::server::{Server, ask};
 use crate::throughput::sign_in;
-use crate::{Options, Outcome, report};
+use crate::{Options, Outcome, growth, report};
 
 /// What grows, and in which steps.
 struct Shape {
@@ -42,26 +43,32 @@ const SHAPES: [Shape; 4] = [
     },
 ];
 
-pub async fn measure(options: &Options, folder: &Path, running: &[(&Case, &Server)]) -> Outcome<()> {
+/// One line of a chart: the runs at each step.
+type Runs<'a> = (&'a str, Vec<Vec<Run>>);
+
+/// A chart's title, steps and lines.
+pub type Table = (String, Vec<String>, Vec<Line>);
+
+pub async fn measure(
+    options: &Options,
+    folder: &Path,
+    databases: &Databases,
+    running: &[(&Case, &Server)],
+) -> Outcome<()> {
     let client = Client::new();
-    let ours: Vec<_> = running.iter().filter(|(case, _)| case.is_ours && case.server == "ours-axum").collect();
+    let ours: Vec<_> = running.iter().filter(|(case, _)| case.server == "ours-axum").collect();
     let mut cookies = Vec::new();
     for (case, server) in &ours {
         cookies.push(sign_in(&client, case, server).await?);
     }
     let mut tables = Vec::new();
     for shape in &SHAPES {
-        let mut lines: Vec<(&str, Vec<Run>)> = ours.iter().map(|(case, _)| (case.name, Vec::new())).collect();
+        let mut lines: Vec<Runs<'_>> = ours.iter().map(|(case, _)| (case.name, Vec::new())).collect();
         for step in shape.steps {
             let mut runs = vec![Vec::new(); ours.len()];
-            for (index, (_, server)) in ours.iter().enumerate() {
-                if shape.name == "data" {
-                    for cookie in &cookies[index] {
-                        let stored = ask(&client, &format!("{}/data?bytes={step}", server.url), Some(cookie)).await?;
-                        if stored.status != 200 {
-                            return Err(format!("{} bytes: {}", step, stored.status).into());
-                        }
-                    }
+            if shape.name == "data" {
+                for ((_, server), cookies) in ours.iter().zip(&cookies) {
+                    store_bytes(&client, server, cookies, *step).await?;
                 }
             }
             for _ in 0..options.rounds {
@@ -73,32 +80,49 @@ pub async fn measure(options: &Options, folder: &Path, running: &[(&Case, &Serve
                 }
             }
             for (line, runs) in lines.iter_mut().zip(runs) {
-                let of = |of: fn(&Run) -> f64| median(&runs.iter().map(of).collect::<Vec<_>>());
-                line.1.push(Run {
-                    requests_per_second: of(|run| run.requests_per_second),
-                    cpu_micros: of(|run| run.cpu_micros),
-                    p99_millis: of(|run| run.p99_millis),
-                });
+                line.1.push(runs);
             }
         }
         let steps: Vec<_> = shape.steps.iter().map(u32::to_string).collect();
-        for (what, of) in [
-            ("requests a second", (|run| run.requests_per_second) as fn(&Run) -> f64),
-            ("p99 in ms", |run| run.p99_millis),
-        ] {
-            let drawn: Vec<_> = lines
-                .iter()
-                .map(|(name, runs)| Line { name: (*name).to_owned(), values: runs.iter().map(of).collect() })
-                .collect();
-            let suffix = if what.starts_with("p99") { "-p99" } else { "" };
-            let file = options.out.join(format!("{}{suffix}.svg", shape.name));
-            chart::lines(&file, &format!("{what} {}", shape.title), &steps, &drawn)?;
-            tables.push((format!("{what} {}", shape.title), steps.clone(), drawn));
-        }
+        tables.extend(draw(options, shape.name, shape.title, &steps, &lines)?);
         eprintln!("{} done", shape.title);
     }
-    debug_assert!(ours.iter().all(|(case, _)| case.place != Place::None));
+    for (number, (case, server)) in running.iter().enumerate().filter(|(_, (case, _))| growth::is_measured(case)) {
+        let [reads, writes] = growth::measure(options, folder, databases, number, server).await?;
+        let steps: Vec<_> = growth::SESSIONS.iter().map(u32::to_string).collect();
+        let lines = [("a read", reads), ("a write", writes)];
+        tables.extend(draw(options, "sessions", &format!("by sessions, {}", case.name), &steps, &lines)?);
+    }
     report::shapes(options, &tables)
+}
+
+/// Draws what each line served, and how long the slowest hundredth took.
+fn draw(options: &Options, name: &str, title: &str, steps: &[String], lines: &[Runs<'_>]) -> Outcome<[Table; 2]> {
+    let draw = |what: &str, suffix: &str, of: fn(&Run) -> f64| {
+        let at_step = |runs: &Vec<Run>| median(&runs.iter().map(of).collect::<Vec<_>>());
+        let drawn: Vec<_> = lines
+            .iter()
+            .map(|(name, runs)| Line { name: (*name).to_owned(), values: runs.iter().map(at_step).collect() })
+            .collect();
+        let title = format!("{what} {title}");
+        chart::lines(&options.out.join(format!("{name}{suffix}.svg")), &title, steps, &drawn)?;
+        Outcome::Ok((title, steps.to_vec(), drawn))
+    };
+    Ok([
+        draw("requests a second", "", |run| run.requests_per_second)?,
+        draw("p99 in ms", "-p99", |run| run.p99_millis)?,
+    ])
+}
+
+/// Gives each session so many bytes of data.
+async fn store_bytes(client: &Client, server: &Server, cookies: &[String], bytes: u32) -> Outcome<()> {
+    for cookie in cookies {
+        let stored = ask(client, &format!("{}/data?bytes={bytes}", server.url), Some(cookie)).await?;
+        if stored.status != 200 {
+            return Err(format!("{bytes} bytes: {}", stored.status).into());
+        }
+    }
+    Ok(())
 }
 
 /// The request's cookies: the session's, among others if these are what grows.

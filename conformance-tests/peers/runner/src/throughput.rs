@@ -1,7 +1,9 @@
 //! Requests a second, beside the same framework without sessions, in turns.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::Client;
 
@@ -10,6 +12,7 @@ use crate::databases::Databases;
 use crate::figures::median;
 use crate::load::{self, Load, Run};
 use crate::server::{Server, ask};
+use crate::trips::Proxy;
 use crate::{Options, Outcome, probes, report};
 
 /// What is asked for, with which cookie, over how many connections.
@@ -54,8 +57,16 @@ impl Kind {
 pub struct Measured<'a> {
     pub case: &'a Case,
     pub runs: BTreeMap<Kind, Vec<Run>>,
-    /// Statements for a read, a write and a sign-in, where the database counts them.
-    pub statements: Option<[f64; 3]>,
+    /// Statements and round trips for a read, a write and a sign-in, where there is a database server.
+    pub asked: Option<[Asked; 3]>,
+}
+
+/// What the database was asked for one request.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    /// As the database counts them, where it does.
+    pub statements: Option<f64>,
+    pub round_trips: f64,
 }
 
 impl Measured<'_> {
@@ -88,8 +99,8 @@ pub async fn measure(
     let mut cookies = Vec::new();
     for (number, (case, server)) in running.iter().enumerate() {
         cookies.push(sign_in(&client, case, server).await?);
-        let statements = statements(&client, databases, number, case, server).await?;
-        all.push(Measured { case, runs: BTreeMap::new(), statements });
+        let asked = asked(options, databases, number, case, server).await?;
+        all.push(Measured { case, runs: BTreeMap::new(), asked });
     }
     // The first round warms up what an application has warm.
     for round in 0..=options.rounds {
@@ -115,15 +126,17 @@ pub async fn measure(
 
 /// Cookies of 64 sessions.
 pub async fn sign_in(client: &Client, case: &Case, server: &Server) -> Outcome<Vec<String>> {
+    if case.place == Place::None {
+        return Ok((0..64).map(|user| format!("id={user:068}")).collect());
+    }
+    sign_in_users(client, server, 0..64).await.map_err(|error| format!("{}: {error}", case.name).into())
+}
+
+pub async fn sign_in_users(client: &Client, server: &Server, users: Range<u32>) -> Outcome<Vec<String>> {
     let mut cookies = Vec::new();
-    for user in 0..64 {
-        if case.place == Place::None {
-            cookies.push(format!("id={user:068}"));
-        } else {
-            let browser = probes::signed_in(client, &server.url, &format!("user{user}")).await;
-            let browser = browser.map_err(|error| format!("{}: {error}", case.name))?;
-            cookies.push(browser.cookie.expect("there is one after a sign-in"));
-        }
+    for user in users {
+        let browser = probes::signed_in(client, &server.url, &format!("user{user}")).await?;
+        cookies.push(browser.cookie.expect("there is one after a sign-in"));
     }
     Ok(cookies)
 }
@@ -134,33 +147,53 @@ fn forged(cookie: &str) -> String {
     format!("{value}{}", if last == "A" { "Q" } else { "A" })
 }
 
-async fn statements(
-    client: &Client,
+/// Counts what a server of its own on the same database asks, behind a proxy.
+async fn asked(
+    options: &Options,
     databases: &Databases,
     number: usize,
     case: &Case,
     server: &Server,
-) -> Outcome<Option<[f64; 3]>> {
+) -> Outcome<Option<[Asked; 3]>> {
     const REQUESTS: u32 = 20;
-    if !case.has_sessions() || databases.statements(case.place, number)?.is_none() {
-        return Ok(None);
-    }
-    let mut counted = [0.0; 3];
+    let Some(address) = Databases::address(case.place).filter(|_| case.has_sessions()) else { return Ok(None) };
+    let proxy = Proxy::before(address).await?;
+    let store = server.store.replace(&address.port().to_string(), &proxy.port.to_string());
+    let server = Server::start(&options.servers, case.server, &store, options.connections)?;
+    let client = Client::new();
+    let mut counted = [Asked::default(); 3];
     for (kind, path) in ["/read", "/write", "/login"].into_iter().enumerate() {
-        let cookie = probes::signed_in(client, &server.url, "counted").await?.cookie;
-        let before = databases.statements(case.place, number)?;
+        let cookie = probes::signed_in(&client, &server.url, "counted").await?.cookie;
+        // Statements are prepared at their first use.
         for request in 0..REQUESTS {
-            let (url, cookie) = match path {
-                "/login" => (format!("{}/login?user=counted{request}", server.url), None),
-                path => (format!("{}{path}", server.url), cookie.as_deref()),
-            };
-            ask(client, &url, cookie).await?;
+            once(&client, &server, path, cookie.as_deref(), request).await?;
         }
-        let after = databases.statements(case.place, number)?;
+        settle().await;
+        let (statements, trips) = (databases.statements(case.place, number)?, proxy.trips());
+        for request in REQUESTS..2 * REQUESTS {
+            once(&client, &server, path, cookie.as_deref(), request).await?;
+            settle().await;
+        }
         // MariaDB counts the question of how many there were.
         let own = u64::from(case.place == Place::MariaDb);
-        let taken = after.zip(before).map_or(0, |(after, before)| after - before - own);
-        counted[kind] = taken as f64 / f64::from(REQUESTS);
+        let asked = databases.statements(case.place, number)?.zip(statements);
+        counted[kind] = Asked {
+            statements: asked.map(|(after, before)| (after - before - own) as f64 / f64::from(REQUESTS)),
+            round_trips: (proxy.trips() - trips) as f64 / f64::from(REQUESTS),
+        };
     }
     Ok(Some(counted))
+}
+
+async fn once(client: &Client, server: &Server, path: &str, cookie: Option<&str>, request: u32) -> Outcome<()> {
+    let (url, cookie) = match path {
+        "/login" => (format!("{}/login?user=counted{request}", server.url), None),
+        path => (format!("{}{path}", server.url), cookie),
+    };
+    ask(client, &url, cookie).await.map(drop)
+}
+
+/// What a server asks after its response has left counts too.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
 }

@@ -1,0 +1,37 @@
+//! This project's sessions, with all defaults, on the store that a server is told to use.
+
+use session_axum::session_core::{CookieSessionService, SessionStore};
+use session_axum::{KeyRing, MemoryStore, MySqlOptions, PostgresOptions, SessionConfig, SigningKey, SqliteOptions};
+
+use super::common;
+
+pub async fn open(store: &str) -> CookieSessionService {
+    let connections = common::connections();
+    match store.split(':').next() {
+        Some("memory") => over(MemoryStore::new()),
+        Some("sqlite") => {
+            let mut options = SqliteOptions::new(store);
+            if let Some(connections) = connections {
+                options = options.max_connections(connections);
+            }
+            if !common::waits_for_the_disk() {
+                options = options.synchronous_normal_may_lose_writes_on_power_cut();
+            }
+            over(options.open().await.expect("a file"))
+        }
+        Some("postgres") => {
+            let options = PostgresOptions::new(store).max_connections(connections.unwrap_or(16));
+            over(options.open().await.expect("a server"))
+        }
+        Some("mysql") => {
+            let options = MySqlOptions::new(store).max_connections(connections.unwrap_or(16));
+            over(options.open().await.expect("a server"))
+        }
+        _ => panic!("no such store: {store}"),
+    }
+}
+
+fn over(store: impl SessionStore) -> CookieSessionService {
+    let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).expect("32 bytes"));
+    CookieSessionService::new(store, SessionConfig::builder().build(keys).expect("the defaults are valid"))
+}
