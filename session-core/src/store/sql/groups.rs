@@ -106,11 +106,13 @@ pub(super) async fn look_up<'a, B: Backend>(
     args.resize(1 + size, Arg::Bytes(None));
     let rows = backend.read((statement, args)).await?;
     if sql.packs_rows {
-        let json = rows.first().and_then(|row| row.bytes(0).ok().flatten()).unwrap_or_default();
+        let json = rows.first().and_then(|row| row.bytes(0).ok().flatten()).ok_or_else(packed::unreadable)?;
         let records = packed::records(&json)?;
         return Ok(records.into_iter().map(|record| (record.token_hash, Found::Record(record))).collect());
     }
-    Ok(rows.into_iter().filter_map(|row| Some((row::token_hash(&row)?, Found::Row(Arc::new(row))))).collect())
+    // A row that was found and can't be read isn't absent: that would sign somebody out.
+    let named = |row| Ok((row::token_hash(&row).ok_or_else(packed::unreadable)?, Found::Row(Arc::new(row))));
+    rows.into_iter().map(named).collect()
 }
 
 /// A session that was looked up.

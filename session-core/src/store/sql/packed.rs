@@ -25,7 +25,11 @@ pub(super) struct Unreadable;
 pub(super) fn records(json: &[u8]) -> Result<Vec<Arc<Record>>, StoreError> {
     let rows: Option<Vec<Packed<'_>>> = serde_json::from_slice(json).ok();
     let records = rows.and_then(|rows| rows.into_iter().map(Packed::record).collect());
-    records.ok_or_else(|| StoreError::not_applied(Unreadable))
+    records.ok_or_else(unreadable)
+}
+
+pub(super) fn unreadable() -> StoreError {
+    StoreError::not_applied(Unreadable)
 }
 
 /// A row in the order of [`SELECTED`].
