@@ -93,24 +93,28 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.committing.is_none() {
-            let mut outcome = ready!(this.inner.poll(cx));
-            let status = match &mut outcome {
-                Ok(response) => {
-                    // The request lives on in its response: what is further out has its own session again.
-                    if let Some(outer) = this.outer.take() {
-                        put(response.request(), outer);
+        let (mut commit, outcome) = match this.committing.take() {
+            Some(committing) => committing,
+            None => {
+                let mut outcome = ready!(this.inner.poll(cx));
+                let status = match &mut outcome {
+                    Ok(response) => {
+                        // The request lives on in its response: what is further out has its own session again.
+                        if let Some(outer) = this.outer.take() {
+                            put(response.request(), outer);
+                        }
+                        response.status()
                     }
-                    response.status()
-                }
-                Err(error) if this.guard.is_used() => status_of(error),
-                Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            *this.committing = Some((this.guard.commit(status.as_u16()), outcome));
-        }
-        let (commit, _) = this.committing.as_mut().expect("set above");
-        let verdict = ready!(Pin::new(commit).poll(cx));
-        let (_, outcome) = this.committing.take().expect("set above");
+                    Err(error) if this.guard.is_used() => status_of(error),
+                    Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                (this.guard.commit(status.as_u16()), outcome)
+            }
+        };
+        let Poll::Ready(verdict) = Pin::new(&mut commit).poll(cx) else {
+            *this.committing = Some((commit, outcome));
+            return Poll::Pending;
+        };
         Poll::Ready(match outcome {
             Ok(response) => {
                 let mut response = response.map_into_left_body();

@@ -81,14 +81,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.committing.is_none() {
-            let response = ready!(this.inner.poll(cx))?;
-            let commit = this.guard.commit(response.status().as_u16());
+        let (mut response, mut commit) = match this.committing.take() {
+            Some(committing) => committing,
+            None => {
+                let response = ready!(this.inner.poll(cx))?;
+                let commit = this.guard.commit(response.status().as_u16());
+                (response, commit)
+            }
+        };
+        let Poll::Ready(verdict) = Pin::new(&mut commit).poll(cx) else {
             *this.committing = Some((response, commit));
-        }
-        let (_, commit) = this.committing.as_mut().expect("set above");
-        let verdict = ready!(Pin::new(commit).poll(cx));
-        let (mut response, _) = this.committing.take().expect("set above");
+            return Poll::Pending;
+        };
         verdict.apply(&mut response);
         Poll::Ready(Ok(response))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::client::{self, Client};
-use crate::cookie::Found;
+use crate::cookie::{Candidates, Found};
 use crate::cookie_session::CookieSession;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -67,10 +67,10 @@ impl Scope {
         let forwarded = || headers.lines(&config.forwarding_header);
         Facts {
             found: config.cookie.find(&config.keys, headers.lines("cookie")),
-            client: Client {
-                ip: client::address(peer, &config.trusted_proxies, &config.forwarding_header, forwarded),
-                user_agent: headers.lines("user-agent").next().map(client::clean).unwrap_or_default(),
-            },
+            client: Client::new(
+                client::address(peer, &config.trusted_proxies, &config.forwarding_header, forwarded),
+                headers.lines("user-agent").next().unwrap_or_default(),
+            ),
         }
     }
 
@@ -79,31 +79,35 @@ impl Scope {
     /// # Errors
     /// [`Error::Store`], the same at every extraction of the request.
     pub fn load(&self, facts: Facts) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
-        let session = self.session.clone();
-        async move {
-            let request = &session.0;
-            let outcome = request.loaded.get_or_init(|| request.load(facts.found, facts.client)).await.clone();
-            outcome.map(|()| session).map_err(Error::Store)
-        }
+        self.session.0.meet(facts.found.any, facts.client);
+        self.look_up(facts.found.tokens)
     }
 
     /// As [`load`](Self::load), for frameworks whose extractors have a future with a name. It is boxed only if the store
     /// has to be asked.
     pub fn load_boxed(&self, facts: Facts) -> Load {
         let request = &self.session.0;
-        let facts = if facts.found.tokens.is_empty() {
-            request.load_anonymous(facts.found.any, facts.client);
-            Facts { found: Found::default(), client: Client::default() }
-        } else {
-            facts
-        };
+        request.meet(facts.found.any, facts.client);
+        if facts.found.tokens.is_empty() {
+            // Refused where the look-up is done or under way, which is as good.
+            drop(request.loaded.set(Ok(())));
+        }
         Load(match request.loaded.get() {
             Some(outcome) => {
                 let session = self.session.clone();
                 Loading::Done(Some(outcome.clone().map(|()| session).map_err(Error::Store)))
             }
-            None => Loading::Asking(Box::pin(self.load(facts))),
+            None => Loading::Asking(Box::pin(self.look_up(facts.found.tokens))),
         })
+    }
+
+    fn look_up(&self, tokens: Candidates) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
+        let session = self.session.clone();
+        async move {
+            let request = &session.0;
+            let outcome = request.loaded.get_or_init(|| request.load(&tokens)).await.clone();
+            outcome.map(|()| session).map_err(Error::Store)
+        }
     }
 }
 
@@ -144,7 +148,6 @@ impl ScopeGuard {
             }
             Some(Ok(())) => {
                 let mut progress = request.lock();
-                let now = request.service.now();
                 let lost = progress.lost;
                 let unanswered = progress.attempt.is_some();
                 let idle = progress.state.active_mut().is_none_or(|active| {
@@ -152,7 +155,8 @@ impl ScopeGuard {
                         active.view.discard();
                     }
                     let record = &active.record;
-                    let due = request.service.config.expiry.due(now, record.last_active_at, record.absolute_expires_at);
+                    let expiry = &request.service.config.expiry;
+                    let due = expiry.due(active.extracted_at, record.last_active_at, record.absolute_expires_at);
                     !active.view.has_changes() && due.is_none()
                 });
                 drop(progress);

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::session::ClientInfo;
+
 /// Most bytes of a `User-Agent` that are kept.
 const MAX_USER_AGENT: usize = 512;
 /// More hops than that aren't walked: no real chain of proxies is that long.
@@ -13,42 +15,49 @@ const MAX_HOPS: usize = 64;
 /// What a request says about its client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Client {
-    pub(crate) ip: Option<IpAddr>,
-    pub(crate) user_agent: String,
-}
-
-/// What is recorded of a client at sign-in.
-pub(crate) struct Device {
-    pub(crate) name: String,
-    pub(crate) kind: &'static str,
-    pub(crate) fingerprint: String,
+    ip: Option<IpAddr>,
+    /// As it came, cut.
+    user_agent: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn device(&self) -> Device {
+    pub(crate) fn new(ip: Option<IpAddr>, user_agent: &[u8]) -> Self {
+        Self { ip, user_agent: user_agent[..user_agent.len().min(MAX_USER_AGENT)].to_vec() }
+    }
+
+    /// What is recorded of it at sign-in.
+    pub(crate) fn info(&self) -> ClientInfo {
+        let ip_address = self.ip.map(|ip| ip.to_string()).unwrap_or_default();
         if self.user_agent.is_empty() {
-            return Device { name: String::new(), kind: "", fingerprint: String::new() };
+            return ClientInfo { ip_address, ..ClientInfo::default() };
         }
-        let (os, browser) = families(&self.user_agent);
-        Device {
-            name: match (browser, os) {
+        let user_agent = clean(&self.user_agent);
+        let (os, browser) = families(&user_agent);
+        ClientInfo {
+            ip_address,
+            device_name: match (browser, os) {
                 ("", "") => String::new(),
                 (browser, "") => browser.to_owned(),
                 ("", os) => os.to_owned(),
                 (browser, os) => format!("{browser} on {os}"),
             },
-            kind: kind(&self.user_agent, os),
+            device_type: kind(&user_agent, os).to_owned(),
             fingerprint: fingerprint(os, browser),
+            user_agent,
         }
     }
 
-    /// Whether this client has the fingerprint that was recorded at sign-in.
-    pub(crate) fn matches(&self, recorded: &str) -> bool {
-        if self.user_agent.is_empty() {
-            return recorded.is_empty();
+    /// Whether this client is the one that was recorded at sign-in, or has its fingerprint.
+    pub(crate) fn is_as_recorded(&self, info: &ClientInfo) -> bool {
+        // As it is without anything to clean.
+        if self.user_agent == info.user_agent.as_bytes() {
+            return true;
         }
-        let (os, browser) = families(&self.user_agent);
-        recorded.split_once('/') == Some((or_other(os), or_other(browser)))
+        let user_agent = clean(&self.user_agent);
+        let (os, browser) = families(&user_agent);
+        user_agent == info.user_agent
+            || (!user_agent.is_empty()
+                && info.fingerprint.split_once('/') == Some((or_other(os), or_other(browser))))
     }
 }
 
@@ -108,9 +117,8 @@ fn kind(user_agent: &str, os: &str) -> &'static str {
     }
 }
 
-/// `bytes` as text of at most 512 bytes, what isn't UTF-8 and control characters replaced.
-pub(crate) fn clean(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(MAX_USER_AGENT)];
+/// `cut` as text of at most 512 bytes, what isn't UTF-8 and control characters replaced.
+fn clean(cut: &[u8]) -> String {
     // As browsers' are.
     if let Ok(plain) = str::from_utf8(cut)
         && cut.iter().all(|byte| matches!(byte, b' '..=b'~'))
@@ -222,25 +230,30 @@ mod tests {
 
     #[test]
     fn a_browser_update_is_no_other_fingerprint() {
-        let firefox = |v: u32| Client {
-            ip: None,
-            user_agent: format!("Mozilla/5.0 (X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0"),
-        };
-        let device = firefox(130).device();
-        assert_eq!((device.name.as_str(), device.kind), ("Firefox on Linux", "desktop"));
-        assert!(firefox(131).matches(&device.fingerprint));
-        let curl = Client { ip: None, user_agent: "curl/8".into() };
-        assert!(!curl.matches(&device.fingerprint) && !Client::default().matches(&device.fingerprint));
-        assert!(curl.matches(&curl.device().fingerprint) && Client::default().matches(""));
+        let client = |user_agent: &str| Client::new(None, user_agent.as_bytes());
+        let firefox =
+            |v: u32| client(&format!("Mozilla/5.0 (X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0"));
+        let info = firefox(130).info();
+        assert_eq!((info.device_name.as_str(), info.device_type.as_str()), ("Firefox on Linux", "desktop"));
+        assert!(firefox(130).is_as_recorded(&info) && firefox(131).is_as_recorded(&info));
+        let (curl, silent) = (client("curl/8"), Client::default());
+        assert!(!curl.is_as_recorded(&info) && !silent.is_as_recorded(&info));
+        assert!(curl.is_as_recorded(&curl.info()) && client("curl/9").is_as_recorded(&curl.info()));
+        assert!(silent.is_as_recorded(&silent.info()) && !curl.is_as_recorded(&silent.info()));
+        let (unknown, control) = (client("x").info(), client("a\u{1}b"));
+        assert!(!silent.is_as_recorded(&unknown) && client("y").is_as_recorded(&unknown));
+        let of_other_release = ClientInfo { fingerprint: "Plan 9/Mothra".into(), ..control.info() };
+        assert!(control.is_as_recorded(&of_other_release), "the very same header");
     }
 
     proptest! {
         #[test]
         fn any_header_is_cut_and_clean(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            let text = clean(&bytes);
+            let client = Client::new(None, &bytes);
+            let info = client.info();
+            let text = &info.user_agent;
             prop_assert!(text.len() <= MAX_USER_AGENT && !text.chars().any(char::is_control));
-            let client = Client { ip: None, user_agent: text };
-            prop_assert!(client.matches(&client.device().fingerprint));
+            prop_assert!(client.is_as_recorded(&info));
         }
 
         #[test]

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
 use crate::keys::{KeyRing, VALUE_CHARS};
-use crate::token::SessionToken;
+use crate::token::TokenRef;
 
 /// Most candidates that a store is asked about.
-pub(crate) const MAX_CANDIDATES: usize = 3;
+const MAX_CANDIDATES: usize = 3;
 /// Browsers keep a cookie no longer than this (RFC 6265bis 5.5).
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Browsers drop a cookie whose name and value are longer (RFC 6265bis 5.6).
@@ -38,13 +39,16 @@ pub(crate) struct CookieRules {
     pub(crate) partitioned: bool,
 }
 
+/// What a store is asked about.
+pub(crate) type Candidates = ArrayVec<TokenRef, MAX_CANDIDATES>;
+
 /// What the `Cookie` headers of a request hold under our name.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Whether there was any cookie of the name, good or bad.
     pub(crate) any: bool,
-    /// The well-signed tokens, in header order, each once, at most three.
-    pub(crate) tokens: Vec<SessionToken>,
+    /// What the well-signed tokens look up, in header order, each once.
+    pub(crate) tokens: Candidates,
 }
 
 impl CookieRules {
@@ -90,13 +94,13 @@ impl CookieRules {
     /// Reads all `Cookie` headers of a request. Any bytes may come.
     pub(crate) fn find<'a>(&self, keys: &KeyRing, headers: impl Iterator<Item = &'a [u8]>) -> Found {
         let mut found = Found::default();
-        for value in headers.flat_map(|header| header.split(|b| *b == b';')).filter_map(|pair| self.value(pair)) {
+        for value in headers.flat_map(pairs).filter_map(|pair| self.value(pair)) {
             found.any = true;
-            if found.tokens.len() == MAX_CANDIDATES {
+            if found.tokens.is_full() {
                 break;
             }
-            if let Some(token) = keys.verify(&self.name, value)
-                && !found.tokens.iter().any(|known| known.secret() == token.secret())
+            if let Some(token) = keys.verify(&self.name, value).map(|token| token.lookup())
+                && !found.tokens.contains(&token)
             {
                 found.tokens.push(token);
             }
@@ -153,6 +157,16 @@ impl CookieRules {
     }
 }
 
+/// The `name=value` pairs of a `Cookie` header.
+fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b';', header).chain([header.len()]).map(move |end| {
+        let pair = &header[start..end];
+        start = end + 1;
+        pair
+    })
+}
+
 /// The characters of a token, RFC 9110 5.6.2.
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -168,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::keys::SigningKey;
-    use crate::token::Shard;
+    use crate::token::{SessionToken, Shard};
 
     fn rules() -> CookieRules {
         CookieRules {
@@ -185,9 +199,12 @@ mod tests {
         KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
     }
 
+    fn token(seed: u8) -> SessionToken {
+        SessionToken::from_parts(Shard::of("ada"), [seed; 32])
+    }
+
     fn signed(seed: u8) -> String {
-        let token = SessionToken::from_parts(Shard::of("ada"), [seed; 32]);
-        keys().sign("__Host-session", &token).to_string()
+        keys().sign("__Host-session", &token(seed)).to_string()
     }
 
     fn find(headers: &[&[u8]]) -> Found {
@@ -199,8 +216,7 @@ mod tests {
         let first = format!("a=b; __Host-session=forged; __Host-session={}", signed(1));
         let second = format!("__Host-session={}; __Host-session={}", signed(1), signed(2));
         let found = find(&[first.as_bytes(), b"\xff\xfe", second.as_bytes()]);
-        let secrets: Vec<u8> = found.tokens.iter().map(|t| t.secret()[0]).collect();
-        assert_eq!(secrets, [1, 2]);
+        assert_eq!(found.tokens[..], [token(1).lookup(), token(2).lookup()]);
     }
 
     #[test]

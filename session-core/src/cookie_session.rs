@@ -8,16 +8,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::data::{Updater, decode, encode, sign_in_data};
+use crate::changes::Updater;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::request::{Attempt, Failure, Progress, Request, Stored, conflict_without_data};
 use crate::service::{CookieSessionService, Inner};
-use crate::session::{ClientInfo, Data, Record, Session, SessionId, UserId};
+use crate::session::{Data, Record, Session, SessionId};
 use crate::sign_in::SignIn;
 use crate::state::{Active, Did};
 use crate::store::{Applied, Caller, Checked, Update};
 use crate::token::SessionToken;
+use crate::user_id::UserId;
+use crate::values::{decode, encode, sign_in_data};
 
 /// The session of one request. Clones, and every extraction in the request, are the same one.
 ///
@@ -143,7 +145,7 @@ impl CookieSession {
     /// Signs in as these options say.
     pub async fn authenticate_opts(&self, user_id: &str, options: SignIn) -> Result<()> {
         let service = &self.0.service;
-        let user = UserId::parse(user_id)?;
+        let user = UserId::parse(user_id)?.with_shard();
         let data = match options.data {
             None => Data::from_text("{}"),
             Some(data) => sign_in_data(data, service.config.max_data_bytes)?,
@@ -152,11 +154,10 @@ impl CookieSession {
         let (replaces, client) = {
             self.0.check_head()?;
             let progress = self.lock();
-            (progress.state.active().map(Active::replaced), progress.client.clone())
+            (progress.state.active().map(Active::replaced), progress.client.info())
         };
         let now = service.now();
         let token = SessionToken::generate(&user)?;
-        let device = client.device();
         let (expires_at, absolute_expires_at) = service.config.expiry.of_sign_in(now);
         let record = Arc::new(Record {
             id: SessionId::new(now),
@@ -165,13 +166,7 @@ impl CookieSession {
             previous_token_hash: None,
             token_issued_at: now,
             token_seen: false,
-            client: Arc::new(ClientInfo {
-                ip_address: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-                user_agent: client.user_agent,
-                device_name: device.name,
-                device_type: device.kind.to_owned(),
-                fingerprint: device.fingerprint,
-            }),
+            client: Arc::new(client),
             data,
             version: 0,
             persistent: !options.browser_session,

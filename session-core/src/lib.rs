@@ -5,6 +5,7 @@
 //! [`store`], and leaves requests and responses to the adapter: see [`adapter`].
 
 pub mod adapter;
+mod changes;
 mod cleanup;
 mod client;
 mod clock;
@@ -23,6 +24,8 @@ mod sign_in;
 mod state;
 pub mod store;
 mod token;
+mod user_id;
+mod values;
 
 pub use cleanup::CleanupTask;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -34,12 +37,13 @@ pub use event::Event;
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
 pub use service::CookieSessionService;
-pub use session::{ClientInfo, Data, Record, Session, SessionId, UserId};
+pub use session::{ClientInfo, Data, Record, Session, SessionId};
 pub use sign_in::SignIn;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;
 pub use store::{MemoryStore, SessionStore};
 pub use token::{Shard, TokenHash, TokenRef};
+pub use user_id::UserId;
 
 /// What the exported macros name; no part of the API.
 #[doc(hidden)]

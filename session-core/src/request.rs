@@ -9,7 +9,6 @@ use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::config::FingerprintChange;
-use crate::cookie::Found;
 use crate::data::Pending;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
@@ -36,6 +35,8 @@ pub(crate) struct Request {
 
 pub(crate) struct Progress {
     pub(crate) state: State,
+    /// Whether the next two are known.
+    met: bool,
     /// Whether the request had a cookie of our name, good or bad.
     pub(crate) carried: bool,
     pub(crate) client: Client,
@@ -82,6 +83,7 @@ impl Request {
             turn: tokio::sync::Mutex::const_new(()),
             progress: Mutex::new(Progress {
                 state: State::Anonymous,
+                met: false,
                 carried: false,
                 client: Client::default(),
                 lost: None,
@@ -97,40 +99,31 @@ impl Request {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one look-up of a request.
-    pub(crate) async fn load(&self, found: Found, client: Client) -> Result<(), StoreError> {
-        let state =
-            self.look_up(&found, &client).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
+    /// Notes what the request says of itself, at its first extraction.
+    pub(crate) fn meet(&self, carried: bool, client: Client) {
         let mut progress = self.lock();
-        progress.state = state;
-        progress.carried = found.any;
-        progress.client = client;
-        Ok(())
-    }
-
-    /// The look-up of a request without a token that could be one, unless it is done or under way: nobody is asked.
-    pub(crate) fn load_anonymous(&self, carried: bool, client: Client) {
-        // Under the lock, so that nobody reads in between.
-        let mut progress = self.lock();
-        if self.loaded.set(Ok(())).is_ok() {
+        if !std::mem::replace(&mut progress.met, true) {
             progress.carried = carried;
             progress.client = client;
         }
     }
 
-    async fn look_up(&self, found: &Found, client: &Client) -> Result<State, StoreError> {
-        let service = &self.service;
-        let [first, rest @ ..] = found.tokens.as_slice() else { return Ok(State::Anonymous) };
-        let now = service.now();
-        let mut candidates: [TokenRef; crate::cookie::MAX_CANDIDATES] = [first.lookup(); crate::cookie::MAX_CANDIDATES];
-        for (candidate, token) in candidates[1..].iter_mut().zip(rest) {
-            *candidate = token.lookup();
-        }
-        let Some(record) = service.store.load(&candidates[..found.tokens.len()], now).await? else {
+    /// The one look-up of a request.
+    pub(crate) async fn load(&self, tokens: &[TokenRef]) -> Result<(), StoreError> {
+        let state = self.look_up(tokens).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
+        self.lock().state = state;
+        Ok(())
+    }
+
+    async fn look_up(&self, tokens: &[TokenRef]) -> Result<State, StoreError> {
+        if tokens.is_empty() {
             return Ok(State::Anonymous);
-        };
+        }
+        let service = &self.service;
+        let now = service.now();
+        let Some(record) = service.store.load(tokens, now).await? else { return Ok(State::Anonymous) };
         let change = service.config.on_fingerprint_change;
-        let is_same = || record.client.user_agent == client.user_agent || client.matches(&record.client.fingerprint);
+        let is_same = || self.lock().client.is_as_recorded(&record.client);
         if change != FingerprintChange::Ignore && !is_same() {
             let ended = change == FingerprintChange::End;
             if ended {
@@ -141,26 +134,30 @@ impl Request {
                 return Ok(State::SignedOut);
             }
         }
-        Ok(State::Carried(Active::of(record)))
+        Ok(State::Carried(Active::of(record, now)))
     }
 
-    /// Stores what this request changed, with its activity if that is due. `always` asks the store in any case.
+    /// Stores what this request changed, with its activity if that is due: the extraction, or, where the store is to be asked
+    /// `always`, being active now.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let service = &self.service;
         let _turn = self.turn.lock().await;
-        let (caller, last_active_at, absolute_expires_at, pending) = {
+        let (caller, extracted_at, last_active_at, absolute_expires_at, pending) = {
             let mut progress = self.lock();
             let Some(active) = progress.state.active_mut() else {
                 let ended = matches!(progress.state, State::Ended);
                 return Ok(if ended { Stored::Ended } else { Stored::Done });
             };
-            (active.caller(), active.record.last_active_at, active.record.absolute_expires_at, active.view.take())
+            let (caller, pending) = (active.caller(), active.view.take());
+            let record = &active.record;
+            (caller, active.extracted_at, record.last_active_at, record.absolute_expires_at, pending)
         };
         let id = caller.id;
         let mut taken = Taken { request: self, id, pending };
         for _ in 0..MAX_TRIES {
             let now = service.now();
-            let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
+            let active_at = if always { now } else { extracted_at };
+            let activity = service.config.expiry.due(active_at, last_active_at, absolute_expires_at);
             let data = taken.pending.as_ref().map(Pending::to_store);
             if data.is_none() && activity.is_none() && !always {
                 return Ok(Stored::Done);

@@ -11,8 +11,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
-use crate::session::{Record, Session, SessionId, UserId};
+use crate::session::{Record, Session, SessionId};
 use crate::store::{Checked, SessionStore};
+use crate::user_id::UserId;
 
 /// Sessions over one store under one configuration. A clone is the same service.
 ///

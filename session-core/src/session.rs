@@ -1,44 +1,15 @@
-//! The nouns: a user's id, a session's id, the stored row, and the read-only snapshot that handlers see.
+//! The nouns: a session's id, the stored row, and the read-only snapshot that handlers see.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::error::UserIdError;
-use crate::token::{Shard, TokenHash};
-
-/// Who a session belongs to: 1 to 255 bytes of UTF-8 without NUL, compared byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(Arc<str>);
-
-impl UserId {
-    /// Checks and takes an id.
-    ///
-    /// # Errors
-    /// [`UserIdError`] if it is empty, over 255 bytes, or holds a NUL.
-    pub fn parse(text: &str) -> Result<Self, UserIdError> {
-        match text.len() {
-            0 => Err(UserIdError::Empty),
-            256.. => Err(UserIdError::TooLong { bytes: text.len() }),
-            _ if text.contains('\0') => Err(UserIdError::Nul),
-            _ => Ok(Self(text.into())),
-        }
-    }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The shard that holds all of this user's sessions.
-    pub fn shard(&self) -> Shard {
-        Shard::of(&self.0)
-    }
-}
+use crate::token::TokenHash;
+use crate::user_id::UserId;
 
 /// Which session: a UUID of version 7, public, of no use as a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,44 +48,57 @@ impl FromStr for SessionId {
     }
 }
 
-/// A session's data: a JSON object, as text, decoded when first read.
+/// A session's data: a JSON object, as text, decoded when first read. Clones share both.
 #[derive(Clone)]
-pub struct Data {
-    text: Arc<str>,
-    decoded: OnceLock<Option<Arc<Map<String, Value>>>>,
+pub struct Data(Arc<Shared>);
+
+struct Shared {
+    text: String,
+    decoded: Mutex<Option<Decoded>>,
 }
+
+/// The values, or `None` where the text isn't a JSON object.
+type Decoded = Option<Arc<Map<String, Value>>>;
 
 impl Data {
     /// Data as a store gives it back. It is checked when it is first read.
-    pub fn from_text(text: impl Into<Arc<str>>) -> Self {
-        Self { text: text.into(), decoded: OnceLock::new() }
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self::of(text.into(), None)
     }
 
     /// The JSON text, for a store to keep exactly.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     pub(crate) fn encode(values: Arc<Map<String, Value>>) -> Self {
         let text = serde_json::to_string(&*values).expect("a JSON map with text keys can be written");
-        Self { text: text.into(), decoded: OnceLock::from(Some(values)) }
+        Self::of(text, Some(Some(values)))
     }
 
     /// The values, or `None` if the text isn't a JSON object.
     pub(crate) fn values(&self) -> Option<Arc<Map<String, Value>>> {
-        self.decoded.get_or_init(|| serde_json::from_str(&self.text).ok().map(Arc::new)).clone()
+        self.decoded().get_or_insert_with(|| serde_json::from_str(self.text()).ok().map(Arc::new)).clone()
     }
 
-    /// Leaves the values to who has them, until they are read here again.
-    pub(crate) fn forget_values(&mut self) {
-        self.decoded.take();
+    /// Leaves the values to who has them: read here again, they are decoded anew.
+    pub(crate) fn forget_values(&self) {
+        drop(self.decoded().take());
+    }
+
+    fn of(text: String, decoded: Option<Decoded>) -> Self {
+        Self(Arc::new(Shared { text, decoded: Mutex::new(decoded) }))
+    }
+
+    fn decoded(&self) -> MutexGuard<'_, Option<Decoded>> {
+        self.0.decoded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Equal text.
 impl PartialEq for Data {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text() == other.text()
     }
 }
 
@@ -122,7 +106,7 @@ impl Eq for Data {}
 
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Data({} bytes)", self.text.len())
+        write!(f, "Data({} bytes)", self.text().len())
     }
 }
 
@@ -302,14 +286,6 @@ pub fn rfc3339<E: serde::ser::Error>(at: OffsetDateTime) -> Result<String, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_user_id_is_1_to_255_bytes_without_nul() {
-        assert_eq!(UserId::parse(""), Err(UserIdError::Empty));
-        assert_eq!(UserId::parse("a\0"), Err(UserIdError::Nul));
-        assert_eq!(UserId::parse(&"x".repeat(256)), Err(UserIdError::TooLong { bytes: 256 }));
-        assert!(UserId::parse(&"x".repeat(255)).is_ok());
-    }
 
     #[test]
     fn a_session_id_has_one_spelling() {

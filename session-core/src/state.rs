@@ -34,6 +34,8 @@ pub(crate) struct Active {
     pub(crate) record: Arc<Record>,
     /// The hash of the token this request holds, which another request may have replaced since.
     token: TokenHash,
+    /// When this request got hold of it: that is the activity (ASVS 5.0 7.3.1).
+    pub(crate) extracted_at: OffsetDateTime,
     pub(crate) view: View,
 }
 
@@ -71,7 +73,10 @@ impl State {
             (
                 Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended,
                 Did::SignIn { record, token },
-            ) => Self::Issued(Active::of(record), token),
+            ) => {
+                let now = record.authenticated_at;
+                Self::Issued(Active::of(record, now), token)
+            }
 
             (Self::Carried(active) | Self::Issued(active, _), Did::Rotate { id, token, at, expires_at })
                 if active.record.id == id =>
@@ -138,8 +143,9 @@ impl State {
 }
 
 impl Active {
-    pub(crate) fn of(record: Arc<Record>) -> Self {
-        Self { token: record.token_hash, view: View::of(record.data.clone(), record.version), record }
+    pub(crate) fn of(record: Arc<Record>, now: OffsetDateTime) -> Self {
+        let view = View::of(record.data.clone(), record.version);
+        Self { token: record.token_hash, extracted_at: now, view, record }
     }
 
     pub(crate) fn caller(&self) -> Caller {
@@ -173,8 +179,9 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::session::{Data, UserId};
+    use crate::session::Data;
     use crate::token::Shard;
+    use crate::user_id::UserId;
 
     const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 
@@ -207,7 +214,7 @@ mod tests {
     }
 
     fn carried(id: u8) -> State {
-        State::Carried(Active::of(record(id)))
+        State::Carried(Active::of(record(id), NOW))
     }
 
     fn sign_in(id: u8) -> Did {

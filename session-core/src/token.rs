@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::Error;
-use crate::session::UserId;
+use crate::user_id::UserId;
 
 /// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).
 pub(crate) const SECRET_BYTES: usize = 32;

@@ -27,6 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXP-3", "activity is written once per touch interval", once_per_touch_interval),
     scenario!("EXP-3", "concurrent requests write activity once per interval", once_by_concurrent_requests),
     scenario!("EXP-3", "a request that extracts nothing is no activity", activity_is_an_extraction),
+    scenario!("EXP-3", "however long a request takes, it was active when it came", active_when_it_came),
     scenario!("EXP-3", "due activity and data go in one statement", activity_and_data_in_one_statement),
     scenario!("EXP-4", "an expired row is invisible before anyone deletes it", an_expired_row_is_invisible),
     scenario!("EXP-4", "an expired row doesn't count towards the limit", an_expired_row_does_not_count),
@@ -226,6 +227,19 @@ async fn activity_is_an_extraction(world: World) {
     world.clock.advance(IDLE - SECOND);
     browser.run(json!([{"op": "status", "code": 500}])).await;
     assert_eq!(only_row(&world, "ada").await.last_active_at, world.clock.now(), "whatever the response");
+}
+
+async fn active_when_it_came(world: World) {
+    let world = world.with_config(short).await;
+    let browser = sign_in(&world, "ada").await;
+    let before = only_row(&world, "ada").await;
+    let slow = in_flight(&world, &browser, json!([]), "slow", json!([{"op": "user_id"}])).await;
+    world.clock.advance(TOUCH);
+    world.faults.reset_counts();
+    let (_, reply) = slow.finish(&world).await;
+    assert_eq!(reply.result(0), json!("ada"));
+    assert_eq!(world.faults.total(), 0, "it came too early to be worth a write");
+    assert!(only_row(&world, "ada").await == before);
 }
 
 async fn activity_and_data_in_one_statement(world: World) {

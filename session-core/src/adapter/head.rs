@@ -54,6 +54,7 @@ mod http1 {
     use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
     impl Headers for HeaderMap {
+        #[inline]
         fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
             let lines = match known(name) {
                 Some(name) => self.get_all(name),
@@ -68,6 +69,7 @@ mod http1 {
             self.remove(name);
         }
 
+        #[inline]
         fn append_line(&mut self, name: &'static str, value: Cow<'static, str>, sensitive: bool) {
             let value = match value {
                 Cow::Borrowed(text) => Ok(HeaderValue::from_static(text)),
@@ -80,6 +82,7 @@ mod http1 {
     }
 
     /// The headers that most requests and responses are asked for, without reading their names anew each time.
+    #[inline]
     fn known(name: &str) -> Option<HeaderName> {
         match name {
             "cookie" => Some(COOKIE),

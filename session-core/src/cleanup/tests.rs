@@ -7,9 +7,10 @@ use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::session::{Data, Record, SessionId, UserId};
+use crate::session::{Data, Record, SessionId};
 use crate::store::{Applied, Caller, Checked, Created, MemoryStore, Replaced, SessionStore, StoreFuture, Update};
 use crate::token::{TokenHash, TokenRef};
+use crate::user_id::UserId;
 use crate::{KeyRing, ManualClock, SessionConfig, SigningKey};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use super::{Applied, Caller, Checked, Created, Replaced, SessionStore, StoreError, StoreFuture, Update};
-use crate::session::{Record, SessionId, UserId};
+use crate::session::{Record, SessionId};
 use crate::token::{Shard, TokenHash, TokenRef};
+use crate::user_id::UserId;
 
 /// So that requests of different users seldom wait for each other.
 const PARTS: usize = 64;
@@ -260,10 +261,11 @@ impl Part {
     /// Puts `next` in the place of the row with its id, which exists.
     fn replace(&mut self, next: Record) {
         let (id, token) = (next.id, next.token_hash);
-        if let Some(old) = self.rows.insert(id, Arc::new(next)) {
+        let old = self.rows.insert(id, Arc::new(next));
+        if let Some(old) = old.filter(|old| old.token_hash != token) {
             self.tokens.remove(&old.token_hash);
+            self.tokens.insert(token, id);
         }
-        self.tokens.insert(token, id);
     }
 
     /// Removes the user's row of that id if it is live: whether it was.

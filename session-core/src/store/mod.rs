@@ -20,8 +20,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 pub use crate::error::StoreError;
-use crate::session::{Data, Record, SessionId, UserId};
+use crate::session::{Data, Record, SessionId};
 use crate::token::{TokenHash, TokenRef};
+use crate::user_id::UserId;
 
 mod memory;
 #[cfg(feature = "mysql")]

@@ -15,7 +15,7 @@ use super::sql::server::{Closed, Failed, Names, PATIENCE, Server, ServerOpenErro
 use super::sql::spares::Spares;
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Step, Written};
-use crate::session::UserId;
+use crate::user_id::UserId;
 
 mod fault;
 mod options;
