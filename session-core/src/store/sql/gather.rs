@@ -3,12 +3,14 @@
 //!
 //! 1. Each waits for its own answer, of a statement that began after it was asked.
 //! 2. A group runs in a task of its own, so that whoever gives up waiting strands nobody.
-//! 3. A statement that takes long holds up no others for longer than [`HOLD`]; but those in its own group it does.
+//! 3. A statement that takes long holds up no others for longer than [`HOLD`]; but those in its own group it does. However many take
+//!    long, what arrives goes together all the same.
 //! 4. Where the database refuses a group, each question is asked alone.
 //!
 //! Leaves what a question is, and its statements, to `groups`.
 
 use std::collections::{HashSet, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crate::session::SessionId;
 /// How many questions go together.
 pub(super) const MOST: usize = 64;
 
-/// For how long a question waits for a statement that is under way, before it goes beside it.
+/// For how long a statement that is under way holds up others, before they go beside it.
 const HOLD: Duration = Duration::from_millis(5);
 
 /// What a database `D` can be asked for many at once.
@@ -63,17 +65,21 @@ pub(super) struct Gather<Q, A> {
 struct Asked<Q, A> {
     /// How many are under way that go alone.
     alone: usize,
-    /// How many tasks run groups: one, unless its statement takes long.
+    /// How many tasks run groups, but those whose statement takes long: one at most, but for a moment.
     groups: usize,
     waiting: VecDeque<Waiting<Q, A>>,
-    /// How many have waited.
-    numbers: u64,
 }
 
 struct Waiting<Q, A> {
-    number: u64,
     question: Q,
     answer: oneshot::Sender<Told<A>>,
+}
+
+/// How a question is to be asked.
+enum Turn<A> {
+    Alone,
+    /// It will be in a group. Somebody has to see that there is one in time, unless one is under way: its task does.
+    Waits { answer: oneshot::Receiver<Told<A>>, is_seen_to: bool },
 }
 
 enum Told<A> {
@@ -82,9 +88,16 @@ enum Told<A> {
     Alone,
 }
 
+impl<Q, A> Gather<Q, A> {
+    fn lock(&self) -> MutexGuard<'_, Asked<Q, A>> {
+        // Nothing panics between two consistent states.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<Q, A: Send + 'static> Gather<Q, A> {
     pub(super) const fn new(beside: usize) -> Self {
-        let asked = Asked { alone: 0, groups: 0, waiting: VecDeque::new(), numbers: 0 };
+        let asked = Asked { alone: 0, groups: 0, waiting: VecDeque::new() };
         Self { beside, asked: Mutex::new(asked) }
     }
 
@@ -93,47 +106,44 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         Q: Question<D, Answer = A>,
         D: Clone + Send + Sync + 'static,
     {
-        let Some((number, mut answer)) = self.wait(&question) else {
-            let _alone = Alone { gather: self, database, home };
-            return question.alone(database).await;
-        };
-        let told = match timeout(HOLD, &mut answer).await {
-            Ok(told) => told,
-            Err(_) => {
-                if self.lock().begin_for(number) {
-                    self.run_groups(database, home);
-                }
-                answer.await
+        // What goes alone is boxed, as its future is large, and whoever waits needn't make room for it.
+        let told = match self.turn(&question) {
+            Turn::Alone => {
+                let _alone = Alone { gather: self, database, home };
+                return Box::pin(question.alone(database)).await;
             }
+            Turn::Waits { answer, is_seen_to: true } => answer.await,
+            Turn::Waits { mut answer, is_seen_to: false } => match timeout(HOLD, &mut answer).await {
+                Ok(told) => told,
+                Err(_) => {
+                    if self.lock().begin() {
+                        self.run_groups(database, home);
+                    }
+                    answer.await
+                }
+            },
         };
         match told {
             Ok(Told::Answer(answer)) => answer,
-            Ok(Told::Alone) => question.alone(database).await,
-            Err(_) if Q::IS_READ => question.alone(database).await,
+            Ok(Told::Alone) => Box::pin(question.alone(database)).await,
+            Err(_) if Q::IS_READ => Box::pin(question.alone(database)).await,
             Err(_) => Err(StoreError::unknown(Abandoned)),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Asked<Q, A>> {
-        // Nothing panics between two consistent states.
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for the next group; or, if little is under way, goes alone.
-    fn wait(&self, question: &Q) -> Option<(u64, oneshot::Receiver<Told<A>>)>
+    fn turn(&self, question: &Q) -> Turn<A>
     where
         Q: Clone,
     {
         let mut asked = self.lock();
         if asked.groups == 0 && asked.waiting.is_empty() && asked.alone < self.beside {
             asked.alone += 1;
-            return None;
+            return Turn::Alone;
         }
-        let (answer, receiver) = oneshot::channel();
-        let number = asked.numbers;
-        asked.numbers += 1;
-        asked.waiting.push_back(Waiting { number, question: question.clone(), answer });
-        Some((number, receiver))
+        let (told, answer) = oneshot::channel();
+        asked.waiting.push_back(Waiting { question: question.clone(), answer: told });
+        Turn::Waits { answer, is_seen_to: asked.groups > 0 }
     }
 
     /// Runs groups until nobody waits. The task is counted already.
@@ -143,9 +153,9 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         D: Clone + Send + Sync + 'static,
     {
         // Dropped with its task, should the runtime have ended.
-        let groups = Groups(Arc::clone(self));
-        let database = database.clone();
-        home.spawn(async move { groups.run(&database).await });
+        let mut groups = Groups { gather: Arc::clone(self), is_counted: true };
+        let (database, there) = (database.clone(), home.clone());
+        home.spawn(async move { groups.run(&database, &there).await });
     }
 
     /// The next group.
@@ -154,7 +164,8 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         Q: Question<D, Answer = A>,
     {
         let mut asked = self.lock();
-        let (mut group, mut later, mut sessions) = (Vec::new(), VecDeque::new(), HashSet::new());
+        let (mut later, mut sessions) = (Vec::new(), HashSet::new());
+        let mut group = Vec::with_capacity(asked.waiting.len().min(MOST));
         while group.len() < MOST
             && let Some(waiting) = asked.waiting.pop_front()
         {
@@ -163,29 +174,24 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
             } else if waiting.question.session().is_none_or(|session| sessions.insert(session)) {
                 group.push(waiting);
             } else {
-                later.push_back(waiting);
+                later.push(waiting);
             }
         }
-        later.append(&mut asked.waiting);
-        asked.waiting = later;
+        for waiting in later.into_iter().rev() {
+            asked.waiting.push_front(waiting);
+        }
+        drop(asked);
         group.sort_by_key(|waiting| waiting.question.session());
         group
     }
 }
 
 impl<Q, A> Asked<Q, A> {
-    /// Whether a task must be started for those who wait.
+    /// Whether a task must be started for those who wait, as there is none.
     fn begin(&mut self) -> bool {
         let begins = self.groups == 0 && !self.waiting.is_empty();
         self.groups += usize::from(begins);
         begins
-    }
-
-    /// Whether a further task must be started, because a question still waits.
-    fn begin_for(&mut self, number: u64) -> bool {
-        let waits = self.waiting.iter().any(|waiting| waiting.number == number);
-        self.groups += usize::from(waits);
-        waits
     }
 }
 
@@ -210,42 +216,72 @@ impl<Q: Question<D>, D: Clone + Send + Sync + 'static> Drop for Alone<'_, Q, D> 
 }
 
 /// Groups, one after the other.
-struct Groups<Q, A>(Arc<Gather<Q, A>>);
+struct Groups<Q, A> {
+    gather: Arc<Gather<Q, A>>,
+    /// Until it steps aside.
+    is_counted: bool,
+}
 
 impl<Q, A: Send + 'static> Groups<Q, A> {
-    async fn run<D>(&self, database: &D)
+    async fn run<D>(&mut self, database: &D, home: &Home)
     where
         Q: Question<D, Answer = A>,
+        D: Clone + Send + Sync + 'static,
     {
-        loop {
+        while self.is_counted {
             // Whoever is about to ask comes first: the group is the larger, and nobody waits for anything else.
             yield_now().await;
-            let group = self.0.take();
+            let group = self.gather.take();
             let questions: Vec<_> = group.iter().map(|waiting| &waiting.question).collect();
             let answers = match questions[..] {
                 [] => return,
-                [question] => Ok(vec![question.alone(database).await]),
-                _ => Q::together(&questions, database).await,
+                [question] => Ok(vec![self.hold(question.alone(database), database, home).await]),
+                _ => self.hold(Q::together(&questions, database), database, home).await,
             };
-            let mut told = match answers {
+            let told = match answers {
                 Ok(answers) => answers.into_iter().map(Told::Answer).collect::<Vec<_>>(),
                 Err(error) if is_refused(&error) => group.iter().map(|_| Told::Alone).collect(),
                 Err(error) => group.iter().map(|_| Told::Answer(Err(error.clone()))).collect(),
             };
-            for (waiting, told) in group.into_iter().zip(told.drain(..)) {
+            for (waiting, told) in group.into_iter().zip(told) {
                 // Whoever has given up waiting needs no answer.
                 drop(waiting.answer.send(told));
             }
         }
     }
+
+    /// Waits for the statement of a group. If it takes long, others no longer wait for it: this is its task's last.
+    async fn hold<D, T>(&mut self, statement: impl Future<Output = T>, database: &D, home: &Home) -> T
+    where
+        Q: Question<D, Answer = A>,
+        D: Clone + Send + Sync + 'static,
+    {
+        let mut statement = pin!(statement);
+        if let Ok(done) = timeout(HOLD, &mut statement).await {
+            return done;
+        }
+        self.is_counted = false;
+        let begins = {
+            let mut asked = self.gather.lock();
+            asked.groups -= 1;
+            asked.begin()
+        };
+        if begins {
+            self.gather.run_groups(database, home);
+        }
+        statement.await
+    }
 }
 
 impl<Q, A> Drop for Groups<Q, A> {
     fn drop(&mut self) {
-        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_counted {
+            return;
+        }
+        let mut asked = self.gather.lock();
         asked.groups -= 1;
-        if asked.groups == 0 && asked.alone == 0 {
-            // Those who came since the last look, or all if the task was dropped.
+        if asked.groups == 0 {
+            // Those who came since the last look, or all if the task was dropped: nobody else sees to them.
             for waiting in asked.waiting.drain(..) {
                 drop(waiting.answer.send(Told::Alone));
             }

@@ -70,7 +70,7 @@ macro_rules! sql_store {
 
             fn end<'a>(
                 &'a self,
-                user: &'a $crate::session::UserId,
+                user: &'a $crate::user_id::UserId,
                 id: $crate::session::SessionId,
                 by: Option<&'a $crate::store::Caller>,
                 now: ::time::OffsetDateTime,
@@ -80,7 +80,7 @@ macro_rules! sql_store {
 
             fn end_all<'a>(
                 &'a self,
-                user: &'a $crate::session::UserId,
+                user: &'a $crate::user_id::UserId,
                 except: Option<$crate::session::SessionId>,
                 by: Option<&'a $crate::store::Caller>,
                 now: ::time::OffsetDateTime,
@@ -90,7 +90,7 @@ macro_rules! sql_store {
 
             fn list<'a>(
                 &'a self,
-                user: &'a $crate::session::UserId,
+                user: &'a $crate::user_id::UserId,
                 by: Option<&'a $crate::store::Caller>,
                 now: ::time::OffsetDateTime,
             ) -> $crate::store::StoreFuture<'a, $crate::store::Checked<Vec<::std::sync::Arc<$crate::session::Record>>>>

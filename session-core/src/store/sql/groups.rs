@@ -59,7 +59,7 @@ impl Look {
     pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Found<B::Row>>, StoreError> {
         match backend.groups() {
             Some(groups) => groups.looks.ask(self, backend, &groups.home).await,
-            None => self.alone(backend).await,
+            None => Box::pin(self.alone(backend)).await,
         }
     }
 }
@@ -75,8 +75,8 @@ impl<B: Backend> Question<B> for Look {
 
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {
         let args = vec![Arg::time(self.now), Arg::Bytes(Some(self.token.as_bytes()))];
-        let rows = backend.read((&backend.sql().load_one, args)).await?;
-        Ok(rows.into_iter().next().map(|row| Found::Row(Arc::new(row))))
+        let row = backend.read_one((&backend.sql().load_one, args)).await?;
+        Ok(row.map(|row| Found::Row(Arc::new(row))))
     }
 
     async fn together(looks: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {
@@ -104,12 +104,13 @@ pub(super) async fn look_up<'a, B: Backend>(
     args.extend(tokens.map(|token| Arg::Bytes(Some(token.as_bytes()))));
     // Null matches nothing.
     args.resize(1 + size, Arg::Bytes(None));
-    let rows = backend.read((statement, args)).await?;
     if sql.packs_rows {
-        let json = rows.first().and_then(|row| row.bytes(0).ok().flatten()).ok_or_else(packed::unreadable)?;
+        let row = backend.read_one((statement, args)).await?;
+        let json = row.and_then(|row| row.bytes(0).ok().flatten()).ok_or_else(packed::unreadable)?;
         let records = packed::records(&json)?;
         return Ok(records.into_iter().map(|record| (record.token_hash, Found::Record(record))).collect());
     }
+    let rows = backend.read((statement, args)).await?;
     // A row that was found and can't be read isn't absent: that would sign somebody out.
     let named = |row| Ok((row::token_hash(&row).ok_or_else(packed::unreadable)?, Found::Row(Arc::new(row))));
     rows.into_iter().map(named).collect()
@@ -164,7 +165,7 @@ impl Change {
                 let gather = if self.update.activity.is_some() { &groups.activity } else { &groups.data };
                 gather.ask(self, backend, &groups.home).await
             }
-            _ => self.alone(backend).await,
+            _ => Box::pin(self.alone(backend)).await,
         }
     }
 

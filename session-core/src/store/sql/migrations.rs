@@ -33,5 +33,40 @@ pub(in crate::store) fn pending(
     if found > known && oldest_reader > known {
         return Err(MigrateError::Newer { found, known });
     }
-    Ok(usize::try_from(found).ok().and_then(|done| all.get(done..)).unwrap_or_default())
+    // A negative version is nothing that any release has written: all steps are tried, and the database says what is wrong.
+    let done = usize::try_from(found).unwrap_or(0);
+    Ok(all.get(done..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static STEPS: [Migration; 3] = [
+        Migration { sql: "1", oldest_reader: 1 },
+        Migration { sql: "2", oldest_reader: 1 },
+        Migration { sql: "3", oldest_reader: 3 },
+    ];
+
+    fn steps(found: i64, oldest_reader: i64) -> Option<Vec<&'static str>> {
+        Some(pending(&STEPS, found, oldest_reader).ok()?.iter().map(|step| step.sql).collect())
+    }
+
+    #[test]
+    fn a_database_gets_the_steps_that_it_lacks() {
+        assert_eq!(steps(0, 0).unwrap(), ["1", "2", "3"]);
+        assert_eq!(steps(2, 1).unwrap(), ["3"]);
+        assert_eq!(steps(3, 3).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_newer_one_is_shared_if_it_says_so() {
+        assert_eq!(steps(5, 3).unwrap(), [""; 0]);
+        assert_eq!(steps(5, 4), None);
+    }
+
+    #[test]
+    fn a_version_that_nobody_wrote_is_not_taken_for_up_to_date() {
+        assert_eq!(steps(-1, 0).unwrap(), ["1", "2", "3"]);
+    }
 }

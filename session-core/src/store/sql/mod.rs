@@ -8,8 +8,9 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::{Activity, Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
-use crate::session::{Record, SessionId, UserId};
+use crate::session::{Record, SessionId};
 use crate::token::{TokenHash, TokenRef};
+use crate::user_id::UserId;
 use gather::{MOST, Question};
 use groups::{Change, Found, Groups, Look, look_up};
 use row::{Arg, Columns};
@@ -97,6 +98,11 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     /// Runs a statement that changes nothing.
     fn read(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
+    /// The same of one that finds one row at most.
+    fn read_one(&self, step: Step<'_>) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send {
+        async move { Ok(self.read(step).await?.into_iter().next()) }
+    }
+
     /// Runs a statement that is its own transaction, to its end.
     fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 
@@ -135,6 +141,15 @@ pub(super) async fn load(
         let row = Look { token: token.hash, now }.ask(backend).await?;
         return row.map(Found::record).transpose();
     }
+    // Boxed, as few requests come here.
+    Box::pin(first_of(backend, tokens, now)).await
+}
+
+async fn first_of(
+    backend: &impl Backend,
+    tokens: &[TokenRef],
+    now: OffsetDateTime,
+) -> Result<Option<Arc<Record>>, StoreError> {
     for some in tokens.chunks(MOST) {
         let mut found = match look_up(backend, some.iter().map(|token| &token.hash), now).await {
             Err(error) if gather::is_refused(&error) => one_by_one(backend, some, now).await?,
@@ -174,13 +189,13 @@ pub(super) async fn apply(
             Some(hash) => {
                 let mut args = Change::args(caller, update, now);
                 args.push(Arg::Bytes(Some(hash.as_bytes())));
-                let written = backend.write((&sql.apply_rotation, args)).await?;
+                let written = Box::pin(backend.write((&sql.apply_rotation, args))).await?;
                 (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
             None if update.data.is_none() && update.activity.is_none() => None,
             None if race == 0 => change().ask(backend).await?,
             // Not in a group, which leaves out a row that another request holds.
-            None => change().alone(backend).await?,
+            None => Box::pin(change().alone(backend)).await?,
         };
         if let Some(expires_at) = expires_at {
             return Ok(Applied::Done { expires_at, rotated: rotated || rotate_to.is_some() });
@@ -188,9 +203,9 @@ pub(super) async fn apply(
 
         // Nothing was written. The row tells why.
         let args = vec![Arg::Bytes(Some(caller.id.as_bytes())), Arg::text(&caller.user_id)];
-        let rows = backend.read((&sql.row, args)).await?;
-        let Some(row) = rows.first() else { return Ok(Applied::Gone) };
-        let row = row::record(row)?;
+        let row = Box::pin(backend.read_one((&sql.row, args))).await?;
+        let Some(row) = row else { return Ok(Applied::Gone) };
+        let row = row::record(&row)?;
         if !row.is_live(now) || !row.accepts(&caller.token, now) {
             return Ok(Applied::Gone);
         }

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::row::time;
 use crate::error::StoreError;
-use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::token::TokenHash;
+use crate::user_id::UserId;
 
 /// What to select of all rows, instead of columns.
 pub(super) const SELECTED: &str = "json_group_array(json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
@@ -88,7 +89,7 @@ impl Packed<'_> {
             hex => Some(token_hash(hex)?),
         };
         Some(Arc::new(Record {
-            id: SessionId::from_bytes(half(id)?),
+            id: SessionId::from_bytes(bytes(id)?),
             user_id: UserId::parse(&user.0).ok()?,
             token_hash: token_hash(token)?,
             previous_token_hash,
@@ -113,12 +114,13 @@ impl Packed<'_> {
     }
 }
 
-fn token_hash(hex: &str) -> Option<TokenHash> {
-    let (first, second) = hex.split_at_checked(32)?;
-    TokenHash::from_slice(&[half(first)?, half(second)?].concat())
+fn token_hash(text: &str) -> Option<TokenHash> {
+    TokenHash::from_slice(&bytes::<32>(text)?)
 }
 
-/// 16 bytes in hexadecimal.
-fn half(hex: &str) -> Option<[u8; 16]> {
-    (hex.len() == 32).then(|| u128::from_str_radix(hex, 16).ok().map(u128::to_be_bytes)).flatten()
+/// So many bytes in hexadecimal.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }

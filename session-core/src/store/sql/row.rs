@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 
 use super::Written;
 use crate::error::StoreError;
-use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::token::TokenHash;
+use crate::user_id::UserId;
 
 /// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +58,7 @@ impl Unreadable {
 /// Microseconds since 1970.
 pub(in crate::store) fn micros(at: OffsetDateTime) -> i64 {
     // `OffsetDateTime` ends at the year 9999 unless a feature widens it: far from what an i64 holds.
-    i64::try_from(at.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(i64::MAX)
+    at.unix_timestamp().saturating_mul(1_000_000).saturating_add(i64::from(at.microsecond()))
 }
 
 /// All columns in the order of `statements`.
@@ -152,7 +153,10 @@ pub(super) fn expires_at_of(row: &impl Columns, id: SessionId) -> Result<OffsetD
 
 /// Undoes [`micros`].
 pub(super) fn time(micros: i64) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok()
+    // In parts, which takes no division of 128 bits.
+    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    at.replace_microsecond(u32::try_from(micros).ok()?).ok()
 }
 
 /// Reads columns of one row, and names it where one can't be read.
@@ -192,5 +196,27 @@ impl<R: Columns> Named<'_, R> {
     fn time(&self, index: usize, what: &'static str) -> Result<OffsetDateTime, StoreError> {
         let micros = self.of(self.row.int(index), what)?;
         time(micros).ok_or_else(|| self.corrupt(what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn times_come_back_to_the_microsecond() {
+        for at in [
+            datetime!(1970-01-01 0:00 UTC),
+            datetime!(1969-12-31 23:59:59.999999 UTC),
+            datetime!(1910-05-06 7:08:09.000001 UTC),
+            datetime!(2030-01-01 0:00:00.123456 UTC),
+            datetime!(9999-12-31 23:59:59.999999 UTC),
+        ] {
+            assert_eq!(i128::from(micros(at)) * 1000, at.unix_timestamp_nanos());
+            assert_eq!(time(micros(at)), Some(at));
+        }
+        assert_eq!([time(i64::MAX), time(i64::MIN)], [None, None]);
     }
 }

@@ -10,9 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::session::{ClientInfo, Data, Record, SessionId, UserId};
+use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::store::{Activity, Applied, Caller, NewData, SessionStore, Update};
 use crate::token::{TokenHash, TokenRef};
+use crate::user_id::UserId;
 
 pub(in crate::store) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
 pub(in crate::store) const LIMIT: NonZeroU32 = NonZeroU32::new(2).unwrap();

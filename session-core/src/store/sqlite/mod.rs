@@ -16,7 +16,7 @@ use super::sql::groups::Groups;
 use super::sql::spares::{Lent, Spares, lend};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::{Backend, SignIn, Step, Written};
-use crate::session::UserId;
+use crate::user_id::UserId;
 
 mod fault;
 mod options;
@@ -113,6 +113,14 @@ impl Backend for SqliteStore {
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::before_commit)?;
         conn.keep(PATIENCE);
         Ok(rows)
+    }
+
+    /// Its row is handed over at once, without waiting for the end of the statement.
+    async fn read_one(&self, step: Step<'_>) -> Result<Option<SqliteRow>, StoreError> {
+        let mut conn = self.connection().await?;
+        let row = query(&step).fetch_optional(&mut **conn).await.map_err(fault::before_commit)?;
+        conn.keep(PATIENCE);
+        Ok(row)
     }
 
     /// With `fetch_optional` sqlx would stop at the first row, and never hear of a failed commit.

@@ -266,6 +266,45 @@ async fn a_statement_that_never_ends_holds_up_others_for_five_milliseconds() {
     assert_eq!(database.statements(), [vec![NEVER], vec![1, 2, 3]]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_group_that_never_ends_holds_up_others_for_five_milliseconds() {
+    let database = Fake::new(|| None);
+    let mut asking = Asking::of(&database);
+    asking.ask(1, None).await;
+    asking.ask(NEVER, None).await;
+    asking.ask(2, None).await;
+    database.let_answer(1);
+    settle().await;
+    assert_eq!(database.statements(), [vec![1], vec![NEVER, 2]]);
+    asking.answers.join_next().await.unwrap().unwrap().1.unwrap();
+    let start = tokio::time::Instant::now();
+    asking.ask(3, None).await;
+    asking.ask(4, None).await;
+    database.let_answer(1);
+    for _ in 0..2 {
+        asking.answers.join_next().await.unwrap().unwrap().1.unwrap();
+    }
+    assert!(start.elapsed() <= HOLD, "{:?}", start.elapsed());
+    assert_eq!(database.statements()[2..], [[3, 4]]);
+    asking.ask(5, None).await;
+    assert_eq!(database.statements()[3..], [[5]], "from now on it is as if it weren't there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_take_long_what_arrives_goes_together() {
+    let database = Fake::new(|| None);
+    let mut asking = Asking::of(&database);
+    // None is answered.
+    for number in 0..100 {
+        asking.ask(number, None).await;
+        tokio::time::advance(HOLD / 5).await;
+    }
+    let sizes: Vec<_> = database.statements().iter().map(Vec::len).collect();
+    assert!((15..=22).contains(&sizes.len()), "one more every 5 milliseconds: {sizes:?}");
+    database.let_answer(100);
+    assert_eq!(asking.answered().await, (0..100).collect::<Vec<_>>());
+}
+
 #[test]
 fn where_the_stores_runtime_ends_nobody_waits_for_ever() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -17,7 +17,7 @@ use super::spares::{Lent, Spares, lend};
 use super::statements::Statements;
 use super::{Backend, SignIn, Step, Written};
 use crate::error::StoreError;
-use crate::session::UserId;
+use crate::user_id::UserId;
 
 mod open;
 
