@@ -27,9 +27,10 @@ where
         .to_request()
     }
 
-    async fn call(&self, request: Request) -> Option<String> {
+    async fn call(&self, request: Request) -> Vec<String> {
         let response = self.0.call(request).await.expect("an answer");
-        response.headers().get("set-cookie")?.to_str().ok().map(str::to_owned)
+        let lines = response.headers().get_all("set-cookie");
+        lines.filter_map(|line| line.to_str().ok()).map(str::to_owned).collect()
     }
 }
 

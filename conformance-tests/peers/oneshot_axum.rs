@@ -28,9 +28,10 @@ where
         request.body(Body::empty()).expect("a valid request")
     }
 
-    async fn call(&self, request: Request<Body>) -> Option<String> {
+    async fn call(&self, request: Request<Body>) -> Vec<String> {
         let Ok(response) = self.0.clone().oneshot(request).await;
-        response.headers().get("set-cookie")?.to_str().ok().map(str::to_owned)
+        let lines = response.headers().get_all("set-cookie");
+        lines.into_iter().filter_map(|line| line.to_str().ok()).map(str::to_owned).collect()
     }
 }
 

@@ -21,9 +21,10 @@ async fn main() {
             let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
             let pool = SqlitePoolOptions::new().max_connections(common::connections().unwrap_or(10));
             let pool = pool.connect_with(options).await.expect("a file");
-            routes::routes(Some(SessionSqlitePool::from(pool))).await
+            let layer = routes::layer(Some(SessionSqlitePool::from(pool))).await;
+            routes::routes::<SessionSqlitePool>().layer(layer)
         }
-        _ => routes::routes::<SessionNullPool>(None).await,
+        _ => routes::routes::<SessionNullPool>().layer(routes::layer::<SessionNullPool>(None).await),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     common::listening(listener.local_addr().expect("an address"));

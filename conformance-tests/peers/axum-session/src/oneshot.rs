@@ -1,6 +1,7 @@
 //! What axum_session adds to one request, in memory.
 
 use axum_session::SessionNullPool;
+use tower::Layer;
 
 #[path = "../../common.rs"]
 #[allow(dead_code)]
@@ -12,5 +13,7 @@ mod oneshot_axum;
 mod routes;
 
 fn main() {
-    oneshot_axum::measure(async || routes::routes::<SessionNullPool>(None).await);
+    oneshot_axum::measure(async || {
+        routes::layer::<SessionNullPool>(None).await.layer(routes::routes::<SessionNullPool>())
+    });
 }

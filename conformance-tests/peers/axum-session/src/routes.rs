@@ -9,9 +9,12 @@ use axum_session::{DatabasePool, Session, SessionConfig, SessionLayer, SessionSt
 
 use super::common::{self, Data, KEYS, Login, Set};
 
-pub async fn routes<P: Pool>(pool: Option<P>) -> Router {
+pub async fn layer<P: Pool>(pool: Option<P>) -> SessionLayer<P> {
     let config = SessionConfig::default().with_table_name("sessions");
-    let store = SessionStore::<P>::new(pool, config).await.expect("a store");
+    SessionLayer::new(SessionStore::<P>::new(pool, config).await.expect("a store"))
+}
+
+pub fn routes<P: Pool>() -> Router {
     Router::new()
         .route("/plain", get(async || "plain"))
         .route("/read", get(read::<P>))
@@ -22,7 +25,6 @@ pub async fn routes<P: Pool>(pool: Option<P>) -> Router {
         .route("/set", get(set::<P>))
         .route("/keys", get(keys_there::<P>))
         .route("/data", get(data::<P>))
-        .layer(SessionLayer::new(store))
 }
 
 pub trait Pool: DatabasePool + Clone + Debug + Send + Sync + 'static {}

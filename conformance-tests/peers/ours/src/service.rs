@@ -1,7 +1,13 @@
 //! This project's sessions, with all defaults, on the store that a server is told to use.
 
+use std::str::FromStr;
+
 use session_axum::session_core::{CookieSessionService, SessionStore};
-use session_axum::{KeyRing, MemoryStore, MySqlOptions, PostgresOptions, SessionConfig, SigningKey, SqliteOptions};
+use session_axum::{KeyRing, MemoryStore, MySqlOptions, PostgresOptions, PostgresStore};
+use session_axum::{SessionConfig, SigningKey, SqliteOptions, SqliteStore};
+use sqlx::SqlitePool;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use super::common;
 
@@ -26,6 +32,22 @@ pub async fn open(store: &str) -> CookieSessionService {
         Some("mysql") => {
             let options = MySqlOptions::new(store).max_connections(connections.unwrap_or(16));
             over(options.open().await.expect("a server"))
+        }
+        // A pool of the application's own, as sqlx makes it.
+        Some("pool-sqlite") => {
+            let synchronous =
+                if common::waits_for_the_disk() { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+            let options = SqliteConnectOptions::from_str(&store["pool-".len()..]).expect("a path").create_if_missing(true);
+            let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
+            let store = SqliteStore::new(SqlitePool::connect_with(options).await.expect("a file"));
+            store.migrate().await.expect("tables");
+            over(store)
+        }
+        Some("pool-postgres") => {
+            let pool = PgPoolOptions::new().max_connections(connections.unwrap_or(16));
+            let store = PostgresStore::new(pool.connect(&store["pool-".len()..]).await.expect("a server"));
+            store.migrate().await.expect("tables");
+            over(store)
         }
         _ => panic!("no such store: {store}"),
     }

@@ -5,6 +5,13 @@
 pub enum Place {
     None,
     Memory,
+    /// In memory, with the layer around the router.
+    AroundMemory,
+    /// In SQLite, by one connection.
+    OneSqlite,
+    /// In a pool of the application's own.
+    PoolSqlite,
+    PoolPostgres,
     Cookie,
     Sqlite,
     Floor,
@@ -33,6 +40,25 @@ impl Case {
         !matches!(self.place, Place::None | Place::Floor | Place::SelectSqlite | Place::SelectPostgres)
     }
 
+    /// Whether it is another one in another way, which is measured under load only.
+    pub fn is_variant(&self) -> bool {
+        matches!(self.place, Place::AroundMemory | Place::OneSqlite | Place::PoolSqlite | Place::PoolPostgres)
+    }
+
+    /// How many connections to open, if it isn't the library's own business.
+    pub fn connections(&self, to_servers: u32) -> Option<u32> {
+        match self.place {
+            Place::OneSqlite => Some(1),
+            Place::Sqlite | Place::PoolSqlite | Place::SelectSqlite | Place::Floor => None,
+            _ => Some(to_servers),
+        }
+    }
+
+    /// Whether its sessions are gone with its process, or nowhere but in cookies.
+    pub fn has_no_store(&self) -> bool {
+        matches!(self.place, Place::Memory | Place::AroundMemory | Place::Cookie)
+    }
+
     /// Whether it has this route.
     pub fn has(&self, path: &str) -> bool {
         !(path == "/write" && matches!(self.place, Place::SelectSqlite | Place::SelectPostgres))
@@ -49,15 +75,19 @@ const ACTIX: &str = "bare Actix";
 pub const CASES: &[Case] = &[
     case(AXUM, "bare-axum", Place::None, AXUM, false),
     case("ours, Axum, memory", "ours-axum", Place::Memory, AXUM, true),
+    case("ours around Axum, memory", "ours-axum", Place::AroundMemory, AXUM, true),
     case("tower-sessions, memory", "tower-sessions", Place::Memory, AXUM, false),
     case("axum_session, memory", "axum-session", Place::Memory, AXUM, false),
     case("ours, Axum, SQLite", "ours-axum", Place::Sqlite, AXUM, true),
+    case("ours, Axum, SQLite, the app's pool", "ours-axum", Place::PoolSqlite, AXUM, true),
     case("one SELECT, SQLite, sqlx", "bare-axum", Place::SelectSqlite, AXUM, false),
     case("by hand, SQLite, inline", "bare-axum", Place::Floor, AXUM, false),
     case("tower-sessions, SQLite", "tower-sessions-sqlx", Place::Sqlite, AXUM, false),
+    case("tower-sessions, SQLite, 1 connection", "tower-sessions-sqlx", Place::OneSqlite, AXUM, false),
     case("axum_session, SQLite behind a cache", "axum-session", Place::Sqlite, AXUM, false),
     case("modo, SQLite", "modo", Place::Sqlite, AXUM, false),
     case("ours, Axum, PostgreSQL", "ours-axum", Place::Postgres, AXUM, true),
+    case("ours, Axum, PostgreSQL, the app's pool", "ours-axum", Place::PoolPostgres, AXUM, true),
     case("one SELECT, PostgreSQL, sqlx", "bare-axum", Place::SelectPostgres, AXUM, false),
     case("tower-sessions, PostgreSQL", "tower-sessions-sqlx", Place::Postgres, AXUM, false),
     case("ours, Axum, MariaDB", "ours-axum", Place::MariaDb, AXUM, true),

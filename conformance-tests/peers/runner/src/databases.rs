@@ -1,6 +1,6 @@
 //! Database servers of the run's own, on ports of their own, with their defaults for durability; ended with the run.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,6 +24,10 @@ impl Databases {
         for place in [Place::Postgres, Place::MariaDb, Place::Redis] {
             let is_needed = places.iter().any(|needed| place_of(*needed) == place);
             if is_needed {
+                let Some(address) = Self::address(place) else { continue };
+                if TcpStream::connect(address).is_ok() {
+                    return Err(format!("{address} is taken, perhaps by what an earlier run has left: end it first").into());
+                }
                 let child = databases.server(place)?;
                 databases.servers.push((place, child));
                 databases.until_ready(place).await?;
@@ -86,14 +90,20 @@ impl Databases {
         Ok(match place {
             Place::None => "none".to_owned(),
             Place::Memory => "memory".to_owned(),
+            Place::AroundMemory => "around-memory".to_owned(),
             Place::Cookie => "cookie".to_owned(),
-            Place::Sqlite => format!("sqlite:{file}"),
+            Place::Sqlite | Place::OneSqlite => format!("sqlite:{file}"),
+            Place::PoolSqlite => format!("pool-sqlite:{file}"),
             Place::SelectSqlite => format!("select-sqlite:{file}"),
             Place::Floor => format!("floor:{file}"),
-            Place::Postgres | Place::SelectPostgres => {
+            Place::Postgres | Place::SelectPostgres | Place::PoolPostgres => {
                 postgres("postgres", &format!("CREATE DATABASE case_{number}"))?;
                 postgres(&format!("case_{number}"), "CREATE EXTENSION pg_stat_statements")?;
-                let prefix = if place == Place::SelectPostgres { "select-" } else { "" };
+                let prefix = match place {
+                    Place::SelectPostgres => "select-",
+                    Place::PoolPostgres => "pool-",
+                    _ => "",
+                };
                 format!("{prefix}postgres://postgres@127.0.0.1:{POSTGRES}/case_{number}")
             }
             Place::MariaDb => {
@@ -117,7 +127,7 @@ impl Databases {
 
     /// How many statements the database has run for this case so far, where it counts them.
     pub fn statements(&self, place: Place, number: usize) -> Outcome<Option<u64>> {
-        let counted = match place {
+        let counted = match place_of(place) {
             Place::Postgres => postgres(
                 &format!("case_{number}"),
                 "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements \
@@ -185,7 +195,7 @@ impl Drop for Databases {
 }
 
 fn place_of(place: Place) -> Place {
-    if place == Place::SelectPostgres { Place::Postgres } else { place }
+    if matches!(place, Place::SelectPostgres | Place::PoolPostgres) { Place::Postgres } else { place }
 }
 
 fn postgres(database: &str, sql: &str) -> Outcome<String> {

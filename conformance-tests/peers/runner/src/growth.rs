@@ -13,7 +13,7 @@ use crate::{Options, Outcome};
 
 pub const SESSIONS: [u32; 4] = [10_000, 100_000, 1_000_000, 5_000_000];
 
-/// Signed in at each size, so that requests ask for sessions of every age.
+/// Signed in before each size: requests ask for as many of them, of every age.
 const SIGNED_IN: u32 = 1000;
 
 /// Runs of reads and of writes at each size.
@@ -33,8 +33,9 @@ pub async fn measure(
         let wanted = sessions - u32::try_from(cookies.len())?;
         databases.fill(number, filled, wanted)?;
         filled = wanted;
+        let asked_for: Vec<_> = cookies.iter().step_by(step as usize + 1).cloned().collect();
         for (runs, path) in all.iter_mut().zip(["/read", "/write"]) {
-            let load = Load { path, cookies: &cookies, connections: 32, seconds: options.seconds };
+            let load = Load { path, cookies: &asked_for, connections: 32, seconds: options.seconds };
             // One to warm up.
             load::run(server, folder, &load)?;
             runs.push((0..options.rounds).map(|_| load::run(server, folder, &load)).collect::<Outcome<_>>()?);

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Client;
 
@@ -39,7 +39,7 @@ pub struct Options {
     seconds: u32,
     /// Rounds of the probes.
     probes: u32,
-    /// Connections of each pool.
+    /// Connections of each pool to a database server.
     connections: u32,
     /// Only cases whose names have this, and what they are compared with.
     only: Option<String>,
@@ -48,7 +48,7 @@ pub struct Options {
 }
 
 /// How long a browser waits in an outage.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const USAGE: &str =
     "run [load] [oneshot] [probes] [shapes] [--rounds 5] [--seconds 2] [--probes 200] [--connections 16] [--only TEXT]";
@@ -89,6 +89,10 @@ fn options() -> Outcome<Options> {
             _ => return Err(USAGE.into()),
         }
     }
+    if options.only.is_some() {
+        // The whole's results stay as they are.
+        options.out.push("partial");
+    }
     if options.parts.is_empty() {
         options.parts = ["load", "oneshot", "probes", "shapes"].map(str::to_owned).to_vec();
     }
@@ -111,7 +115,7 @@ async fn measure(options: &Options) -> Outcome<()> {
         let mut servers = Vec::new();
         for (number, case) in cases.iter().enumerate() {
             let store = databases.make(case.place, number)?;
-            servers.push(Server::start(&options.servers, case.server, &store, options.connections)?);
+            servers.push(Server::start(&options.servers, case.server, &store, case.connections(options.connections))?);
         }
         let running: Vec<_> = cases.into_iter().zip(&servers).collect();
         match part.as_str() {
@@ -134,7 +138,7 @@ async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, 
     let client = Client::builder().timeout(PATIENCE).build()?;
     let mut rows = Vec::new();
     for (number, (case, server)) in running.iter().enumerate() {
-        if !case.has_sessions() {
+        if !case.has_sessions() || case.is_variant() {
             continue;
         }
         eprintln!("probing {}", case.name);
@@ -144,12 +148,13 @@ async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, 
     }
     let mut lines = Vec::new();
     for (number, case, server, probed, mut browser) in rows {
-        let outage = if matches!(case.place, Place::Memory | Place::Cookie) {
+        let outage = if case.has_no_store() {
             "—".to_owned()
         } else {
             databases.fail(case.place, number)?;
-            match browser.get(&client, &format!("{}/keys", server.url)).await {
-                Err(_) => format!("none within {} s", PATIENCE.as_secs()),
+            let start = Instant::now();
+            let answer = match browser.get(&client, &format!("{}/keys", server.url)).await {
+                Err(_) => "none".to_owned(),
                 Ok(response) => match (response.status, response.body.as_str(), &browser.cookie) {
                     (200, "out", None) => "200, signed out, cookie removed".to_owned(),
                     (200, "out", Some(_)) => "200, signed out".to_owned(),
@@ -157,11 +162,16 @@ async fn probe(options: &Options, databases: &mut Databases, running: &[(&Case, 
                     (status, _, None) => format!("{status}, cookie removed"),
                     (status, _, Some(_)) => status.to_string(),
                 },
+            };
+            match start.elapsed().as_secs() {
+                0 => answer,
+                seconds => format!("{answer}, after {seconds} s"),
             }
         };
         let of = |count: u32| format!("{count} of {}", probed.rounds);
         let [lost, lost_later] = probed.lost.map(of);
-        lines.push([case.name.to_owned(), lost, lost_later, of(probed.revived), of(probed.wiped), outage]);
+        let (revived, [wiped, wiped_late]) = (of(probed.revived), probed.wiped.map(of));
+        lines.push([case.name.to_owned(), lost, lost_later, revived, wiped, wiped_late, outage]);
     }
     report::probes(options, &lines)
 }

@@ -14,19 +14,20 @@ pub struct Probed {
     pub lost: [u32; 2],
     /// A slow write crosses a sign-out, and somebody is signed in after it.
     pub revived: u32,
-    /// A request with the old cookie crosses or follows a rotation, and the browser is signed out.
-    pub wiped: u32,
+    /// A slow write with the old cookie crosses a rotation, or a read with it comes late, and the browser is signed out.
+    pub wiped: [u32; 2],
 }
 
 pub async fn probe(url: &str, rounds: u32) -> Outcome<Probed> {
     let client = Client::new();
-    let mut probed = Probed { rounds, lost: [0; 2], revived: 0, wiped: 0 };
+    let mut probed = Probed { rounds, lost: [0; 2], revived: 0, wiped: [0; 2] };
     for round in 0..rounds {
         for (case, before) in [0, 5].into_iter().enumerate() {
             probed.lost[case] += u32::from(loses_a_key(&client, url, &format!("lost-{before}-{round}"), before).await?);
         }
         probed.revived += u32::from(is_revived(&client, url, &format!("revived-{round}")).await?);
-        probed.wiped += u32::from(is_wiped(&client, url, &format!("wiped-{round}")).await?);
+        probed.wiped[0] += u32::from(is_wiped_by_slow(&client, url, &format!("slow-{round}")).await?);
+        probed.wiped[1] += u32::from(is_wiped_by_late(&client, url, &format!("late-{round}")).await?);
     }
     Ok(probed)
 }
@@ -73,7 +74,7 @@ async fn is_revived(client: &Client, url: &str, user: &str) -> Outcome<bool> {
     Ok(is_in)
 }
 
-async fn is_wiped(client: &Client, url: &str, user: &str) -> Outcome<bool> {
+async fn is_wiped_by_slow(client: &Client, url: &str, user: &str) -> Outcome<bool> {
     let mut browser = signed_in(client, url, user).await?;
     let old = browser.cookie.clone();
     let slow = format!("{url}/set?key=a&before=10&after=0");
@@ -85,7 +86,14 @@ async fn is_wiped(client: &Client, url: &str, user: &str) -> Outcome<bool> {
     let (slow, rotated) = tokio::join!(slow, rotated);
     browser.receive(&rotated?);
     browser.receive(&slow?);
-    // And one that was sent before the new cookie arrived.
+    Ok(browser.get(client, &format!("{url}/keys")).await?.body == "out")
+}
+
+/// By a request that was sent before the new cookie arrived.
+async fn is_wiped_by_late(client: &Client, url: &str, user: &str) -> Outcome<bool> {
+    let mut browser = signed_in(client, url, user).await?;
+    let old = browser.cookie.clone();
+    browser.get(client, &format!("{url}/rotate")).await?;
     let late = ask(client, &format!("{url}/read"), old.as_deref()).await?;
     browser.receive(&late);
     Ok(browser.get(client, &format!("{url}/keys")).await?.body == "out")

@@ -15,23 +15,52 @@ fn head(options: &Options) -> Outcome<String> {
     let processor = run("grep -m1 'model name' /proc/cpuinfo | cut -d: -f2")?;
     let cores = run("nproc")?;
     Ok(format!(
-        "{}, {cores} cores of{processor}, {}; {}, {}, {}, {}; {} rounds of {} s in turns after one to warm up, medians; pools of {} \
-         connections; durability at the defaults of PostgreSQL and MariaDB, SQLite with a write-ahead log and `synchronous=FULL`, \
-         Redis without persistence.\n\n",
+        "{}, commit {}; {cores} cores of {processor}, {} of memory, {} on {}; {}, {}, {}, {}, {}; {} rounds of {} s in turns, medians; pools of \
+         {} connections to database servers, to SQLite as many as each library opens by itself; durability at the defaults of \
+         PostgreSQL and MariaDB, SQLite with a write-ahead log and `synchronous={}`, Redis without persistence.\n\n",
         run("date +%Y-%m-%d")?,
+        run("git rev-parse --short HEAD || echo unknown")?,
+        run("awk '/MemTotal/ { printf \"%.0f GB\", $2 / 1e6 }' /proc/meminfo")?,
         run("uname -sr")?,
+        run(&format!("df --output=fstype {} | tail -1", std::env::temp_dir().display()))?,
         run("rustc --version")?,
         run("psql --version")?,
         run("mariadb --version | cut -d, -f1")?,
         run("redis-server --version | cut -d' ' -f1-3")?,
+        run("wrk -v 2>&1 | head -1 | cut -d' ' -f1-2")?,
         options.rounds,
         options.seconds,
         options.connections,
+        std::env::var("SYNCHRONOUS").unwrap_or_else(|_| "full".to_owned()),
     ))
 }
 
-pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
+/// Which versions the lock files name, next to which the runner is started.
+pub fn versions() -> Outcome<String> {
+    const WORKSPACES: [(&str, &[&str]); 6] = [
+        ("ours", &["axum", "actix-web", "sqlx", "libsqlite3-sys"]),
+        ("tower-sessions", &["tower-sessions"]),
+        ("tower-sessions-sqlx", &["tower-sessions", "tower-sessions-sqlx-store", "sqlx", "libsqlite3-sys"]),
+        ("axum-session", &["axum_session", "axum_session_sqlx"]),
+        ("modo", &["modo-rs", "libsql"]),
+        ("actix-session", &["actix-session"]),
+    ];
+    let mut all = Vec::new();
+    for (workspace, packages) in WORKSPACES {
+        let lock = std::fs::read_to_string(format!("{workspace}/Cargo.lock"))
+            .map_err(|error| format!("start it in `peers`: {workspace}/Cargo.lock: {error}"))?;
+        let version = |package: &&str| {
+            let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+            Some(format!("{package} {}", rest.split('"').next()?))
+        };
+        all.push(format!("`{workspace}`: {}", packages.iter().filter_map(version).collect::<Vec<_>>().join(", ")));
+    }
+    Ok(format!("{}.\n\n", all.join("; ")))
+}
+
+pub fn throughput(options: &Options, versions: &str, all: &[Measured<'_>]) -> Outcome<()> {
     let mut text = head(options)?;
+    text.push_str(versions);
     text.push_str(
         "`wrk -t1 -c32` with 64 cookies in turn, on the same cores. Requests a second as a share of what the same framework serves \
          without sessions in the same round; in brackets the CPU time of the server's process for each request, in µs (that of database \
@@ -72,10 +101,13 @@ pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
     for (ours, other) in [
         ("ours, Axum, memory", "tower-sessions, memory"),
         ("ours, Axum, SQLite", "tower-sessions, SQLite"),
+        ("ours, Axum, SQLite", "tower-sessions, SQLite, 1 connection"),
+        ("ours, Axum, SQLite, the app's pool", "tower-sessions, SQLite"),
         ("ours, Axum, SQLite", "modo, SQLite"),
         ("ours, Axum, SQLite", "one SELECT, SQLite, sqlx"),
         ("ours, Axum, SQLite", "by hand, SQLite, inline"),
         ("ours, Axum, PostgreSQL", "tower-sessions, PostgreSQL"),
+        ("ours, Axum, PostgreSQL, the app's pool", "tower-sessions, PostgreSQL"),
         ("ours, Axum, PostgreSQL", "one SELECT, PostgreSQL, sqlx"),
         ("ours, Actix, memory", "actix-session, cookie"),
         ("ours, Actix, PostgreSQL", "actix-session, Redis"),
@@ -96,18 +128,19 @@ pub fn throughput(options: &Options, all: &[Measured<'_>]) -> Outcome<()> {
             value: measured.share(all, kind),
             is_ours: measured.case.is_ours,
         };
-        all.iter().map(bar).collect()
+        all.iter().filter(|measured| !measured.case.is_variant()).map(bar).collect()
     };
     let panels = [("session unused", Kind::Unused), ("read", Kind::Read), ("write", Kind::Write)];
     chart::shares(&options.out.join("throughput.svg"), &panels.map(|(title, kind)| (title, bars(kind))))?;
     write(options, "throughput.md", &text)
 }
 
-pub fn probes(options: &Options, rows: &[[String; 6]]) -> Outcome<()> {
-    let mut text = String::from(
+pub fn probes(options: &Options, rows: &[[String; 7]]) -> Outcome<()> {
+    let mut text = format!("{}, commit {}\n\n", run("date +%Y-%m-%d")?, run("git rev-parse --short HEAD || echo unknown")?);
+    text.push_str(
         "| | keys lost: two requests at once | the same, 5 ms between reading and setting | signed in again after a sign-out that a slow \
-         write crosses | signed out by a request that crosses a rotation | store outage: the response to who is signed in |\n\
-         |---|---|---|---|---|---|\n",
+         write crosses | signed out by a slow write that crosses a rotation | signed out by a read that comes after a rotation | store \
+         outage: the response to who is signed in |\n|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         writeln!(text, "| {} |", row.join(" | "))?;

@@ -21,9 +21,12 @@ pub struct Server {
 
 impl Server {
     /// Starts it, and waits until it listens.
-    pub fn start(folder: &Path, program: &str, store: &str, connections: u32) -> Outcome<Self> {
+    pub fn start(folder: &Path, program: &str, store: &str, connections: Option<u32>) -> Outcome<Self> {
         let mut command = Command::new(folder.join(program));
-        command.arg(store).env("CONNECTIONS", connections.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(store).stdout(Stdio::piped()).stderr(Stdio::null());
+        if let Some(connections) = connections {
+            command.env("CONNECTIONS", connections.to_string());
+        }
         let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;

@@ -47,7 +47,7 @@ impl Kind {
         match self {
             Self::Unused | Self::Read | Self::Write => case.has(self.path()),
             Self::Forged => is_bare || case.is_ours,
-            Self::ReadAlone => is_bare || !matches!(case.place, Place::Memory | Place::Cookie),
+            Self::ReadAlone => is_bare || !case.has_no_store(),
             Self::SignIn => is_bare || (case.has_sessions() && case.place == Place::Postgres),
         }
     }
@@ -94,6 +94,7 @@ pub async fn measure(
     databases: &Databases,
     running: &[(&Case, &Server)],
 ) -> Outcome<()> {
+    let versions = report::versions()?;
     let client = Client::new();
     let mut all = Vec::new();
     let mut cookies = Vec::new();
@@ -105,7 +106,12 @@ pub async fn measure(
     // The first round warms up what an application has warm.
     for round in 0..=options.rounds {
         for kind in KINDS {
-            for (index, (case, server)) in running.iter().enumerate().filter(|(_, (case, _))| kind.is_for(case)) {
+            let mut turns: Vec<_> = running.iter().enumerate().filter(|(_, (case, _))| kind.is_for(case)).collect();
+            // So that no case always comes after the same one.
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (index, (case, server)) in turns {
                 let cookies = match kind {
                     Kind::SignIn => Vec::new(),
                     Kind::Forged => cookies[index].iter().map(|cookie| forged(cookie)).collect(),
@@ -121,7 +127,14 @@ pub async fn measure(
         }
         eprintln!("round {round} of {}", options.rounds);
     }
-    report::throughput(options, &all)
+    for ((case, server), cookies) in running.iter().zip(&cookies).filter(|((case, _), _)| case.has_sessions()) {
+        for cookie in cookies {
+            if ask(&client, &format!("{}/keys", server.url), Some(cookie)).await?.body == "out" {
+                return Err(format!("{}: a session was lost under load", case.name).into());
+            }
+        }
+    }
+    report::throughput(options, &versions, &all)
 }
 
 /// Cookies of 64 sessions.
@@ -159,7 +172,7 @@ async fn asked(
     let Some(address) = Databases::address(case.place).filter(|_| case.has_sessions()) else { return Ok(None) };
     let proxy = Proxy::before(address).await?;
     let store = server.store.replace(&address.port().to_string(), &proxy.port.to_string());
-    let server = Server::start(&options.servers, case.server, &store, options.connections)?;
+    let server = Server::start(&options.servers, case.server, &store, case.connections(options.connections))?;
     let client = Client::new();
     let mut counted = [Asked::default(); 3];
     for (kind, path) in ["/read", "/write", "/login"].into_iter().enumerate() {
