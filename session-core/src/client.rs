@@ -56,8 +56,7 @@ impl Client {
         let user_agent = clean(&self.user_agent);
         let (os, browser) = families(&user_agent);
         user_agent == info.user_agent
-            || (!user_agent.is_empty()
-                && info.fingerprint.split_once('/') == Some((or_other(os), or_other(browser))))
+            || (!user_agent.is_empty() && info.fingerprint.split_once('/') == Some((or_other(os), or_other(browser))))
     }
 }
 

@@ -37,7 +37,8 @@ pub async fn open(store: &str) -> CookieSessionService {
         Some("pool-sqlite") => {
             let synchronous =
                 if common::waits_for_the_disk() { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
-            let options = SqliteConnectOptions::from_str(&store["pool-".len()..]).expect("a path").create_if_missing(true);
+            let options =
+                SqliteConnectOptions::from_str(&store["pool-".len()..]).expect("a path").create_if_missing(true);
             let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
             let store = SqliteStore::new(SqlitePool::connect_with(options).await.expect("a file"));
             store.migrate().await.expect("tables");

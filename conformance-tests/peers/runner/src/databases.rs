@@ -26,7 +26,9 @@ impl Databases {
             if is_needed {
                 let Some(address) = Self::address(place) else { continue };
                 if TcpStream::connect(address).is_ok() {
-                    return Err(format!("{address} is taken, perhaps by what an earlier run has left: end it first").into());
+                    return Err(
+                        format!("{address} is taken, perhaps by what an earlier run has left: end it first").into()
+                    );
                 }
                 let child = databases.server(place)?;
                 databases.servers.push((place, child));

@@ -136,7 +136,8 @@ pub fn throughput(options: &Options, versions: &str, all: &[Measured<'_>]) -> Ou
 }
 
 pub fn probes(options: &Options, rows: &[[String; 7]]) -> Outcome<()> {
-    let mut text = format!("{}, commit {}\n\n", run("date +%Y-%m-%d")?, run("git rev-parse --short HEAD || echo unknown")?);
+    let mut text =
+        format!("{}, commit {}\n\n", run("date +%Y-%m-%d")?, run("git rev-parse --short HEAD || echo unknown")?);
     text.push_str(
         "| | keys lost: two requests at once | the same, 5 ms between reading and setting | signed in again after a sign-out that a slow \
          write crosses | signed out by a slow write that crosses a rotation | signed out by a read that comes after a rotation | store \

@@ -79,7 +79,10 @@ struct Waiting<Q, A> {
 enum Turn<A> {
     Alone,
     /// It will be in a group. Somebody has to see that there is one in time, unless one is under way: its task does.
-    Waits { answer: oneshot::Receiver<Told<A>>, is_seen_to: bool },
+    Waits {
+        answer: oneshot::Receiver<Told<A>>,
+        is_seen_to: bool,
+    },
 }
 
 enum Told<A> {
