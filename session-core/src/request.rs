@@ -137,12 +137,11 @@ impl Request {
         Ok(State::Carried(Active::of(record, now)))
     }
 
-    /// Stores what this request changed, with its activity if that is due: the extraction, or, where the store is to be asked
-    /// `always`, being active now.
+    /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let service = &self.service;
         let _turn = self.turn.lock().await;
-        let (caller, extracted_at, last_active_at, absolute_expires_at, pending) = {
+        let (caller, last_active_at, absolute_expires_at, pending) = {
             let mut progress = self.lock();
             let Some(active) = progress.state.active_mut() else {
                 let ended = matches!(progress.state, State::Ended);
@@ -150,14 +149,13 @@ impl Request {
             };
             let (caller, pending) = (active.caller(), active.view.take());
             let record = &active.record;
-            (caller, active.extracted_at, record.last_active_at, record.absolute_expires_at, pending)
+            (caller, record.last_active_at, record.absolute_expires_at, pending)
         };
         let id = caller.id;
         let mut taken = Taken { request: self, id, pending };
         for _ in 0..MAX_TRIES {
             let now = service.now();
-            let active_at = if always { now } else { extracted_at };
-            let activity = service.config.expiry.due(active_at, last_active_at, absolute_expires_at);
+            let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
             let data = taken.pending.as_ref().map(Pending::to_store);
             if data.is_none() && activity.is_none() && !always {
                 return Ok(Stored::Done);

@@ -233,7 +233,7 @@ async fn active_when_it_came(world: World) {
     let world = world.with_config(short).await;
     let browser = sign_in(&world, "ada").await;
     let before = only_row(&world, "ada").await;
-    let slow = in_flight(&world, &browser, json!([]), "slow", json!([{"op": "user_id"}])).await;
+    let slow = in_flight(&world, &browser, json!([{"op": "user_id"}]), "slow", json!([])).await;
     world.clock.advance(TOUCH);
     world.faults.reset_counts();
     let (_, reply) = slow.finish(&world).await;
