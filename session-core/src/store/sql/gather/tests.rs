@@ -335,6 +335,25 @@ fn where_the_stores_runtime_ends_nobody_waits_for_ever() {
     });
 }
 
+#[test]
+fn where_it_ends_beside_one_that_never_answers_nobody_waits_for_ever() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (home_runtime, here) = (runtime(), runtime());
+    let database = Fake::new(|| None);
+    let mut asking = home_runtime.block_on(async { Asking::of(&database) });
+    here.block_on(async {
+        asking.ask(NEVER, None).await;
+        asking.ask(1, None).await;
+        tokio::time::advance(HOLD).await;
+        settle().await;
+        // Its task, which has started and not run, is to see to this one too.
+        asking.ask(2, None).await;
+        home_runtime.shutdown_background();
+        settle().await;
+        assert_eq!(database.statements(), [[NEVER], [1], [2]]);
+    });
+}
+
 /// What a database says.
 #[derive(Debug)]
 struct Refused;
