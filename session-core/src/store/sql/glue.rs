@@ -25,7 +25,7 @@ macro_rules! sqlx_glue {
                 read(self.try_get(index))
             }
 
-            fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, $crate::store::sql::row::Unreadable> {
+            fn bytes(&self, index: usize) -> Result<Option<&[u8]>, $crate::store::sql::row::Unreadable> {
                 read(self.try_get_unchecked(index))
             }
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::gather::{Answers, Gather, Question};
+use super::gather::{Answers, Gather, Question, is_refused};
 use super::home::Home;
+use super::packed::{self, PackedRow};
 use super::row::{self, Arg, Columns, micros};
 use super::statements::Statement;
-use super::{Backend, caller_args, packed};
+use super::{Backend, caller_args};
 use crate::error::StoreError;
 use crate::session::{Record, SessionId};
 use crate::store::{Caller, Update};
@@ -56,11 +57,29 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Found<B::Row>>, StoreError> {
-        match backend.groups() {
-            Some(groups) => groups.looks.ask(self, backend, &groups.home).await,
-            None => Box::pin(self.alone(backend)).await,
-        }
+    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Arc<Record>>, StoreError> {
+        let found = match backend.groups() {
+            Some(groups) => groups.looks.ask(self.clone(), backend, &groups.home).await?,
+            None => Box::pin(self.alone(backend)).await?,
+        };
+        self.read(found, backend).await
+    }
+
+    /// The row that was found for this; by itself, where it can't be read from many.
+    pub(super) async fn read<B: Backend>(
+        &self,
+        found: Option<Found<B::Row>>,
+        backend: &B,
+    ) -> Result<Option<Arc<Record>>, StoreError> {
+        let record = match found.map(|found| found.record()).transpose() {
+            Err(error) if is_refused(&error) => {
+                let found = Box::pin(self.alone(backend)).await?;
+                found.map(|found| found.record()).transpose()
+            }
+            record => record,
+        };
+        // Others in its group may have read the clock earlier.
+        Ok(record?.filter(|record| record.is_live(self.now)))
     }
 }
 
@@ -84,11 +103,7 @@ impl<B: Backend> Question<B> for Look {
         let earliest = looks.iter().map(|look| look.now).min().unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let hashes = looks.iter().map(|look| &look.token);
         let found = look_up(backend, hashes, earliest).await?;
-        let answer = |look: &&Self| {
-            let row = found.get(&look.token)?;
-            (look.now == earliest || row.may_be_live(look.now)).then(|| row.clone())
-        };
-        Ok(looks.iter().map(answer).map(Ok).collect())
+        Ok(looks.iter().map(|look| Ok(found.get(&look.token).cloned())).collect())
     }
 }
 
@@ -100,16 +115,20 @@ pub(super) async fn look_up<'a, B: Backend>(
 ) -> Result<HashMap<TokenHash, Found<B::Row>>, StoreError> {
     let sql = backend.sql();
     let (statement, size) = sized(&sql.load_many, tokens.len());
-    let mut args = vec![Arg::time(now)];
+    let now = Arg::time(now);
+    if sql.packs_rows {
+        let tokens = tokens.flat_map(TokenHash::as_bytes).copied().collect::<Vec<_>>();
+        let Some(row) = backend.read_one((statement, vec![now, Arg::Bytes(Some(&tokens))])).await? else {
+            return Err(packed::unreadable());
+        };
+        let Some(rows) = row.bytes(0).map_err(|_| packed::unreadable())? else { return Ok(HashMap::new()) };
+        let rows = packed::rows(&rows.into())?;
+        return Ok(rows.into_iter().map(|(token, row)| (token, Found::Packed(row))).collect());
+    }
+    let mut args = vec![now];
     args.extend(tokens.map(|token| Arg::Bytes(Some(token.as_bytes()))));
     // Null matches nothing.
     args.resize(1 + size, Arg::Bytes(None));
-    if sql.packs_rows {
-        let row = backend.read_one((statement, args)).await?;
-        let json = row.and_then(|row| row.bytes(0).ok().flatten()).ok_or_else(packed::unreadable)?;
-        let records = packed::records(&json)?;
-        return Ok(records.into_iter().map(|record| (record.token_hash, Found::Record(record))).collect());
-    }
     let rows = backend.read((statement, args)).await?;
     // A row that was found and can't be read isn't absent: that would sign somebody out.
     let named = |row| Ok((row::token_hash(&row).ok_or_else(packed::unreadable)?, Found::Row(Arc::new(row))));
@@ -119,22 +138,14 @@ pub(super) async fn look_up<'a, B: Backend>(
 /// A session that was looked up.
 pub(in crate::store) enum Found<R> {
     Row(Arc<R>),
-    Record(Arc<Record>),
+    Packed(PackedRow),
 }
 
 impl<R: Columns> Found<R> {
-    pub(super) fn record(self) -> Result<Arc<Record>, StoreError> {
+    pub(super) fn record(&self) -> Result<Arc<Record>, StoreError> {
         match self {
-            Self::Row(row) => row::record(&*row),
-            Self::Record(record) => Ok(record),
-        }
-    }
-
-    /// Whether it is live, as far as can be read.
-    fn may_be_live(&self, now: OffsetDateTime) -> bool {
-        match self {
-            Self::Row(row) => row::may_be_live(&**row, now),
-            Self::Record(record) => record.is_live(now),
+            Self::Row(row) => row::record(&**row),
+            Self::Packed(row) => row.record(),
         }
     }
 }
@@ -143,7 +154,7 @@ impl<R> Clone for Found<R> {
     fn clone(&self) -> Self {
         match self {
             Self::Row(row) => Self::Row(Arc::clone(row)),
-            Self::Record(record) => Self::Record(Arc::clone(record)),
+            Self::Packed(row) => Self::Packed(row.clone()),
         }
     }
 }

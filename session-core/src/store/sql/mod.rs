@@ -138,8 +138,7 @@ pub(super) async fn load(
     now: OffsetDateTime,
 ) -> Result<Option<Arc<Record>>, StoreError> {
     if let [token] = tokens {
-        let row = Look { token: token.hash, now }.ask(backend).await?;
-        return row.map(Found::record).transpose();
+        return Look { token: token.hash, now }.ask(backend).await;
     }
     // Boxed, as few requests come here.
     Box::pin(first_of(backend, tokens, now)).await
@@ -155,8 +154,9 @@ async fn first_of(
             Err(error) if gather::is_refused(&error) => one_by_one(backend, some, now).await?,
             found => found?,
         };
-        if let Some(first) = some.iter().find_map(|token| found.remove(&token.hash)) {
-            return first.record().map(Some);
+        let first = some.iter().find_map(|token| Some((token.hash, found.remove(&token.hash)?)));
+        if let Some((token, row)) = first {
+            return Look { token, now }.read(Some(row), backend).await;
         }
     }
     Ok(None)

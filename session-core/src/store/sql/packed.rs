@@ -2,8 +2,10 @@
 //! than to find it. Leaves what a row means to `row`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
 use serde::Deserialize;
 
 use super::row::time;
@@ -12,25 +14,44 @@ use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::token::TokenHash;
 use crate::user_id::UserId;
 
-/// What to select of all rows, instead of columns.
-pub(super) const SELECTED: &str = "json_group_array(json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
+/// What to select of all rows, instead of columns: a line for each, which JSON has no line ends in. Null if there is none.
+pub(super) const SELECTED: &str = "group_concat(json_array(hex(token_hash), hex(id), hex(previous_token_hash), \
      token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, \
-     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at))";
+     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at), '\n')";
 
-/// One of the rows can't be read, or isn't what it should be: each has to be asked for by itself, to know which.
+/// A row can't be read from many, or isn't what it should be: it has to be asked for by itself, to know why.
 #[derive(Debug, thiserror::Error)]
 #[error("a row of many can't be read")]
 pub(super) struct Unreadable;
 
-/// The rows.
-pub(super) fn records(json: &[u8]) -> Result<Vec<Arc<Record>>, StoreError> {
-    let rows: Option<Vec<Packed<'_>>> = serde_json::from_slice(json).ok();
-    let records = rows.and_then(|rows| rows.into_iter().map(Packed::record).collect());
-    records.ok_or_else(unreadable)
-}
-
 pub(super) fn unreadable() -> StoreError {
     StoreError::not_applied(Unreadable)
+}
+
+/// A row among others, which is read only where it is wanted: by many requests at once, instead of by one for all of them.
+#[derive(Clone)]
+pub(in crate::store) struct PackedRow {
+    rows: Arc<[u8]>,
+    line: Range<usize>,
+}
+
+/// The rows with their tokens.
+pub(super) fn rows(rows: &Arc<[u8]>) -> Result<Vec<(TokenHash, PackedRow)>, StoreError> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for end in memchr_iter(b'\n', rows).chain([rows.len()]) {
+        let token = rows.get(start + 2..start + 66).and_then(token_hash).ok_or_else(unreadable)?;
+        found.push((token, PackedRow { rows: Arc::clone(rows), line: start..end }));
+        start = end + 1;
+    }
+    Ok(found)
+}
+
+impl PackedRow {
+    pub(super) fn record(&self) -> Result<Arc<Record>, StoreError> {
+        let row: Option<Packed<'_>> = serde_json::from_slice(&self.rows[self.line.clone()]).ok();
+        row.and_then(Packed::record).ok_or_else(unreadable)
+    }
 }
 
 /// A row in the order of [`SELECTED`].
@@ -64,8 +85,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl Packed<'_> {
     fn record(self) -> Option<Arc<Record>> {
         let Self(
-            id,
             token,
+            id,
             previous,
             issued,
             seen,
@@ -114,12 +135,12 @@ impl Packed<'_> {
     }
 }
 
-fn token_hash(text: &str) -> Option<TokenHash> {
+fn token_hash(text: impl AsRef<[u8]>) -> Option<TokenHash> {
     TokenHash::from_slice(&bytes::<32>(text)?)
 }
 
 /// So many bytes in hexadecimal.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn bytes<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)

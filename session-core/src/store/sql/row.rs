@@ -34,7 +34,7 @@ pub(in crate::store) trait Columns: Send + Sync {
     fn int(&self, index: usize) -> Result<i64, Unreadable>;
     fn flag(&self, index: usize) -> Result<bool, Unreadable>;
     /// Of text too, which is UTF-8.
-    fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, Unreadable>;
+    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, Unreadable>;
 }
 
 /// Why a column can't be read.
@@ -92,25 +92,25 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
     let id = id(row)?;
     let columns = Named { row, id: Some(id) };
     let previous_token_hash = match columns.bytes(2, "previous_token_hash")? {
-        Some(bytes) => Some(TokenHash::from_slice(&bytes).ok_or_else(|| columns.corrupt("previous_token_hash"))?),
+        Some(bytes) => Some(TokenHash::from_slice(bytes).ok_or_else(|| columns.corrupt("previous_token_hash"))?),
         None => None,
     };
     Ok(Arc::new(Record {
         id,
-        user_id: UserId::parse(&columns.text(5, "user_id")?).map_err(|_| columns.corrupt("user_id"))?,
+        user_id: UserId::parse(columns.text(5, "user_id")?).map_err(|_| columns.corrupt("user_id"))?,
         token_hash: columns.token(1, "token_hash")?,
         previous_token_hash,
         token_issued_at: columns.time(3, "token_issued_at")?,
         token_seen: columns.of(row.flag(4), "token_seen")?,
         client: Arc::new(ClientInfo {
-            ip_address: columns.text(6, "ip_address")?,
-            user_agent: columns.text(7, "user_agent")?,
-            device_name: columns.text(8, "device_name")?,
-            device_type: columns.text(9, "device_type")?,
-            fingerprint: columns.text(10, "fingerprint")?,
+            ip_address: columns.text(6, "ip_address")?.to_owned(),
+            user_agent: columns.text(7, "user_agent")?.to_owned(),
+            device_name: columns.text(8, "device_name")?.to_owned(),
+            device_type: columns.text(9, "device_type")?.to_owned(),
+            fingerprint: columns.text(10, "fingerprint")?.to_owned(),
         }),
         // What isn't UTF-8 isn't JSON either, and is told when it is read: the row can still be revoked.
-        data: Data::from_text(String::from_utf8(columns.some(11, "data")?).unwrap_or_default()),
+        data: Data::from_text(str::from_utf8(columns.some(11, "data")?).unwrap_or_default()),
         version: columns.of(row.int(12), "version")?,
         persistent: columns.of(row.flag(13), "persistent")?,
         created_at: columns.time(14, "created_at")?,
@@ -123,12 +123,7 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
 
 /// The token hash of a row that has all columns.
 pub(super) fn token_hash(row: &impl Columns) -> Option<TokenHash> {
-    row.bytes(1).ok().flatten().and_then(|bytes| TokenHash::from_slice(&bytes))
-}
-
-/// Whether a row that has all columns is live, as far as can be read.
-pub(super) fn may_be_live(row: &impl Columns, now: OffsetDateTime) -> bool {
-    row.int(17).map_or(true, |expires_at| expires_at > micros(now))
+    row.bytes(1).ok().flatten().and_then(TokenHash::from_slice)
 }
 
 /// The id in the first column.
@@ -165,7 +160,7 @@ struct Named<'r, R> {
     id: Option<SessionId>,
 }
 
-impl<R: Columns> Named<'_, R> {
+impl<'r, R: Columns> Named<'r, R> {
     const fn corrupt(&self, what: &'static str) -> StoreError {
         StoreError::Corrupt { id: self.id, what }
     }
@@ -177,20 +172,20 @@ impl<R: Columns> Named<'_, R> {
         })
     }
 
-    fn text(&self, index: usize, what: &'static str) -> Result<String, StoreError> {
-        String::from_utf8(self.some(index, what)?).map_err(|_| self.corrupt(what))
+    fn text(&self, index: usize, what: &'static str) -> Result<&'r str, StoreError> {
+        str::from_utf8(self.some(index, what)?).map_err(|_| self.corrupt(what))
     }
 
-    fn bytes(&self, index: usize, what: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+    fn bytes(&self, index: usize, what: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
         self.of(self.row.bytes(index), what)
     }
 
-    fn some(&self, index: usize, what: &'static str) -> Result<Vec<u8>, StoreError> {
+    fn some(&self, index: usize, what: &'static str) -> Result<&'r [u8], StoreError> {
         self.bytes(index, what)?.ok_or_else(|| self.corrupt(what))
     }
 
     fn token(&self, index: usize, what: &'static str) -> Result<TokenHash, StoreError> {
-        TokenHash::from_slice(&self.some(index, what)?).ok_or_else(|| self.corrupt(what))
+        TokenHash::from_slice(self.some(index, what)?).ok_or_else(|| self.corrupt(what))
     }
 
     fn time(&self, index: usize, what: &'static str) -> Result<OffsetDateTime, StoreError> {

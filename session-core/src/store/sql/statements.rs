@@ -12,7 +12,7 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) greatest: &'static str,
     /// Before and after a parameter: it is another id, or null.
     pub(in crate::store) is_not_id: [&'static str; 2],
-    /// Whether rows that are looked up together come as one, in JSON.
+    /// Whether tokens that are looked up together go as one value, and their rows come as one, in JSON.
     pub(in crate::store) packs_rows: bool,
     /// Had expired at ?1, those first that did so first: by an index.
     pub(in crate::store) expired: &'static str,
@@ -299,9 +299,14 @@ impl Statements {
                 "SELECT {COLUMNS} FROM cookie_session WHERE token_hash = ?2 AND expires_at > ?1"
             )),
             packs_rows: *packs_rows,
-            // ?1 now, then tokens.
+            // ?1 now, then tokens; or ?2 all of them, one after the other.
             load_many: sized(|tokens| {
-                let tokens = numbered(2..=1 + tokens);
+                let tokens = if *packs_rows {
+                    let each = (0..tokens).map(|at| format!("substr(?2, {}, 32)", 32 * at + 1));
+                    each.collect::<Vec<_>>().join(", ")
+                } else {
+                    numbered(2..=1 + tokens)
+                };
                 statement(format!(
                     "SELECT {many_columns} FROM cookie_session WHERE token_hash IN ({tokens}) AND expires_at > ?1"
                 ))

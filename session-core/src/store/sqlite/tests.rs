@@ -278,7 +278,7 @@ fn a_store_can_be_dropped_after_its_runtime() {
 async fn a_row_that_cannot_be_read_spoils_no_other() {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(&file(&folder)).await.unwrap();
-    let data = Data::from_text("{\"\u{e9}\":\"\\u0000\\\"\"}");
+    let data = Data::from_text("{\n\"\u{e9}\":\"\\u0000\\\"\"}\n");
     let of =
         |byte: u8| Arc::new(Record { data: data.clone(), ..(*testing::record(byte, &format!("user {byte}"))).clone() });
     let (good, bad) = ((10..20).map(of).collect::<Vec<_>>(), of(1));
