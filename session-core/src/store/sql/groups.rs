@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::gather::{Answers, Gather, Question, is_refused};
+use super::gather::{Answers, Gather, Question};
 use super::home::Home;
 use super::packed::{self, PackedRow};
 use super::row::{self, Arg, Columns, micros};
@@ -50,7 +50,7 @@ impl<R: Send + Sync + 'static> Groups<R> {
 }
 
 /// Which row has this token, and is live now?
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Look {
     pub(super) token: TokenHash,
     pub(super) now: OffsetDateTime,
@@ -59,27 +59,28 @@ pub(super) struct Look {
 impl Look {
     pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Arc<Record>>, StoreError> {
         let found = match backend.groups() {
-            Some(groups) => groups.looks.ask(self.clone(), backend, &groups.home).await?,
+            Some(groups) => groups.looks.ask(self, backend, &groups.home).await?,
             None => Box::pin(self.alone(backend)).await?,
         };
         self.read(found, backend).await
     }
 
-    /// The row that was found for this; by itself, where it can't be read from many.
+    /// Reads the row that was found; if that can't be read, asks for it alone: it may be readable then, or over by this clock.
     pub(super) async fn read<B: Backend>(
-        &self,
+        self,
         found: Option<Found<B::Row>>,
         backend: &B,
     ) -> Result<Option<Arc<Record>>, StoreError> {
-        let record = match found.map(|found| found.record()).transpose() {
-            Err(error) if is_refused(&error) => {
+        let Some(found) = found else { return Ok(None) };
+        let record = match found.record() {
+            Ok(record) => Some(record),
+            Err(_) => {
                 let found = Box::pin(self.alone(backend)).await?;
-                found.map(|found| found.record()).transpose()
+                found.map(|found| found.record()).transpose()?
             }
-            record => record,
         };
         // Others in its group may have read the clock earlier.
-        Ok(record?.filter(|record| record.is_live(self.now)))
+        Ok(record.filter(|record| record.is_live(self.now)))
     }
 }
 
@@ -108,7 +109,7 @@ impl<B: Backend> Question<B> for Look {
 }
 
 /// The live rows of these tokens, up to as many as go together.
-pub(super) async fn look_up<'a, B: Backend>(
+pub(in crate::store) async fn look_up<'a, B: Backend>(
     backend: &B,
     tokens: impl ExactSizeIterator<Item = &'a TokenHash> + Send,
     now: OffsetDateTime,
@@ -117,13 +118,13 @@ pub(super) async fn look_up<'a, B: Backend>(
     let (statement, size) = sized(&sql.load_many, tokens.len());
     let now = Arg::time(now);
     if sql.packs_rows {
-        let tokens = tokens.flat_map(TokenHash::as_bytes).copied().collect::<Vec<_>>();
-        let Some(row) = backend.read_one((statement, vec![now, Arg::Bytes(Some(&tokens))])).await? else {
-            return Err(packed::unreadable());
-        };
-        let Some(rows) = row.bytes(0).map_err(|_| packed::unreadable())? else { return Ok(HashMap::new()) };
-        let rows = packed::rows(&rows.into())?;
-        return Ok(rows.into_iter().map(|(token, row)| (token, Found::Packed(row))).collect());
+        let mut tokens = tokens.flat_map(TokenHash::as_bytes).copied().collect::<Vec<_>>();
+        // Nobody asks for what matches zeros.
+        tokens.resize(32 * size, 0);
+        let row = backend.read_one((statement, vec![now, Arg::Bytes(Some(&tokens))])).await?;
+        let row = row.ok_or_else(packed::unreadable)?;
+        let Some(lines) = row.bytes(0).map_err(|_| packed::unreadable())? else { return Ok(HashMap::new()) };
+        return Ok(packed::rows(lines)?.into_iter().map(|(token, row)| (token, Found::Packed(row))).collect());
     }
     let mut args = vec![now];
     args.extend(tokens.map(|token| Arg::Bytes(Some(token.as_bytes()))));
@@ -137,6 +138,7 @@ pub(super) async fn look_up<'a, B: Backend>(
 
 /// A session that was looked up.
 pub(in crate::store) enum Found<R> {
+    /// Never shared where rows are packed: reading one of SQLite's changes it.
     Row(Arc<R>),
     Packed(PackedRow),
 }

@@ -154,9 +154,12 @@ async fn first_of(
             Err(error) if gather::is_refused(&error) => one_by_one(backend, some, now).await?,
             found => found?,
         };
-        let first = some.iter().find_map(|token| Some((token.hash, found.remove(&token.hash)?)));
-        if let Some((token, row)) = first {
-            return Look { token, now }.read(Some(row), backend).await;
+        for TokenRef { hash, .. } in some {
+            if let Some(row) = found.remove(hash)
+                && let Some(record) = (Look { token: *hash, now }).read(Some(row), backend).await?
+            {
+                return Ok(Some(record));
+            }
         }
     }
     Ok(None)

@@ -14,7 +14,8 @@ use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::token::TokenHash;
 use crate::user_id::UserId;
 
-/// What to select of all rows, instead of columns: a line for each, which JSON has no line ends in. Null if there is none.
+/// What to select of all rows, instead of columns: a line for each, that begins with its token. `json_array` writes no line end, and
+/// escapes those in text. Null if there is no row.
 pub(super) const SELECTED: &str = "group_concat(json_array(hex(token_hash), hex(id), hex(previous_token_hash), \
      token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, \
      created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at), '\n')";
@@ -36,12 +37,14 @@ pub(in crate::store) struct PackedRow {
 }
 
 /// The rows with their tokens.
-pub(super) fn rows(rows: &Arc<[u8]>) -> Result<Vec<(TokenHash, PackedRow)>, StoreError> {
+pub(super) fn rows(lines: &[u8]) -> Result<Vec<(TokenHash, PackedRow)>, StoreError> {
+    let rows: Arc<[u8]> = lines.into();
     let mut found = Vec::new();
     let mut start = 0;
-    for end in memchr_iter(b'\n', rows).chain([rows.len()]) {
-        let token = rows.get(start + 2..start + 66).and_then(token_hash).ok_or_else(unreadable)?;
-        found.push((token, PackedRow { rows: Arc::clone(rows), line: start..end }));
+    for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
+        // After `["`.
+        let token = lines.get(start + 2..start + 66).and_then(token_hash).ok_or_else(unreadable)?;
+        found.push((token, PackedRow { rows: Arc::clone(&rows), line: start..end }));
         start = end + 1;
     }
     Ok(found)

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::session::{Data, Record};
+use crate::store::sql::groups::look_up;
 use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, each_of_many_gets_its_own, token};
 use crate::store::{Checked, SessionStore, StoreError};
@@ -316,4 +317,21 @@ async fn a_row_that_cannot_be_read_spoils_no_other() {
         let tokens = [token(&good[1]), token(&good[0])].concat();
         assert_eq!(store.load(&tokens, NOW).await.unwrap().as_ref(), Some(&good[1]), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_row_without_a_token_is_never_among_those_looked_up() {
+    let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+    let records: Vec<_> = (1..=4).map(|byte| record(byte, "{}")).collect();
+    for new in &records {
+        store.create(new, None, LIMIT.saturating_add(9), NOW).await.unwrap();
+    }
+    sqlx::query("UPDATE cookie_session SET token_hash = x'' WHERE id = ?")
+        .bind(&records[3].id.as_bytes()[..])
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    // By the statement for four.
+    let tokens = records[..3].iter().map(|new| &new.token_hash);
+    assert_eq!(look_up(&store, tokens, NOW).await.unwrap().len(), 3);
 }
