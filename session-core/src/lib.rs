@@ -24,6 +24,7 @@ mod sign_in;
 mod state;
 pub mod store;
 mod token;
+mod turns;
 mod user_id;
 mod values;
 

@@ -153,6 +153,9 @@ impl Request {
         };
         let id = caller.id;
         let mut taken = Taken { request: self, id, pending };
+        // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
+        let queues = !always && taken.pending.is_some();
+        let mut place = if queues { service.turns.behind_others(id).await } else { None };
         for _ in 0..MAX_TRIES {
             let now = service.now();
             let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
@@ -178,6 +181,7 @@ impl Request {
                         return Err(taken.failed(service.failed(conflict_without_data())));
                     };
                     match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
+                        Ok(Ok(())) if queues && place.is_none() => place = Some(service.turns.queue(id).await),
                         Ok(Ok(())) => tokio::task::yield_now().await,
                         Ok(Err(error)) => return Err(taken.failed(error)),
                         Err(_) => {
@@ -186,7 +190,12 @@ impl Request {
                         }
                     }
                 }
-                Err(error) => return Err(taken.refused(error)),
+                Err(error) => {
+                    if let Some(place) = &place {
+                        place.give_up();
+                    }
+                    return Err(taken.refused(error));
+                }
             }
         }
         let busy = StoreError::not_applied("other requests changed the session's data at every try");

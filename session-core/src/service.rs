@@ -13,6 +13,7 @@ use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::session::{Record, Session, SessionId};
 use crate::store::{Checked, SessionStore};
+use crate::turns::Turns;
 use crate::user_id::UserId;
 
 /// Sessions over one store under one configuration. A clone is the same service.
@@ -37,6 +38,7 @@ type Observer = dyn Fn(&Event) + Send + Sync;
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) config: SessionConfig,
+    pub(crate) turns: Arc<Turns>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
 }
@@ -44,7 +46,8 @@ pub(crate) struct Inner {
 impl CookieSessionService {
     /// A service over `store`.
     pub fn new(store: impl SessionStore, config: SessionConfig) -> Self {
-        Self(Arc::new(Inner { store: Arc::new(store), config, clock: Arc::new(SystemClock), observer: None }))
+        let (store, clock, turns) = (Arc::new(store), Arc::new(SystemClock), Arc::default());
+        Self(Arc::new(Inner { store, config, turns, clock, observer: None }))
     }
 
     /// The same with another clock, for tests. Call it before handing out clones.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::browser::{Browser, Reply};
+use crate::faulty::OpKind;
 use crate::scenarios::in_flight::in_flight;
 use crate::scenarios::stored::{data, rows};
 use crate::suite::{Scenario, scenario};
@@ -23,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-5", "a slow increment adds to what faster ones stored", a_slow_increment),
     scenario!("DATA-5", "increments at once count once each", increments_at_once),
     scenario!("DATA-5", "increments across two nodes count once each", increments_across_nodes),
+    scenario!("DATA-5", "of many increments at once none is refused, or tried over and over", many_increments_at_once),
     scenario!("DATA-5", "a replay on another type is a 500 that stores nothing", a_replay_on_another_type),
     scenario!("DATA-5", "a replay that panics is a 500 that stores nothing", a_replay_that_panics),
     scenario!("DATA-6", "a sign-out beside writes at once is final", a_sign_out_beside_writes),
@@ -183,6 +185,22 @@ async fn increments(world: &World, other: &World) {
     assert!(unexpected.is_empty(), "{unexpected:?}");
     assert!(violations.is_empty(), "{} of {} rounds: {violations:?}", violations.len(), world.rounds);
     assert!(answered > 0, "an outage is no proof");
+}
+
+async fn many_increments_at_once(world: World) {
+    const REQUESTS: u64 = 48;
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    world.faults.reset_counts();
+    for round in 1..=4 {
+        let requests = [(); REQUESTS as usize].map(|()| (browser.on(&world), json!([{"op": "increment", "key": "n"}])));
+        let replies = at_once(&world, round, requests).await;
+        assert!(replies.iter().all(|reply| reply.status == 200));
+        assert_eq!(data(&world, "ada").await["n"], REQUESTS * round as u64);
+    }
+    // Each is too late once, or twice before its turn, and then stored, but for those that overtake the first in the queue.
+    let tries = world.faults.count(OpKind::Apply);
+    assert!(tries <= 4 * 4 * REQUESTS, "{tries}");
 }
 
 async fn a_replay_on_another_type(world: World) {
