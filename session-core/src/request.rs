@@ -1,5 +1,5 @@
 //! What all clones of one request's handle share, and its way to the store: the one look-up, and storing what changed.
-//! Leaves decisions to `state` and `data`; no lock but the turn is held while it waits.
+//! Leaves decisions to `state` and `data`; no lock is held while it waits, but the turn and a place in the session's queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,7 +181,7 @@ impl Request {
                         return Err(taken.failed(service.failed(conflict_without_data())));
                     };
                     match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
-                        Ok(Ok(())) if queues && place.is_none() => place = Some(service.turns.queue(id).await),
+                        Ok(Ok(())) if queues && place.is_none() => place = service.turns.queue(id).await,
                         Ok(Ok(())) => tokio::task::yield_now().await,
                         Ok(Err(error)) => return Err(taken.failed(error)),
                         Err(_) => {

@@ -19,23 +19,24 @@ struct Queue {
     members: usize,
 }
 
-/// A place in the queue of a session: the first, unless the queue was given up. Dropped, it is the next one's turn.
+/// A place in the queue of a session, and in the end the first. Dropped, it is the next one's turn.
 pub(crate) struct Turn<'a> {
     turns: &'a Turns,
     session: SessionId,
     turn: Arc<Semaphore>,
+    /// None while it waits.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Turns {
-    /// Waits behind those that queue for this session. None if nobody does.
+    /// Waits behind those that queue for this session. None if nobody does, or if they gave up.
     pub(crate) async fn behind_others(&self, session: SessionId) -> Option<Turn<'_>> {
         let place = self.place(session, self.lock().get_mut(&session)?);
-        Some(place.wait().await)
+        place.wait().await
     }
 
-    /// Queues, and lets those that come later wait behind.
-    pub(crate) async fn queue(&self, session: SessionId) -> Turn<'_> {
+    /// Queues, and lets those that come later wait behind. None if the queue was given up meanwhile.
+    pub(crate) async fn queue(&self, session: SessionId) -> Option<Turn<'_>> {
         let place = {
             let mut queues = self.lock();
             let new = || Queue { turn: Arc::new(Semaphore::new(1)), members: 0 };
@@ -56,13 +57,13 @@ impl Turns {
 }
 
 impl<'a> Turn<'a> {
-    async fn wait(mut self) -> Turn<'a> {
-        // An error if the queue was given up: then all go at once.
-        self.permit = Arc::clone(&self.turn).acquire_owned().await.ok();
-        self
+    async fn wait(mut self) -> Option<Turn<'a>> {
+        // An error if the queue was given up.
+        self.permit = Some(Arc::clone(&self.turn).acquire_owned().await.ok()?);
+        Some(self)
     }
 
-    /// The store failed: those that wait needn't find that out one after the other.
+    /// The store failed: those that wait go at once, and needn't find that out one after the other.
     pub(crate) fn give_up(&self) {
         let mut queues = self.turns.lock();
         if queues.get(&self.session).is_some_and(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) {
@@ -106,7 +107,7 @@ mod tests {
     async fn turns_come_in_the_order_of_arrival_and_leave_nothing_behind() {
         let turns = Turns::default();
         assert!(turns.behind_others(ID).await.is_none());
-        let first = turns.queue(ID).await;
+        let first = turns.queue(ID).await.unwrap();
         assert!(turns.behind_others(SessionId::from_bytes([2; 16])).await.is_none());
         let (mut second, mut third) = (pin!(turns.queue(ID)), pin!(turns.behind_others(ID)));
         {
@@ -116,7 +117,7 @@ mod tests {
         assert!(poll_once(&mut second).is_none() && poll_once(&mut third).is_none());
         drop(first);
         assert!(poll_once(&mut third).is_none());
-        let second = poll_once(&mut second).unwrap();
+        let second = poll_once(&mut second).unwrap().unwrap();
         assert!(poll_once(&mut third).is_none());
         drop(second);
         drop(poll_once(&mut third).unwrap().unwrap());
@@ -126,13 +127,14 @@ mod tests {
     #[tokio::test]
     async fn a_queue_that_is_given_up_lets_all_go_at_once() {
         let turns = Turns::default();
-        let first = turns.queue(ID).await;
+        let first = turns.queue(ID).await.unwrap();
         let (mut second, mut third) = (pin!(turns.queue(ID)), pin!(turns.queue(ID)));
         assert!(poll_once(&mut second).is_none() && poll_once(&mut third).is_none());
         first.give_up();
-        let later = turns.queue(ID).await;
-        let all = (first, poll_once(&mut second).unwrap(), poll_once(&mut third).unwrap());
-        drop(all);
+        let later = turns.queue(ID).await.unwrap();
+        // Who is too late again joins the new queue.
+        assert!(poll_once(&mut second).unwrap().is_none() && poll_once(&mut third).unwrap().is_none());
+        drop(first);
         assert_eq!(turns.lock()[&ID].members, 1);
         drop(later);
         assert!(turns.lock().is_empty());
