@@ -153,6 +153,25 @@ async fn saves_that_overlap_count_each_update_once() {
 }
 
 #[tokio::test]
+async fn a_commit_waits_behind_those_that_queue_for_its_session_and_a_save_does_not() {
+    let service = service(MemoryStore::new());
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    session.authenticate("ada").await.unwrap();
+    let id = session.lock().state.active().unwrap().record.id;
+    let place = service.0.turns.queue(id).await;
+    session.set("saved", &1).unwrap();
+    assert!(poll_once(&mut Box::pin(session.save())).is_ready());
+    session.set("committed", &1).unwrap();
+    let mut commit = guard.commit(200);
+    assert!(poll_once(&mut commit).is_pending());
+    assert_eq!(stored(&service).await, json!({"saved": 1}));
+    drop(place);
+    drop(commit.await);
+    assert_eq!(stored(&service).await, json!({"saved": 1, "committed": 1}));
+}
+
+#[tokio::test]
 async fn a_dropped_save_makes_the_response_a_503() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));
