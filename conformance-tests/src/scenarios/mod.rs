@@ -2,67 +2,34 @@
 
 use crate::suite::Scenario;
 
-mod in_flight;
-mod in_process;
-mod sessions;
-mod stored;
+mod support;
 
 pub mod admin;
-pub mod auth;
-pub mod caching;
-pub mod carried;
-pub mod commit;
-pub mod cook;
-pub mod cookie_rules;
+pub mod client;
+pub mod cookie;
 pub mod data;
-pub mod ended;
-pub mod exp;
-pub mod ext;
-pub mod flt;
-pub mod limit;
-pub mod list;
-pub mod meta;
-pub mod out;
-pub mod races;
-pub mod refused;
-pub mod releases;
-pub mod replaced;
+pub mod devices;
+pub mod expiry;
+pub mod extract;
+pub mod faults;
 pub mod rotate;
-pub mod save;
-pub mod secrets;
-pub mod unreadable;
-pub mod values;
+pub mod sign_in;
+pub mod sign_out;
 
 /// All scenarios.
 pub fn all() -> impl Iterator<Item = Scenario> {
-    [
-        ext::SCENARIOS,
-        unreadable::SCENARIOS,
-        cook::SCENARIOS,
-        replaced::SCENARIOS,
-        carried::SCENARIOS,
-        caching::SCENARIOS,
-        cookie_rules::SCENARIOS,
-        data::SCENARIOS,
-        values::SCENARIOS,
-        commit::SCENARIOS,
-        ended::SCENARIOS,
-        save::SCENARIOS,
-        races::SCENARIOS,
-        auth::SCENARIOS,
-        refused::SCENARIOS,
-        limit::SCENARIOS,
-        rotate::SCENARIOS,
-        exp::SCENARIOS,
-        out::SCENARIOS,
-        list::SCENARIOS,
-        admin::SCENARIOS,
-        meta::SCENARIOS,
-        flt::SCENARIOS,
-        secrets::SCENARIOS,
-        releases::SCENARIOS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    let groups: [Vec<Scenario>; 11] = [
+        extract::all().collect(),
+        cookie::all().collect(),
+        data::all().collect(),
+        sign_in::all().collect(),
+        rotate::all().collect(),
+        sign_out::all().collect(),
+        devices::all().collect(),
+        admin::all().collect(),
+        expiry::all().collect(),
+        client::all().collect(),
+        faults::all().collect(),
+    ];
+    groups.into_iter().flatten()
 }

@@ -1,0 +1,351 @@
+//! COOK: the cookies that requests carry: which of them count, and which keys signed them.
+
+use std::sync::Arc;
+
+use http::Request;
+use serde_json::{Value, json};
+use session_core::{Clock, KeyRing, SessionId, SigningKey, TokenHash};
+
+use crate::browser::Browser;
+use crate::faulty::OpKind;
+use crate::scenarios::support::sessions::{only_row, sign_in, user};
+use crate::suite::{Scenario, scenario};
+use crate::world::World;
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!("COOK-2", "an unusable cookie is anonymous and never reaches the store", unusable_cookies),
+    scenario!("COOK-2", "a cookie of an unknown version never reaches the store", unknown_versions),
+    scenario!("COOK-2", "an unusable value is never echoed and never adopted", never_echoed_never_adopted),
+    scenario!("COOK-3", "a forged or stale cookie beside the real one signs nobody out", beside_the_real_one),
+    scenario!("COOK-3", "all Cookie headers are read", all_headers_are_read),
+    scenario!("COOK-3", "at most three candidates are looked up, in one call", three_candidates_in_one_call),
+    scenario!("COOK-3", "the first live one in header order counts", the_first_live_one_counts),
+    scenario!("COOK-4", "cookie names match byte for byte", names_match_byte_for_byte),
+    scenario!("COOK-4", "a token anywhere else is ignored", a_token_elsewhere),
+    scenario!("COOK-5", "a new key is deployed without signing anyone out", a_key_is_replaced),
+    scenario!("COOK-5", "sign-in and rotate sign with the signing key", signed_with_the_signing_key),
+    scenario!("COOK-5", "at most eight keys verify only, and each does", eight_keys_verify),
+    scenario!("COOK-5", "the key that signs is derived by a label", the_key_is_derived),
+];
+
+/// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the secret `[7; 32]`. [`known`] makes its row.
+pub(super) const KNOWN: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
+/// The same signed with that key itself, not with the one that is derived from it.
+const UNDERIVED: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwerSS4r27hhAMCNTs4s0YdE";
+/// The same, but of version 0 and 2, well signed.
+const OTHER_VERSIONS: [&str; 2] = [
+    "AP3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc39rN_gXpUN0ObboiCqisG",
+    "Av3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwejwBWaB_O4EXOeHsFm4anV",
+];
+/// SHA-256 of the secret.
+const KNOWN_HASH: [u8; 32] = [
+    75, 176, 111, 142, 78, 58, 119, 21, 210, 1, 213, 115, 208, 170, 66, 55, 98, 229, 93, 171, 214, 26, 44, 2, 39, 143,
+    165, 108, 198, 210, 148, 224,
+];
+
+/// Makes ada a live session under the known token.
+async fn known(world: &World) {
+    sign_in(world, "ada").await;
+    let mut record = (*only_row(world, "ada").await).clone();
+    record.id = SessionId::from_bytes([9; 16]);
+    record.token_hash = TokenHash::from_slice(&KNOWN_HASH).expect("32 bytes");
+    world.store.create(&Arc::new(record), None, World::LIMIT, world.clock.now()).await.expect("the store works");
+}
+
+/// The request is anonymous, and nobody asks the store or touches the cookie.
+async fn is_anonymous(world: &World, browser: &mut Browser, what: &str) {
+    world.faults.reset_counts();
+    let ops = json!([{"op": "current"}, {"op": "is_authenticated"}, {"op": "user_id"}, {"op": "get", "key": "a"}]);
+    let reply = browser.run(ops).await;
+    assert_eq!(reply.status, 200, "{what}");
+    assert_eq!(reply.results(), [Value::Null, json!(false), Value::Null, json!({"absent": true})], "{what}");
+    assert_eq!(reply.headers.get("set-cookie"), None, "{what}");
+    assert_eq!(world.faults.total(), 0, "{what}: no store call");
+}
+
+/// Values that a live session's cookie was made of, or that look like one, and that are none.
+async fn unusable(world: &World) -> Vec<(&'static str, Vec<u8>)> {
+    let real = sign_in(world, "ada").await.cookie().expect("signed in");
+    let foreign = world.with_config(|config| config.cookie_name("__Host-other")).await;
+    let other_name = sign_in(&foreign, "ada").await.cookie().expect("signed in");
+    let other_key = sign_in(&world.with_keys(ring(1, &[])).await, "ada").await.cookie().expect("signed in");
+    let swapped = |at: usize, with: char| {
+        let mut value = real.clone();
+        let now = value.as_bytes()[at] as char;
+        value.replace_range(at..=at, &if now == with { '-' } else { with }.to_string());
+        value
+    };
+    let values = vec![
+        ("empty", String::new()),
+        ("one character", "A".to_owned()),
+        ("truncated by one", real[..real.len() - 1].to_owned()),
+        ("truncated by half", real[..real.len() / 2].to_owned()),
+        ("without its signature", real[..46].to_owned()),
+        ("longer by one", format!("{real}A")),
+        ("padded", format!("{real}====")),
+        ("oversized", "A".repeat(10_000)),
+        ("oversized with a real head", format!("{real}{}", "A".repeat(10_000))),
+        ("of another user's shard", swapped(2, 'z')),
+        ("of another secret", swapped(20, 'z')),
+        ("of another signature", swapped(60, 'z')),
+        ("of no base64", swapped(30, '!')),
+        ("in another case", real.to_ascii_lowercase()),
+        ("signed for another cookie name", other_name),
+        ("signed by an unknown key", other_key),
+        ("underived", UNDERIVED.to_owned()),
+    ];
+    let mut values: Vec<_> = values.into_iter().map(|(what, value)| (what, value.into_bytes())).collect();
+    values.push(("non-ASCII", "é".repeat(34).into_bytes()));
+    values.push(("no UTF-8", vec![0xff; 68]));
+    values.push(("a tab inside", [&real.as_bytes()[..30], b"\t", &real.as_bytes()[31..]].concat()));
+    values
+}
+
+async fn unusable_cookies(world: World) {
+    is_anonymous(&world, &mut world.browser(), "absent").await;
+    known(&world).await;
+    for (what, value) in unusable(&world).await {
+        let mut browser = world.browser();
+        browser.set_cookie(&value);
+        is_anonymous(&world, &mut browser, what).await;
+    }
+    let mut bare = world.browser();
+    bare.header("cookie", "__Host-session");
+    is_anonymous(&world, &mut bare, "a name without a value").await;
+}
+
+async fn unknown_versions(world: World) {
+    known(&world).await;
+    let mut browser = world.browser();
+    browser.set_cookie(KNOWN);
+    assert_eq!(user(&mut browser).await, json!("ada"), "the row is there");
+    for value in OTHER_VERSIONS {
+        browser.set_cookie(value);
+        is_anonymous(&world, &mut browser, value).await;
+    }
+}
+
+async fn never_echoed_never_adopted(world: World) {
+    for (what, value) in unusable(&world).await.into_iter().chain([("unknown", KNOWN.into())]) {
+        let mut browser = world.browser();
+        browser.set_cookie(&value);
+        let echoes = |text: &[u8]| value.len() > 10 && text.windows(value.len()).any(|part| part == value);
+        for path in ["/do", "/session", "/optional", "/result"] {
+            let reply = browser.run_on(path, json!([{"op": "rotate"}, {"op": "current"}])).await;
+            let heads = reply.headers.values().any(|line| echoes(line.as_bytes()));
+            assert!(!heads && !echoes(&reply.body), "{what} on {path}");
+        }
+        world.faults.reset_counts();
+        let reply = browser.sign_in("ada").await;
+        assert!(reply.sends_cookie() && !echoes(reply.set_cookies()[0].as_bytes()), "{what}");
+        assert_ne!(browser.cookie().map(String::into_bytes).as_ref(), Some(&value), "{what}");
+        assert_eq!(world.faults.count(OpKind::End), 0, "{what} is no session to end");
+        assert_eq!(user(&mut browser).await, json!("ada"), "{what}");
+    }
+    assert!(!world.events().iter().any(|event| event.contains("AAAAAAAAAA")));
+}
+
+/// Asks with these `Cookie` lines who is signed in, and how often the store was asked.
+async fn with_cookies(world: &World, lines: &[String]) -> (Value, u64) {
+    let mut request = Request::post("/do");
+    for line in lines {
+        request = request.header("cookie", line);
+    }
+    world.faults.reset_counts();
+    let script = json!([{"op": "user_id"}]).to_string();
+    let reply = world.browser().send(request.body(script).expect("a request")).await;
+    assert_eq!((reply.status, reply.headers.get("set-cookie")), (200, None), "{lines:?}");
+    assert_eq!(world.faults.total(), world.faults.count(OpKind::Load));
+    (reply.result(0), world.faults.total())
+}
+
+fn ours(value: &str) -> String {
+    format!("__Host-session={value}")
+}
+
+async fn live(world: &World, user: &str) -> String {
+    ours(&sign_in(world, user).await.cookie().expect("signed in"))
+}
+
+/// A cookie of a session that has ended.
+async fn dead(world: &World) -> String {
+    let mut browser = sign_in(world, "eve").await;
+    let cookie = ours(&browser.cookie().expect("signed in"));
+    browser.run(json!([{"op": "logout"}])).await;
+    cookie
+}
+
+async fn beside_the_real_one(world: World) {
+    let (real, dead) = (live(&world, "ada").await, dead(&world).await);
+    let many = vec![ours("forged"); 40].join("; ");
+    for beside in [
+        ours("forged"),
+        ours(""),
+        ours(&"A".repeat(68)),
+        dead.clone(),
+        many,
+        format!("{dead}; {dead}"),
+        "; ;=;x".into(),
+    ] {
+        for line in [format!("{beside}; {real}"), format!("{real}; {beside}"), format!("{beside};{real};{beside}")] {
+            assert_eq!(with_cookies(&world, &[line]).await, (json!("ada"), 1), "{beside}");
+        }
+    }
+}
+
+async fn all_headers_are_read(world: World) {
+    let real = live(&world, "ada").await;
+    for lines in [
+        vec![ours("forged"), real.clone()],
+        vec![real.clone(), ours("forged")],
+        vec!["a=b; c=d".into(), ours("forged"), "e=f".into(), format!("g=h; {real}; i=j")],
+        vec![String::new(), real.clone()],
+    ] {
+        assert_eq!(with_cookies(&world, &lines).await, (json!("ada"), 1), "{lines:?}");
+    }
+    let mut request = Request::post("/do");
+    request.headers_mut().unwrap().append("cookie", http::HeaderValue::from_bytes(b"x=\xff\xfe").unwrap());
+    let request = request.header("cookie", real).body(json!([{"op": "user_id"}]).to_string()).unwrap();
+    assert_eq!(world.browser().send(request).await.result(0), json!("ada"), "beside a line that isn't text");
+}
+
+async fn three_candidates_in_one_call(world: World) {
+    let real = live(&world, "ada").await;
+    let (a, b, c) = (dead(&world).await, dead(&world).await, dead(&world).await);
+    let line = |cookies: &[&String]| cookies.iter().map(|cookie| cookie.as_str()).collect::<Vec<_>>().join("; ");
+    for (cookies, expected) in [
+        (vec![&a, &b, &real], json!("ada")),
+        (vec![&a, &b, &c, &real], Value::Null),
+        (vec![&real, &a, &b, &c], json!("ada")),
+        (vec![&a, &a, &a, &a, &b, &a, &b, &real], json!("ada")),
+        (vec![&real, &real, &real, &real, &real], json!("ada")),
+        (vec![&a, &b, &c], Value::Null),
+    ] {
+        assert_eq!(with_cookies(&world, &[line(&cookies)]).await, (expected.clone(), 1), "{}", line(&cookies));
+        let lines: Vec<_> = cookies.into_iter().cloned().collect();
+        assert_eq!(with_cookies(&world, &lines).await, (expected, 1), "{lines:?}");
+    }
+}
+
+async fn the_first_live_one_counts(world: World) {
+    let (ada, bob, dead) = (live(&world, "ada").await, live(&world, "bob").await, dead(&world).await);
+    for (line, first) in [
+        (format!("{ada}; {bob}"), "ada"),
+        (format!("{bob}; {ada}"), "bob"),
+        (format!("{dead}; {bob}; {ada}"), "bob"),
+        (format!("{dead}; {ada}; {bob}"), "ada"),
+        (format!("{}; {bob}; {dead}; {ada}", ours("forged")), "bob"),
+    ] {
+        assert_eq!(with_cookies(&world, std::slice::from_ref(&line)).await, (json!(first), 1), "{line}");
+    }
+}
+
+async fn names_match_byte_for_byte(world: World) {
+    let real = sign_in(&world, "ada").await.cookie().expect("signed in");
+    for name in [
+        "__host-SESSION",
+        "__Host-Session",
+        "__HOST-session",
+        "x__Host-session",
+        "__Host-session2",
+        "Host-session",
+        "session",
+        "__Secure-session",
+        "__Host-session%20",
+        "\"__Host-session\"",
+    ] {
+        let mut browser = world.browser();
+        browser.header("cookie", format!("{name}={real}"));
+        is_anonymous(&world, &mut browser, name).await;
+        let reply = browser.run(json!([{"op": "logout"}])).await;
+        assert_eq!(reply.headers.get("set-cookie"), None, "{name} isn't ours to remove");
+    }
+}
+
+async fn a_token_elsewhere(world: World) {
+    let real = sign_in(&world, "ada").await.cookie().expect("signed in");
+    let mut browser = world.browser();
+    for (name, value) in [
+        ("authorization", format!("Bearer {real}")),
+        ("x-session", real.clone()),
+        ("__host-session", real.clone()),
+        ("set-cookie", ours(&real)),
+        ("cookie2", ours(&real)),
+        ("referer", format!("http://localhost/?{}", ours(&real))),
+    ] {
+        browser.header(name, value);
+    }
+    is_anonymous(&world, &mut browser, "in a header").await;
+    world.faults.reset_counts();
+    let query = format!("/do?{0}&session={real}&{0}", ours(&real));
+    let script = json!([{"op": "user_id"}, {"op": "set", "key": "__Host-session", "value": real}]);
+    let reply = browser.run_on(&query, script).await;
+    assert_eq!((reply.result(0), world.faults.total()), (Value::Null, 0));
+    let form = Request::post("/optional").header("content-type", "application/x-www-form-urlencoded");
+    let reply = world.browser().send(form.body(ours(&real)).unwrap()).await;
+    assert_eq!((reply.json()["user"].clone(), world.faults.total()), (Value::Null, 0));
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32]).expect("32 bytes")
+}
+
+fn ring(signing: u8, verify_only: &[u8]) -> KeyRing {
+    verify_only.iter().fold(KeyRing::new(key(signing)), |ring, seed| ring.verify_with(key(*seed)).expect("at most 8"))
+}
+
+async fn a_key_is_replaced(world: World) {
+    let before = world.with_keys(ring(1, &[])).await;
+    let deployed = world.with_keys(ring(1, &[2])).await;
+    let promoted = world.with_keys(ring(2, &[1])).await;
+    let after = world.with_keys(ring(2, &[])).await;
+    let browser = sign_in(&before, "ada").await;
+    for node in [&deployed, &promoted] {
+        let reply = browser.on(node).run(json!([{"op": "user_id"}, {"op": "set", "key": "a", "value": 1}])).await;
+        assert_eq!((reply.result(0), reply.set_cookies().len()), (json!("ada"), 0));
+    }
+    is_anonymous(&world, &mut browser.on(&after), "signed by a key that is gone").await;
+    let browser = sign_in(&promoted, "ada").await;
+    for node in [&deployed, &after] {
+        assert_eq!(user(&mut browser.on(node)).await, json!("ada"), "nodes that have the new key take its cookies");
+    }
+    is_anonymous(&world, &mut browser.on(&before), "signed by a key that isn't deployed here").await;
+}
+
+async fn signed_with_the_signing_key(world: World) {
+    let before = world.with_keys(ring(1, &[])).await;
+    let deployed = world.with_keys(ring(1, &[2])).await;
+    let promoted = world.with_keys(ring(2, &[1])).await;
+    let after = world.with_keys(ring(2, &[])).await;
+    for ops in [json!([{"op": "rotate"}]), json!([{"op": "authenticate", "user": "ada"}])] {
+        let mut browser = sign_in(&before, "ada").await.on(&promoted);
+        assert!(browser.run(ops.clone()).await.sends_cookie(), "{ops}");
+        assert_eq!(user(&mut browser.on(&after)).await, json!("ada"), "{ops}");
+        let mut browser = sign_in(&after, "ada").await.on(&deployed);
+        assert!(browser.run(ops.clone()).await.sends_cookie(), "{ops}");
+        assert_eq!(user(&mut browser.on(&before)).await, json!("ada"), "{ops}: a verify-only key never signs");
+    }
+}
+
+async fn eight_keys_verify(world: World) {
+    let full = ring(9, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(full.verify_only_count(), 8);
+    assert!(full.clone().verify_with(key(10)).is_err_and(|error| error.to_string().contains('8')));
+    let full = world.with_keys(full).await;
+    for seed in 1..=9 {
+        let alone = world.with_keys(ring(seed, &[])).await;
+        let mut browser = sign_in(&alone, "ada").await;
+        assert_eq!(user(&mut browser.on(&full)).await, json!("ada"), "key {seed}");
+        browser.run(json!([{"op": "logout"}])).await;
+    }
+}
+
+async fn the_key_is_derived(world: World) {
+    known(&world).await;
+    let mut browser = world.browser();
+    browser.set_cookie(KNOWN);
+    assert_eq!(user(&mut browser).await, json!("ada"), "signed with the key derived for cookies");
+    browser.set_cookie(UNDERIVED);
+    is_anonymous(&world, &mut browser, "signed with the key itself").await;
+}

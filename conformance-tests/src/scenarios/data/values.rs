@@ -1,0 +1,329 @@
+//! DATA-9, DATA-12, DATA-15: which values a session keeps, exactly as they were, and how many bytes of them.
+
+use serde_json::{Value, json};
+
+use crate::scenarios::support::in_flight::in_flight;
+use crate::scenarios::support::in_process::{committed, extracted};
+use crate::scenarios::support::stored::{data, message, rows};
+use crate::suite::{Scenario, scenario};
+use crate::world::World;
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!("DATA-9", "data over 64 KiB is refused at set", over_the_default_limit),
+    scenario!("DATA-9", "the limit counts all pending values to the byte", the_limit_counts_to_the_byte),
+    scenario!("DATA-9", "an update or sign-in over the limit is refused", the_limit_holds_everywhere),
+    scenario!("DATA-12", "every key comes back as it went in", every_key_comes_back),
+    scenario!("DATA-12", "every value comes back as it went in", every_value_comes_back),
+    scenario!("DATA-12", "floats come back to the bit", floats_come_back_to_the_bit),
+    scenario!("DATA-12", "floats that aren't finite are null", non_finite_floats_are_null),
+    scenario!("DATA-12", "null is a value", null_is_a_value),
+    scenario!("DATA-12", "a value 100 deep is kept and a deeper one refused", deep_values),
+    scenario!("DATA-12", "a value whose Serialize fails is refused", unserializable_values),
+    scenario!("DATA-15", "concurrent keys may together pass the limit up to twice", up_to_twice_the_limit),
+    scenario!("DATA-15", "beyond twice the limit the later commit is a 413", beyond_twice_the_limit),
+];
+
+async fn over_the_default_limit(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let most = "x".repeat(60_000);
+    browser.run(json!([{"op": "set", "key": "basket", "value": most}])).await;
+    let reply = browser
+        .run(json!([
+            {"op": "set", "key": "basket", "value": "x".repeat(66_000)},
+            {"op": "get", "key": "basket"},
+            {"op": "set", "key": "second", "value": "x".repeat(10_000)},
+            {"op": "set", "key": "small", "value": 1},
+        ]))
+        .await;
+    for (i, key) in [(0, "basket"), (2, "second")] {
+        assert_eq!(reply.error_status(i), Some(413), "{key}");
+        let message = message(&reply.result(i));
+        assert!(message.contains(key) && message.contains("65536"), "{message} names {key} and the limit");
+    }
+    assert_eq!(reply.result(1), json!({"value": most}));
+    assert_eq!(data(&world, "ada").await, json!({"basket": most, "small": 1}));
+}
+
+async fn the_limit_counts_to_the_byte(world: World) {
+    let world = world.with_config(|config| config.max_data_bytes(64)).await;
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    // `{"k":"…"}` is 8 bytes around the value.
+    let reply = browser
+        .run(json!([
+            {"op": "set", "key": "k", "value": "x".repeat(57)},
+            {"op": "set", "key": "k", "value": "x".repeat(56)},
+            {"op": "set", "key": "l", "value": 1},
+        ]))
+        .await;
+    assert_eq!(reply.error_status(0), Some(413), "65 bytes of JSON");
+    assert_eq!(reply.error_status(1), None, "64 bytes of JSON");
+    assert_eq!(reply.error_status(2), Some(413), "a second key on top of what is pending");
+    assert_eq!(data(&world, "ada").await, json!({"k": "x".repeat(56)}));
+    let reply = browser
+        .run(json!([
+            {"op": "set", "key": "l", "value": 1},
+            {"op": "set", "key": "k", "value": "y".repeat(56)},
+            {"op": "remove_key", "key": "k"},
+            {"op": "set", "key": "l", "value": "z".repeat(50)},
+        ]))
+        .await;
+    assert_eq!(reply.error_status(0), Some(413), "a second key on top of what is stored");
+    assert_eq!(reply.error_status(1), None, "a value in the place of another");
+    assert_eq!(reply.error_status(3), None, "what was removed no longer counts");
+    assert_eq!(data(&world, "ada").await, json!({"l": "z".repeat(50)}));
+}
+
+async fn the_limit_holds_everywhere(world: World) {
+    let world = world.with_config(|config| config.max_data_bytes(64)).await;
+    let mut browser = world.browser();
+    let reply = browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"k": "x".repeat(70)}}])).await;
+    assert_eq!((reply.error_status(0), reply.sends_cookie()), (Some(413), false));
+    assert!(rows(&world, "ada").await.is_empty());
+    browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"k": "x".repeat(50)}}])).await;
+    let reply = browser.run(json!([{"op": "increment", "key": "visits"}])).await;
+    assert_eq!(reply.error_status(0), Some(413));
+    assert!(message(&reply.result(0)).contains("visits"));
+    assert_eq!(data(&world, "ada").await, json!({"k": "x".repeat(50)}));
+}
+
+/// Keys that some database, query language or escape would stumble over.
+const KEYS: &[&str] = &[
+    "",
+    " ",
+    "a",
+    "A",
+    "a ",
+    "a.b",
+    "a\"b",
+    "a'b",
+    "$",
+    "$.a",
+    "$[0]",
+    "[0]",
+    "0",
+    "a[0]",
+    "\\",
+    "\\u0000",
+    "\u{0}",
+    "a\u{0}b",
+    "%",
+    "_",
+    "?",
+    ":a",
+    "--",
+    ";",
+    "/",
+    "~0",
+    "#>>",
+    "{}",
+    "null",
+    "__proto__",
+    "\n",
+    "\r\n",
+    "\t",
+    "\u{7f}",
+    "\u{2028}",
+    "\u{feff}",
+    "é",
+    "e\u{301}",
+    "ключ",
+    "鍵",
+    "مفتاح",
+    "👩‍👩‍👧",
+    "\u{10ffff}",
+    "\u{fffd}",
+];
+
+async fn every_key_comes_back(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let set: Vec<_> = KEYS.iter().map(|key| json!({"op": "set", "key": key, "value": [key]})).collect();
+    browser.run(Value::Array(set)).await;
+    let get: Vec<_> = KEYS.iter().map(|key| json!({"op": "get", "key": key})).collect();
+    let reply = browser.run(Value::Array(get)).await;
+    for (i, key) in KEYS.iter().enumerate() {
+        assert_eq!(reply.result(i), json!({"value": [key]}), "{key:?}");
+    }
+    let mut expected: serde_json::Map<_, _> = KEYS.iter().map(|key| ((*key).to_owned(), json!([key]))).collect();
+    assert_eq!(data(&world, "ada").await, Value::Object(expected.clone()));
+    for key in KEYS {
+        let reply = browser.run(json!([{"op": "remove_key", "key": key}])).await;
+        assert_eq!(reply.error_status(0), None, "{key:?}");
+        expected.remove(*key);
+        assert_eq!(data(&world, "ada").await, Value::Object(expected.clone()), "only {key:?} was removed");
+    }
+}
+
+async fn every_value_comes_back(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let objects: serde_json::Map<_, _> = KEYS.iter().map(|key| ((*key).to_owned(), json!({*key: key}))).collect();
+    let values = [
+        json!(true),
+        json!(false),
+        json!(0),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(i64::MAX),
+        json!(9_007_199_254_740_993_u64),
+        json!(1.0),
+        json!(""),
+        json!("null"),
+        json!(KEYS),
+        json!([]),
+        json!({}),
+        json!([[], {}, [null], {"": {}}]),
+        json!({"a": {"b": {"c": [1, "2", 3.5, null, true]}}, "a.b": 1}),
+        Value::Object(objects),
+    ];
+    for (i, value) in values.iter().enumerate() {
+        browser.run(json!([{"op": "set", "key": i.to_string(), "value": value}])).await;
+    }
+    for (i, value) in values.iter().enumerate() {
+        let reply = browser.run(json!([{"op": "get", "key": i.to_string()}])).await;
+        assert_eq!(reply.result(0), json!({"value": value}));
+    }
+    // `1` and `1.0` are different values too, and so are their texts.
+    assert_eq!(data(&world, "ada").await["7"].to_string(), "1.0");
+    let given = json!({"max": u64::MAX, "min": i64::MIN, "": {"": null}, "\u{0}": "\u{0}"});
+    browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": given}])).await;
+    assert_eq!(data(&world, "ada").await, given, "data given at sign-in");
+}
+
+async fn floats_come_back_to_the_bit(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let floats = [
+        0.0,
+        -0.0,
+        0.1,
+        -0.1,
+        0.1 + 0.2,
+        1e-7,
+        1e15,
+        1e16,
+        1e21,
+        1e22,
+        1e23,
+        f64::EPSILON,
+        f64::MIN_POSITIVE,
+        5e-324,
+        2.225_073_858_507_201e-308,
+        f64::MAX,
+        f64::MIN,
+        9_007_199_254_740_993.0,
+        123_456_789.123_456_78,
+        1.0 / 3.0,
+    ];
+    browser.run(json!([{"op": "set", "key": "floats", "value": floats}])).await;
+    let reply = browser.run(json!([{"op": "get", "key": "floats"}])).await;
+    let back = reply.result(0)["value"].clone();
+    let back: Vec<_> = back.as_array().unwrap().iter().map(|number| number.as_f64().unwrap().to_bits()).collect();
+    assert_eq!(back, floats.map(f64::to_bits));
+}
+
+async fn non_finite_floats_are_null(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let (scope, session) = extracted(&world, &browser).await;
+    session.set("alone", &f64::NAN).unwrap();
+    session.set("list", &[f64::INFINITY, 1.0, f64::NEG_INFINITY]).unwrap();
+    assert_eq!(session.get::<Value>("alone").unwrap(), Some(Value::Null));
+    committed(&scope).await;
+    assert_eq!(data(&world, "ada").await, json!({"alone": null, "list": [null, 1.0, null]}));
+}
+
+async fn null_is_a_value(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let get = json!({"op": "get", "key": "nothing"});
+    let reply = browser.run(json!([get, {"op": "set", "key": "nothing", "value": null}, get])).await;
+    assert_eq!((reply.result(0), reply.result(2)), (json!({"absent": true}), json!({"value": null})));
+    let reply = browser.run(json!([get, {"op": "current"}, {"op": "remove_key", "key": "nothing"}, get])).await;
+    assert_eq!(reply.result(0), json!({"value": null}));
+    assert_eq!(reply.result(1)["data"], json!({"nothing": null}));
+    assert_eq!(reply.result(3), json!({"absent": true}));
+    assert_eq!(data(&world, "ada").await, json!({}));
+}
+
+pub(super) fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!(1), |inner, i| if i % 2 == 0 { json!([inner]) } else { json!({"": inner}) })
+}
+
+async fn deep_values(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let reply = browser
+        .run(json!([
+            {"op": "set", "key": "deep", "value": nested(100)},
+            {"op": "set", "key": "deep", "value": nested(101)},
+            {"op": "set", "key": "deeper", "value": nested(110)},
+            {"op": "set", "key": "other", "value": 1},
+        ]))
+        .await;
+    assert_eq!(reply.error_status(0), None);
+    assert_eq!((reply.error_status(1), reply.error_status(2)), (Some(400), Some(400)));
+    assert!(message(&reply.result(1)).contains("deep") && message(&reply.result(2)).contains("deeper"));
+    assert_eq!(data(&world, "ada").await, json!({"deep": nested(100), "other": 1}));
+    let reply = browser.run(json!([{"op": "authenticate_with", "user": "bob", "data": {"deep": nested(101)}}])).await;
+    assert_eq!((reply.error_status(0), reply.sends_cookie()), (Some(400), false));
+    let reply = browser.run(json!([{"op": "get", "key": "deep"}])).await;
+    assert_eq!(reply.result(0), json!({"value": nested(100)}));
+}
+
+async fn unserializable_values(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    browser.run(json!([{"op": "set", "key": "a", "value": 1}])).await;
+    let reply = browser
+        .run(json!([
+            {"op": "set_unserializable", "key": "a"},
+            {"op": "get", "key": "a"},
+            {"op": "set_unserializable", "key": "unknown"},
+            {"op": "set", "key": "b", "value": 2},
+        ]))
+        .await;
+    assert_eq!((reply.error_status(0), reply.error_status(2)), (Some(400), Some(400)));
+    assert!(message(&reply.result(2)).contains("unknown"));
+    assert_eq!(reply.result(1), json!({"value": 1}));
+    assert_eq!(data(&world, "ada").await, json!({"a": 1, "b": 2}));
+}
+
+async fn up_to_twice_the_limit(world: World) {
+    let world = world.with_config(|config| config.max_data_bytes(100)).await;
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let large = "x".repeat(80);
+    let slow = in_flight(&world, &browser, json!([{"op": "set", "key": "a", "value": large}]), "slow", json!([])).await;
+    browser.run(json!([{"op": "set", "key": "b", "value": large}])).await;
+    let (_, reply) = slow.finish(&world).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(data(&world, "ada").await, json!({"a": large, "b": large}));
+    let reply = browser.run(json!([{"op": "set", "key": "c", "value": 1}, {"op": "remove_key", "key": "a"}])).await;
+    assert_eq!(reply.error_status(0), Some(413), "a set still has the limit itself");
+    assert_eq!(data(&world, "ada").await, json!({"b": large}), "and a session over it can still shrink");
+}
+
+async fn beyond_twice_the_limit(world: World) {
+    let world = world.with_config(|config| config.max_data_bytes(100)).await;
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let large = "x".repeat(80);
+    let second =
+        in_flight(&world, &browser, json!([{"op": "set", "key": "b", "value": large}]), "second", json!([])).await;
+    let third = json!([
+        {"op": "header", "name": "x-handler", "value": "done"},
+        {"op": "set", "key": "c", "value": large},
+    ]);
+    let third = in_flight(&world, &browser, third, "third", json!([])).await;
+    browser.run(json!([{"op": "set", "key": "a", "value": large}])).await;
+    assert_eq!(second.finish(&world).await.1.status, 200);
+    let (_, reply) = third.finish(&world).await;
+    assert_eq!(reply.status, 413);
+    assert!(reply.set_cookies().is_empty());
+    assert!(!String::from_utf8_lossy(&reply.body).contains("results"), "a response never claims what wasn't stored");
+    assert_eq!(data(&world, "ada").await, json!({"a": large, "b": large}));
+}
