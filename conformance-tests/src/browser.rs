@@ -14,7 +14,15 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::adapter::Server;
-use crate::world::World;
+
+/// What a browser can visit.
+pub trait Site {
+    /// The server.
+    fn server(&self) -> Arc<Server>;
+
+    /// What the session's cookie is called there.
+    fn cookie_name(&self) -> String;
+}
 
 /// One browser. A clone has a copy of the jar: it sends what this one had, whatever this one gets later.
 #[derive(Debug, Clone)]
@@ -29,6 +37,11 @@ impl Browser {
     /// A browser with an empty jar at `server`, where the session's cookie is called `name`.
     pub fn new(server: Arc<Server>, name: impl Into<String>) -> Self {
         Self { server, name: name.into(), jar: BTreeMap::new(), headers: HeaderMap::new() }
+    }
+
+    /// A browser with an empty jar at a site.
+    pub fn at(site: &impl Site) -> Self {
+        Self::new(site.server(), site.cookie_name())
     }
 
     /// Runs a script on `/do`.
@@ -138,11 +151,10 @@ impl Browser {
         self.headers.clear();
     }
 
-    /// A copy of this browser that talks to another world's server.
+    /// A copy of this browser that visits another site with the same jar.
     #[must_use]
-    pub fn on(&self, world: &World) -> Self {
-        let there = world.browser();
-        Self { server: there.server, name: there.name, ..self.clone() }
+    pub fn on(&self, site: &impl Site) -> Self {
+        Self { server: site.server(), name: site.cookie_name(), ..self.clone() }
     }
 
     fn keep_cookies(&mut self, headers: &HeaderMap) {

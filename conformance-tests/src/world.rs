@@ -12,13 +12,13 @@ use session_core::{
 use crate::BoxFuture;
 use crate::adapter::{Adapter, Server};
 use crate::app::App;
-use crate::browser::Browser;
+use crate::browser::{Browser, Site};
 use crate::faulty::{Faults, FaultyStore};
 use crate::gates::Gates;
 
 /// A kind of store under test.
 pub trait StoreKind: Send + Sync + 'static {
-    /// Its name in the report.
+    /// Its name in those of its trials: ASCII without blanks and slashes, so that it can be typed as a filter.
     fn name(&self) -> &'static str;
 
     /// Rows that nobody else has.
@@ -164,7 +164,7 @@ impl World {
 
     /// A new browser.
     pub fn browser(&self) -> Browser {
-        Browser::new(Arc::clone(&self.server), self.service.config().cookie_name())
+        Browser::at(self)
     }
 
     /// The events that were observed since the last call, as their `Debug` shows them.
@@ -189,6 +189,16 @@ impl World {
             drops_on_hang_up: self.drops_on_hang_up,
             servers: Arc::clone(&self.servers),
         }
+    }
+}
+
+impl Site for World {
+    fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
+    }
+
+    fn cookie_name(&self) -> String {
+        self.service.config().cookie_name().to_owned()
     }
 }
 

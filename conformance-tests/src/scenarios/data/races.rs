@@ -8,9 +8,9 @@ use tokio::sync::Barrier;
 
 use crate::browser::{Browser, Reply};
 use crate::faulty::OpKind;
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.
@@ -121,7 +121,7 @@ async fn one_key_at_once(world: World) {
         let set = |i: usize| json!([{"op": "set", "key": "k", "value": value(i)}]);
         let nodes = [&world, &other, &world];
         let replies =
-            at_once(&world, round, nodes.iter().enumerate().map(|(i, node)| (browser.on(node), set(i)))).await;
+            at_once(&world, round, nodes.iter().enumerate().map(|(i, &node)| (browser.on(node), set(i)))).await;
         let stored = data(&world, "ada").await;
         if replies.iter().any(|reply| reply.status != 200) || !(0..3).any(|i| stored == json!({"k": value(i)})) {
             violations.push((round, stored));
