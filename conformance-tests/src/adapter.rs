@@ -24,7 +24,7 @@ use crate::app::App;
 ///
 /// All but the last row are inside the layer of [`App::service`].
 pub trait Adapter: Send + Sync + 'static {
-    /// Its name in the report.
+    /// Its name in those of its trials: ASCII without blanks and slashes, so that it can be typed as a filter.
     fn name(&self) -> &'static str;
 
     /// Whether the server drops a handler whose client hangs up, as most do. Where it doesn't, the handler runs on, and what

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::adapter::Adapter;
 use crate::browser::{Browser, Reply};
 use crate::faulty::{Fault, OpKind};
-use crate::suite;
+use crate::trial;
 use crate::world::{StoreKind, World};
 
 /// The trials of two adapters over one kind of store.
 pub fn mount<A: Adapter, B: Adapter>(one: &Arc<A>, other: &Arc<B>, store: &Arc<dyn StoreKind>) -> Vec<Trial> {
     let trial = |name: &str, run: fn(World, World) -> crate::BoxFuture<'static, ()>| {
-        let name = format!("{} beside {} × {} · {name}", one.name(), other.name(), store.name());
+        let name = trial::name(&["cross", store.name(), &format!("{}+{}", one.name(), other.name())], name);
         let (one, other, store) = (Arc::clone(one), Arc::clone(other), Arc::clone(store));
         Trial::test(name, move || {
-            suite::run(async move {
+            trial::run(async move {
                 let here = World::new(one, store.fresh().await).await;
                 let there = here.beside(other).await;
                 run(here, there).await;

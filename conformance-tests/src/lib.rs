@@ -8,6 +8,7 @@ use std::pin::Pin;
 pub mod adapter;
 pub mod app;
 pub mod browser;
+pub mod contract;
 pub mod cross;
 pub mod faulty;
 pub mod gates;
@@ -18,11 +19,13 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod runs;
+pub mod scenario;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store_suite;
 pub mod suite;
+pub mod trial;
 pub mod world;
 
 /// A boxed future.

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::adapter::Adapter;
 use crate::browser::Browser;
-use crate::suite;
+use crate::trial;
 use crate::world::{StoreKind, World};
 
 const RUNS: u64 = 60;
@@ -25,10 +25,10 @@ const TOUCH: Duration = Duration::from_secs(300);
 
 /// The trial for one adapter over one kind of store.
 pub fn mount<A: Adapter>(adapter: &Arc<A>, store: &Arc<dyn StoreKind>) -> Trial {
-    let name = format!("{} × {} · model · {RUNS} random runs of {STEPS} steps", adapter.name(), store.name());
+    let name = trial::name(&[adapter.name(), store.name(), "model"], &format!("{RUNS} random runs of {STEPS} steps"));
     let (adapter, store) = (Arc::clone(adapter), Arc::clone(store));
     Trial::test(name, move || {
-        suite::run(async move {
+        trial::run(async move {
             for seed in 0..RUNS {
                 let world = World::new(Arc::clone(&adapter), store.fresh().await).await;
                 one_run(seed, world).await;

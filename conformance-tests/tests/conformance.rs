@@ -83,7 +83,7 @@ fn broken(memory: &Arc<dyn StoreKind>) -> Vec<Trial> {
             ByHand::SkipsTheCommitOfAnOutage,
         ),
         adapter(
-            "a second `Cookie` header unread",
+            "a second Cookie header unread",
             ("COOK-3", "all Cookie headers are read"),
             ByHand::ReadsOneCookieHeader,
         ),

@@ -1,6 +1,6 @@
 //! The scenarios, by the part of the contract that they prove.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 mod support;
 

@@ -18,7 +18,7 @@ pub(super) const RULES: &[StoreScenario] = &[
     rule!("load", "the first live one of the tokens counts", first_live_token),
     rule!("load", "a previous token finds nothing, grace or not", a_previous_token_finds_nothing),
     rule!("live", "a row is gone for every operation from the moment that it expires", gone_when_expired),
-    rule!("user id", "user ids are compared byte for byte", user_ids_byte_for_byte),
+    rule!("user_id", "user ids are compared byte for byte", user_ids_byte_for_byte),
     rule!("list", "most recently active first, then newest sign-in, then highest id", list_order),
     rule!("list", "the caller must be live", list_checks_its_caller),
     rule!("purge_expired", "only rows expired by then, at most the limit at once", purge_bounds),

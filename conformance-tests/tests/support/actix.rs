@@ -25,7 +25,7 @@ impl Adapter for Actix {
     fn name(&self) -> &'static str {
         match self {
             Self::AsItIs => "actix",
-            Self::DropsOnHangUp => "actix, dropping on hang-up",
+            Self::DropsOnHangUp => "actix-dropping",
         }
     }
 

@@ -25,8 +25,8 @@ pub(crate) enum Broken {
 impl StoreKind for Broken {
     fn name(&self) -> &'static str {
         match self {
-            Self::Upserts => "upserting store",
-            Self::IgnoresVersions => "last-writer-wins store",
+            Self::Upserts => "upserting",
+            Self::IgnoresVersions => "last-writer-wins",
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) enum ByHand {
 
 impl Adapter for ByHand {
     fn name(&self) -> &'static str {
-        if *self == Self::AsItIs { "by hand" } else { "broken by hand" }
+        if *self == Self::AsItIs { "by-hand" } else { "broken" }
     }
 
     async fn serve(&self, app: App) -> Server {

@@ -71,8 +71,8 @@ pub(crate) fn work(task: &Task) -> ExitCode {
 
 /// The trials that start processes.
 pub(crate) fn trials() -> Vec<Trial> {
-    let name = "axum × sqlite, two processes · DATA-4, DATA-5 · different keys and increments all take effect";
-    vec![Trial::test(name, || suite::run(all_take_effect()))]
+    let behaviour = "different keys and increments all take effect";
+    vec![suite::proves("processes", "sqlite", &["DATA-4", "DATA-5"], behaviour, all_take_effect)]
 }
 
 async fn all_take_effect() {

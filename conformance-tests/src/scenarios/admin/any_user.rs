@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{
     assert_signed_out, id, ids_of_no_session, only_row, sign_in, user, without_date,
 };
 use crate::scenarios::support::stored::rows;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -1,6 +1,6 @@
 //! ADM: any user's sessions.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod any_user;
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use session_core::{FingerprintChange, IpNet};
 
 use crate::browser::Browser;
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{only_row, user};
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -1,6 +1,6 @@
 //! META: what is recorded of a client.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod metadata;
 

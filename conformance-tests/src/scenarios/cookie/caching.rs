@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{sign_in, user};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

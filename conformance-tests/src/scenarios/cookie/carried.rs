@@ -8,8 +8,8 @@ use session_core::{Clock, KeyRing, SessionId, SigningKey, TokenHash};
 
 use crate::browser::Browser;
 use crate::faulty::OpKind;
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{only_row, sign_in, user};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

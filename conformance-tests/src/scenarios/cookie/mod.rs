@@ -1,6 +1,6 @@
 //! COOK: the cookie.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod caching;
 pub mod carried;

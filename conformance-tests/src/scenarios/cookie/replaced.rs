@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::sessions::{sign_in, user};
 use crate::scenarios::support::stored::data;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

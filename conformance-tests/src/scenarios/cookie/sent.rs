@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use session_core::{SameSite, SessionConfig};
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::cookie::carried::KNOWN;
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::sessions::{id, only_row, sign_in, user};
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::json;
 use session_core::{SameSite, SessionConfig, SessionConfigBuilder};
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::cookie::sent::attributes;
 use crate::scenarios::support::sessions::user;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("COOK-9", "a __Host- cookie has no Domain, Path=/ and Secure", host_prefix),
+    scenario!("COOK-9", "a __Host- cookie has no Domain, the root as Path, and Secure", host_prefix),
     scenario!("COOK-9", "a __Secure- cookie is Secure", secure_prefix),
     scenario!("COOK-9", "a prefix in another spelling is refused", misspelt_prefixes),
     scenario!("COOK-9", "SameSite=None and Partitioned need Secure", cross_site_needs_secure),

@@ -1,6 +1,6 @@
 //! DATA: values in the session.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod commit;
 pub mod ended;

@@ -6,9 +6,9 @@ use serde_json::json;
 use session_core::Clock;
 
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::{in_flight, in_flight_on};
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

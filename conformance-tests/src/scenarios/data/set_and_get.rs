@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::faulty::OpKind;
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::data::values::nested;
 use crate::scenarios::support::in_process::{committed, extracted, lines};
 use crate::scenarios::support::stored::{data, message, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

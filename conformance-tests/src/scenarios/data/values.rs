@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::in_process::{committed, extracted};
 use crate::scenarios::support::stored::{data, message, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

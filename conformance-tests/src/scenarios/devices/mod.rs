@@ -1,6 +1,6 @@
 //! LIST and REV: seeing and revoking one's own sessions.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod own_sessions;
 

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use session_core::Clock;
 
 use crate::faulty::OpKind;
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::sessions::{
     assert_signed_out, at_once, browsers_with_a_dead_cookie, id, ids, ids_of_no_session, sign_in, text, user,
     without_date,
 };
 use crate::scenarios::support::stored::rows;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -1,6 +1,6 @@
 //! EXP: expiry.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod timeouts;
 

@@ -8,10 +8,10 @@ use session_core::{Clock, SessionConfigBuilder, UserId};
 use time::OffsetDateTime;
 
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::sessions::{at_once, id, ids, only_row, sign_in, user};
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

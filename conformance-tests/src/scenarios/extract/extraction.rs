@@ -10,10 +10,10 @@ use session_core::{CookieSessionService, Error, MemoryStore, SessionConfig};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_process::{committed, lines, loaded};
 use crate::scenarios::support::sessions::{id, only_row, sign_in, user};
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

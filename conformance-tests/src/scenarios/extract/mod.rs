@@ -1,6 +1,6 @@
 //! EXT and ERR: what a handler gets when it extracts the session.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod extraction;
 pub mod unreadable;

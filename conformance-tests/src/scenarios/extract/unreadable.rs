@@ -8,9 +8,9 @@ use session_core::{Clock, Data, Record};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{only_row, sign_in, user};
 use crate::scenarios::support::stored::rows;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -1,6 +1,6 @@
 //! FLT: faults.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod outages;
 pub mod releases;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

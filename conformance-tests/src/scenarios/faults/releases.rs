@@ -7,9 +7,9 @@ use serde_json::json;
 use session_core::store::Checked;
 use session_core::{Clock, Data, Record};
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::faults::outages::signed_in;
 use crate::scenarios::support::stored::{data, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

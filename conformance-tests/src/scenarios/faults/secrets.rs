@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::faults::outages::signed_in;
 use crate::scenarios::support::in_process::{committed, extracted, lines};
 use crate::scenarios::support::stored::{message, rows};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

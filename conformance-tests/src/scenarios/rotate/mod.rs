@@ -1,6 +1,6 @@
 //! ROT: rotating the token.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod rotation;
 

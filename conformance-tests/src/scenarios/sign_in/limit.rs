@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use session_core::{Clock, KeyRing, SessionConfig, SigningKey};
 
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{at_once, id, ids, sign_in, text, user};
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

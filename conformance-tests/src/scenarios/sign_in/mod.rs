@@ -1,6 +1,6 @@
 //! AUTH: signing in.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod limit;
 pub mod refused;

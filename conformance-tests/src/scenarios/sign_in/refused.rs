@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::sessions::{id, ids, sign_in, text, user};
 use crate::scenarios::support::stored::rows;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

@@ -1,6 +1,6 @@
 //! OUT: signing out.
 
-use crate::suite::Scenario;
+use crate::scenario::Scenario;
 
 pub mod signing_out;
 

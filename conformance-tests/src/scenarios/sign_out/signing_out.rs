@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::sessions::{assert_signed_out, browsers_with_a_dead_cookie, id, ids, sign_in, user};
 use crate::scenarios::support::stored::rows;
-use crate::suite::{Scenario, scenario};
 use crate::world::World;
 
 /// The scenarios of this file.

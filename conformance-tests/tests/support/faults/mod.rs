@@ -38,14 +38,14 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
                 continue;
             }
         };
-        let trial = |behaviour: &str, run: fn(Programs) -> BoxFuture<'static, ()>| {
+        let trial = |clauses, behaviour: &str, run: fn(Programs) -> BoxFuture<'static, ()>| {
             let programs = programs.clone();
-            Trial::test(format!("axum × {}, faults · {behaviour}", kind.name()), move || suite::run(run(programs)))
+            suite::proves("faults", kind.name(), clauses, behaviour, move || run(programs))
         };
-        trials.push(trial("FLT-1, DATA-6 · a server killed under load loses and revives nothing", |programs| {
+        trials.push(trial(&["FLT-1", "DATA-6"], "a server killed under load loses and revives nothing", |programs| {
             Box::pin(kills::killed_under_load(programs))
         }));
-        trials.push(trial("FLT-1, DATA-11 · a read-only database serves reads and loses nothing", |programs| {
+        trials.push(trial(&["FLT-1", "DATA-11"], "a read-only database serves reads and loses nothing", |programs| {
             Box::pin(read_only::read_only_under_load(programs))
         }));
         if let Err(why) = &disk {
@@ -54,15 +54,19 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
         }
         match kind {
             Kind::Postgres => {
-                trials.push(trial("FLT-1, DATA-6 · a full disk of tables loses and revives nothing", |programs| {
-                    Box::pin(full_disk::full_under_load(programs, OnDisk::Tables))
-                }));
-                trials.push(trial("FLT-1, DATA-6 · a full disk of the log loses and revives nothing", |programs| {
-                    Box::pin(full_disk::full_under_load(programs, OnDisk::Log))
-                }));
+                trials.push(trial(
+                    &["FLT-1", "DATA-6"],
+                    "a full disk of tables loses and revives nothing",
+                    |programs| Box::pin(full_disk::full_under_load(programs, OnDisk::Tables)),
+                ));
+                trials.push(trial(
+                    &["FLT-1", "DATA-6"],
+                    "a full disk of the log loses and revives nothing",
+                    |programs| Box::pin(full_disk::full_under_load(programs, OnDisk::Log)),
+                ));
             }
             Kind::MariaDb => {
-                trials.push(trial("FLT-1, DATA-6 · a full disk loses and revives nothing", |programs| {
+                trials.push(trial(&["FLT-1", "DATA-6"], "a full disk loses and revives nothing", |programs| {
                     Box::pin(full_disk::full_under_load(programs, OnDisk::Everything))
                 }));
             }
@@ -105,34 +109,33 @@ impl Shared {
     }
 
     fn trials(&self) -> Vec<Trial> {
-        let trial = |behaviour: &str, run: fn(String) -> BoxFuture<'static, ()>| {
+        let trial = |clauses, behaviour: &str, run: fn(String) -> BoxFuture<'static, ()>| {
             let database = self.clone();
-            Trial::test(format!("axum × {}, faults · {behaviour}", self.name()), move || {
-                suite::run(async move {
-                    let url = database.url().await;
-                    run(url.clone()).await;
-                    database.drop(&url).await;
-                })
+            suite::proves("faults", self.name(), clauses, behaviour, move || async move {
+                let url = database.url().await;
+                run(url.clone()).await;
+                database.drop(&url).await;
             })
         };
         vec![
             trial(
-                "FLT-2, FLT-4, AUTH-3 · a connection cut at any moment of a change leaves it whole, or undone",
+                &["FLT-2", "FLT-4", "AUTH-3"],
+                "a connection cut at any moment of a change leaves it whole, or undone",
                 |url| Box::pin(cuts::cut_in_the_middle(url)),
             ),
-            trial("FLT-1 · without a free connection a request waits for a while, and is a 503", |url| {
+            trial(&["FLT-1"], "without a free connection a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::no_free_connection(url))
             }),
-            trial("FLT-1, FLT-4 · behind a lock a request waits for a while, and is a 503", |url| {
+            trial(&["FLT-1", "FLT-4"], "behind a lock a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::a_lock_that_is_held(url))
             }),
-            trial("FLT-1 · a server that accepts and never answers is a 503", |url| {
+            trial(&["FLT-1"], "a server that accepts and never answers is a 503", |url| {
                 Box::pin(waits::a_silent_server(url))
             }),
-            trial("FLT-4 · a sign-in that runs into a deadlock is run again, for a while", |url| {
+            trial(&["FLT-4"], "a sign-in that runs into a deadlock is run again, for a while", |url| {
                 Box::pin(conflicts::deadlocks(url))
             }),
-            trial("FLT-4 · a change that the database refuses for another is made again, for a while", |url| {
+            trial(&["FLT-4"], "a change that the database refuses for another is made again, for a while", |url| {
                 Box::pin(conflicts::refused_changes(url))
             }),
         ]
