@@ -18,18 +18,22 @@ pub mod sign_out;
 
 /// All scenarios.
 pub fn all() -> impl Iterator<Item = Scenario> {
-    let groups: [Vec<Scenario>; 11] = [
-        extract::all().collect(),
-        cookie::all().collect(),
-        data::all().collect(),
-        sign_in::all().collect(),
-        rotate::all().collect(),
-        sign_out::all().collect(),
-        devices::all().collect(),
-        admin::all().collect(),
-        expiry::all().collect(),
-        client::all().collect(),
-        faults::all().collect(),
-    ];
-    groups.into_iter().flatten()
+    [
+        extract::SCENARIOS,
+        cookie::SCENARIOS,
+        data::SCENARIOS,
+        sign_in::SCENARIOS,
+        rotate::SCENARIOS,
+        sign_out::SCENARIOS,
+        devices::SCENARIOS,
+        admin::SCENARIOS,
+        expiry::SCENARIOS,
+        client::SCENARIOS,
+        faults::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+    .flatten()
+    .copied()
 }

@@ -4,7 +4,5 @@ use crate::scenario::Scenario;
 
 pub mod any_user;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [any_user::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[any_user::SCENARIOS];

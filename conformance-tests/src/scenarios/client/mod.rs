@@ -4,7 +4,5 @@ use crate::scenario::Scenario;
 
 pub mod metadata;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [metadata::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[metadata::SCENARIOS];

@@ -23,21 +23,20 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-3", "the first live one in header order counts", the_first_live_one_counts),
     scenario!("COOK-4", "cookie names match byte for byte", names_match_byte_for_byte),
     scenario!("COOK-4", "a token anywhere else is ignored", a_token_elsewhere),
-    scenario!("COOK-5", "a new key is deployed without signing anyone out", a_key_is_replaced),
-    scenario!("COOK-5", "sign-in and rotate sign with the signing key", signed_with_the_signing_key),
-    scenario!("COOK-5", "at most eight keys verify only, and each does", eight_keys_verify),
-    scenario!("COOK-5", "the key that signs is derived by a label", the_key_is_derived),
 ];
 
 /// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the secret `[7; 32]`. [`known`] makes its row.
 pub(super) const KNOWN: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
+
 /// The same signed with that key itself, not with the one that is derived from it.
-const UNDERIVED: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwerSS4r27hhAMCNTs4s0YdE";
+pub(super) const UNDERIVED: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwerSS4r27hhAMCNTs4s0YdE";
+
 /// The same, but of version 0 and 2, well signed.
 const OTHER_VERSIONS: [&str; 2] = [
     "AP3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc39rN_gXpUN0ObboiCqisG",
     "Av3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwejwBWaB_O4EXOeHsFm4anV",
 ];
+
 /// SHA-256 of the secret.
 const KNOWN_HASH: [u8; 32] = [
     75, 176, 111, 142, 78, 58, 119, 21, 210, 1, 213, 115, 208, 170, 66, 55, 98, 229, 93, 171, 214, 26, 44, 2, 39, 143,
@@ -45,7 +44,7 @@ const KNOWN_HASH: [u8; 32] = [
 ];
 
 /// Makes ada a live session under the known token.
-async fn known(world: &World) {
+pub(super) async fn known(world: &World) {
     sign_in(world, "ada").await;
     let mut record = (*only_row(world, "ada").await).clone();
     record.id = SessionId::from_bytes([9; 16]);
@@ -54,7 +53,7 @@ async fn known(world: &World) {
 }
 
 /// The request is anonymous, and nobody asks the store or touches the cookie.
-async fn is_anonymous(world: &World, browser: &mut Browser, what: &str) {
+pub(super) async fn is_anonymous(world: &World, browser: &mut Browser, what: &str) {
     world.faults.reset_counts();
     let ops = json!([{"op": "current"}, {"op": "is_authenticated"}, {"op": "user_id"}, {"op": "get", "key": "a"}]);
     let reply = browser.run(ops).await;
@@ -287,65 +286,10 @@ async fn a_token_elsewhere(world: World) {
     assert_eq!((reply.json()["user"].clone(), world.faults.total()), (Value::Null, 0));
 }
 
-fn key(seed: u8) -> SigningKey {
+pub(super) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).expect("32 bytes")
 }
 
-fn ring(signing: u8, verify_only: &[u8]) -> KeyRing {
+pub(super) fn ring(signing: u8, verify_only: &[u8]) -> KeyRing {
     verify_only.iter().fold(KeyRing::new(key(signing)), |ring, seed| ring.verify_with(key(*seed)).expect("at most 8"))
-}
-
-async fn a_key_is_replaced(world: World) {
-    let before = world.with_keys(ring(1, &[])).await;
-    let deployed = world.with_keys(ring(1, &[2])).await;
-    let promoted = world.with_keys(ring(2, &[1])).await;
-    let after = world.with_keys(ring(2, &[])).await;
-    let browser = sign_in(&before, "ada").await;
-    for node in [&deployed, &promoted] {
-        let reply = browser.on(node).run(json!([{"op": "user_id"}, {"op": "set", "key": "a", "value": 1}])).await;
-        assert_eq!((reply.result(0), reply.set_cookies().len()), (json!("ada"), 0));
-    }
-    is_anonymous(&world, &mut browser.on(&after), "signed by a key that is gone").await;
-    let browser = sign_in(&promoted, "ada").await;
-    for node in [&deployed, &after] {
-        assert_eq!(user(&mut browser.on(node)).await, json!("ada"), "nodes that have the new key take its cookies");
-    }
-    is_anonymous(&world, &mut browser.on(&before), "signed by a key that isn't deployed here").await;
-}
-
-async fn signed_with_the_signing_key(world: World) {
-    let before = world.with_keys(ring(1, &[])).await;
-    let deployed = world.with_keys(ring(1, &[2])).await;
-    let promoted = world.with_keys(ring(2, &[1])).await;
-    let after = world.with_keys(ring(2, &[])).await;
-    for ops in [json!([{"op": "rotate"}]), json!([{"op": "authenticate", "user": "ada"}])] {
-        let mut browser = sign_in(&before, "ada").await.on(&promoted);
-        assert!(browser.run(ops.clone()).await.sends_cookie(), "{ops}");
-        assert_eq!(user(&mut browser.on(&after)).await, json!("ada"), "{ops}");
-        let mut browser = sign_in(&after, "ada").await.on(&deployed);
-        assert!(browser.run(ops.clone()).await.sends_cookie(), "{ops}");
-        assert_eq!(user(&mut browser.on(&before)).await, json!("ada"), "{ops}: a verify-only key never signs");
-    }
-}
-
-async fn eight_keys_verify(world: World) {
-    let full = ring(9, &[1, 2, 3, 4, 5, 6, 7, 8]);
-    assert_eq!(full.verify_only_count(), 8);
-    assert!(full.clone().verify_with(key(10)).is_err_and(|error| error.to_string().contains('8')));
-    let full = world.with_keys(full).await;
-    for seed in 1..=9 {
-        let alone = world.with_keys(ring(seed, &[])).await;
-        let mut browser = sign_in(&alone, "ada").await;
-        assert_eq!(user(&mut browser.on(&full)).await, json!("ada"), "key {seed}");
-        browser.run(json!([{"op": "logout"}])).await;
-    }
-}
-
-async fn the_key_is_derived(world: World) {
-    known(&world).await;
-    let mut browser = world.browser();
-    browser.set_cookie(KNOWN);
-    assert_eq!(user(&mut browser).await, json!("ada"), "signed with the key derived for cookies");
-    browser.set_cookie(UNDERIVED);
-    is_anonymous(&world, &mut browser, "signed with the key itself").await;
 }

@@ -4,14 +4,19 @@ use crate::scenario::Scenario;
 
 pub mod caching;
 pub mod carried;
+pub mod keys;
+pub mod removed;
 pub mod replaced;
 pub mod sent;
 pub mod settings;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [sent::SCENARIOS, carried::SCENARIOS, caching::SCENARIOS, settings::SCENARIOS, replaced::SCENARIOS]
-        .into_iter()
-        .flatten()
-        .copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[
+    sent::SCENARIOS,
+    removed::SCENARIOS,
+    carried::SCENARIOS,
+    keys::SCENARIOS,
+    caching::SCENARIOS,
+    settings::SCENARIOS,
+    replaced::SCENARIOS,
+];

@@ -4,15 +4,23 @@ use crate::scenario::Scenario;
 
 pub mod commit;
 pub mod ended;
+pub mod increments;
 pub mod races;
 pub mod save;
 pub mod set_and_get;
+pub mod size;
 pub mod values;
+pub mod wrong_types;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [set_and_get::SCENARIOS, values::SCENARIOS, commit::SCENARIOS, ended::SCENARIOS, save::SCENARIOS, races::SCENARIOS]
-        .into_iter()
-        .flatten()
-        .copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[
+    set_and_get::SCENARIOS,
+    wrong_types::SCENARIOS,
+    values::SCENARIOS,
+    size::SCENARIOS,
+    commit::SCENARIOS,
+    ended::SCENARIOS,
+    save::SCENARIOS,
+    races::SCENARIOS,
+    increments::SCENARIOS,
+];

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::browser::{Browser, Reply};
-use crate::faulty::OpKind;
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::stored::{data, rows};
@@ -21,12 +20,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-4", "requests at once that change different keys all take effect", different_keys_at_once),
     scenario!("DATA-4", "across two nodes they all take effect too", different_keys_across_nodes),
     scenario!("DATA-4", "requests at once that set one key leave one value whole", one_key_at_once),
-    scenario!("DATA-5", "a slow increment adds to what faster ones stored", a_slow_increment),
-    scenario!("DATA-5", "increments at once count once each", increments_at_once),
-    scenario!("DATA-5", "increments across two nodes count once each", increments_across_nodes),
-    scenario!("DATA-5", "of many increments at once none is refused, or tried over and over", many_increments_at_once),
-    scenario!("DATA-5", "a replay on another type is a 500 that stores nothing", a_replay_on_another_type),
-    scenario!("DATA-5", "a replay that panics is a 500 that stores nothing", a_replay_that_panics),
     scenario!("DATA-6", "a sign-out beside writes at once is final", a_sign_out_beside_writes),
     scenario!("DATA-6", "a sign-out beside writes on another node is final", a_sign_out_beside_writes_across_nodes),
     scenario!("DATA-6", "a new sign-in beside writes at once leaves the new session only", a_sign_in_beside_writes),
@@ -130,119 +123,6 @@ async fn one_key_at_once(world: World) {
     assert!(violations.is_empty(), "{} of {} rounds: {violations:?}", violations.len(), world.rounds);
 }
 
-async fn a_slow_increment(world: World) {
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let add = json!({"op": "increment", "key": "n"});
-    let slow = in_flight(&world, &browser, json!([add, add]), "slow", json!([{"op": "get", "key": "n"}])).await;
-    browser.run(json!([add])).await;
-    browser.run(json!([add])).await;
-    let (_, reply) = slow.finish(&world).await;
-    assert_eq!((reply.status, reply.result(3)), (200, json!({"value": 2})), "as this request saw it");
-    assert_eq!(data(&world, "ada").await, json!({"n": 4}));
-    let slow =
-        in_flight(&world, &browser, json!([{"op": "set", "key": "n", "value": 10}, add]), "set", json!([])).await;
-    browser.run(json!([add])).await;
-    slow.finish(&world).await;
-    assert_eq!(data(&world, "ada").await, json!({"n": 11}), "what was set first needs no replay");
-    let slow = in_flight(&world, &browser, json!([add]), "removed", json!([])).await;
-    browser.run(json!([{"op": "remove_key", "key": "n"}])).await;
-    slow.finish(&world).await;
-    assert_eq!(data(&world, "ada").await, json!({"n": 1}), "a replay on an absent key starts from none");
-}
-
-async fn increments_at_once(world: World) {
-    increments(&world, &world).await;
-}
-
-async fn increments_across_nodes(world: World) {
-    increments(&world, &world.node().await).await;
-}
-
-async fn increments(world: &World, other: &World) {
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let mut answered = 0_u64;
-    let mut unexpected = Vec::new();
-    let mut violations = Vec::new();
-    for round in 0..world.rounds {
-        let add = json!([{"op": "increment", "key": "n"}]);
-        let nodes = [world, other, world, other, world, other];
-        let replies = at_once(world, round, nodes.map(|node| (browser.on(node), add.clone()))).await;
-        for reply in replies {
-            match reply.status {
-                200 => answered += 1,
-                503 => {}
-                status => unexpected.push(status),
-            }
-        }
-        let counted = data(world, "ada").await["n"].as_u64().unwrap_or(0);
-        if counted != answered {
-            violations.push((round, counted, answered));
-            answered = counted;
-        }
-    }
-    assert!(unexpected.is_empty(), "{unexpected:?}");
-    assert!(violations.is_empty(), "{} of {} rounds: {violations:?}", violations.len(), world.rounds);
-    assert!(answered > 0, "an outage is no proof");
-}
-
-async fn many_increments_at_once(world: World) {
-    const REQUESTS: u64 = 48;
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    world.faults.reset_counts();
-    for round in 1..=4 {
-        let requests = [(); REQUESTS as usize].map(|()| (browser.on(&world), json!([{"op": "increment", "key": "n"}])));
-        let replies = at_once(&world, round, requests).await;
-        assert!(replies.iter().all(|reply| reply.status == 200));
-        assert_eq!(data(&world, "ada").await["n"], REQUESTS * round as u64);
-    }
-    // Each is too late once, or twice before its turn, and then stored, but for those that overtake the first in the queue.
-    let tries = world.faults.count(OpKind::Apply);
-    assert!(tries <= 4 * 4 * REQUESTS, "{tries}");
-}
-
-async fn a_replay_on_another_type(world: World) {
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    browser.run(json!([{"op": "set", "key": "n", "value": 1}])).await;
-    let changes = json!([
-        {"op": "set", "key": "a", "value": 1},
-        {"op": "increment", "key": "n"},
-        {"op": "set", "key": "z", "value": 1},
-        {"op": "header", "name": "x-handler", "value": "done"},
-    ]);
-    let slow = in_flight(&world, &browser, changes, "slow", json!([])).await;
-    browser.run(json!([{"op": "set", "key": "n", "value": "s3cret"}])).await;
-    let (_, reply) = slow.finish(&world).await;
-    assert_eq!(reply.status, 500);
-    assert!(reply.set_cookies().is_empty());
-    let body = String::from_utf8_lossy(&reply.body);
-    assert!(!body.contains("results") && !body.contains("s3cret"), "{body}");
-    assert_eq!(data(&world, "ada").await, json!({"n": "s3cret"}));
-    assert_eq!(browser.run(json!([{"op": "user_id"}])).await.result(0), json!("ada"));
-}
-
-async fn a_replay_that_panics(world: World) {
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let changes = json!([
-        {"op": "set", "key": "a", "value": 1},
-        {"op": "increment_panicking_on_replay", "key": "n"},
-        {"op": "set", "key": "z", "value": 1},
-    ]);
-    let slow = in_flight(&world, &browser, changes.clone(), "slow", json!([])).await;
-    browser.run(json!([{"op": "set", "key": "n", "value": 5}])).await;
-    let (_, reply) = slow.finish(&world).await;
-    assert_eq!(reply.status, 500);
-    assert!(!String::from_utf8_lossy(&reply.body).contains("results"), "{:?}", reply.body);
-    assert_eq!(data(&world, "ada").await, json!({"n": 5}));
-    let reply = browser.run(changes).await;
-    assert_eq!(reply.status, 200, "without a conflict nothing is replayed");
-    assert_eq!(data(&world, "ada").await, json!({"a": 1, "n": 6, "z": 1}));
-}
-
 async fn a_sign_out_beside_writes(world: World) {
     sign_out_beside_writes(&world, &world).await;
 }
@@ -308,7 +188,11 @@ async fn a_sign_in_beside_writes(world: World) {
 
 /// Sends these requests at once, each from a task of its own, and returns the responses in order. In every other round
 /// they also wait for each other inside their handlers, so that all have read the row before any of them writes it.
-async fn at_once(world: &World, round: usize, requests: impl IntoIterator<Item = (Browser, Value)>) -> Vec<Reply> {
+pub(super) async fn at_once(
+    world: &World,
+    round: usize,
+    requests: impl IntoIterator<Item = (Browser, Value)>,
+) -> Vec<Reply> {
     let requests: Vec<_> = requests.into_iter().collect();
     let count = requests.len();
     let gate = round.is_multiple_of(2).then(|| format!("round {round}"));

@@ -3,16 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::scenario::{Scenario, scenario};
-use crate::scenarios::support::in_flight::in_flight;
 use crate::scenarios::support::in_process::{committed, extracted};
-use crate::scenarios::support::stored::{data, message, rows};
+use crate::scenarios::support::stored::{data, message};
 use crate::world::World;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("DATA-9", "data over 64 KiB is refused at set", over_the_default_limit),
-    scenario!("DATA-9", "the limit counts all pending values to the byte", the_limit_counts_to_the_byte),
-    scenario!("DATA-9", "an update or sign-in over the limit is refused", the_limit_holds_everywhere),
     scenario!("DATA-12", "every key comes back as it went in", every_key_comes_back),
     scenario!("DATA-12", "every value comes back as it went in", every_value_comes_back),
     scenario!("DATA-12", "floats come back to the bit", floats_come_back_to_the_bit),
@@ -20,74 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-12", "null is a value", null_is_a_value),
     scenario!("DATA-12", "a value 100 deep is kept and a deeper one refused", deep_values),
     scenario!("DATA-12", "a value whose Serialize fails is refused", unserializable_values),
-    scenario!("DATA-15", "concurrent keys may together pass the limit up to twice", up_to_twice_the_limit),
-    scenario!("DATA-15", "beyond twice the limit the later commit is a 413", beyond_twice_the_limit),
 ];
-
-async fn over_the_default_limit(world: World) {
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let most = "x".repeat(60_000);
-    browser.run(json!([{"op": "set", "key": "basket", "value": most}])).await;
-    let reply = browser
-        .run(json!([
-            {"op": "set", "key": "basket", "value": "x".repeat(66_000)},
-            {"op": "get", "key": "basket"},
-            {"op": "set", "key": "second", "value": "x".repeat(10_000)},
-            {"op": "set", "key": "small", "value": 1},
-        ]))
-        .await;
-    for (i, key) in [(0, "basket"), (2, "second")] {
-        assert_eq!(reply.error_status(i), Some(413), "{key}");
-        let message = message(&reply.result(i));
-        assert!(message.contains(key) && message.contains("65536"), "{message} names {key} and the limit");
-    }
-    assert_eq!(reply.result(1), json!({"value": most}));
-    assert_eq!(data(&world, "ada").await, json!({"basket": most, "small": 1}));
-}
-
-async fn the_limit_counts_to_the_byte(world: World) {
-    let world = world.with_config(|config| config.max_data_bytes(64)).await;
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    // `{"k":"…"}` is 8 bytes around the value.
-    let reply = browser
-        .run(json!([
-            {"op": "set", "key": "k", "value": "x".repeat(57)},
-            {"op": "set", "key": "k", "value": "x".repeat(56)},
-            {"op": "set", "key": "l", "value": 1},
-        ]))
-        .await;
-    assert_eq!(reply.error_status(0), Some(413), "65 bytes of JSON");
-    assert_eq!(reply.error_status(1), None, "64 bytes of JSON");
-    assert_eq!(reply.error_status(2), Some(413), "a second key on top of what is pending");
-    assert_eq!(data(&world, "ada").await, json!({"k": "x".repeat(56)}));
-    let reply = browser
-        .run(json!([
-            {"op": "set", "key": "l", "value": 1},
-            {"op": "set", "key": "k", "value": "y".repeat(56)},
-            {"op": "remove_key", "key": "k"},
-            {"op": "set", "key": "l", "value": "z".repeat(50)},
-        ]))
-        .await;
-    assert_eq!(reply.error_status(0), Some(413), "a second key on top of what is stored");
-    assert_eq!(reply.error_status(1), None, "a value in the place of another");
-    assert_eq!(reply.error_status(3), None, "what was removed no longer counts");
-    assert_eq!(data(&world, "ada").await, json!({"l": "z".repeat(50)}));
-}
-
-async fn the_limit_holds_everywhere(world: World) {
-    let world = world.with_config(|config| config.max_data_bytes(64)).await;
-    let mut browser = world.browser();
-    let reply = browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"k": "x".repeat(70)}}])).await;
-    assert_eq!((reply.error_status(0), reply.sends_cookie()), (Some(413), false));
-    assert!(rows(&world, "ada").await.is_empty());
-    browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"k": "x".repeat(50)}}])).await;
-    let reply = browser.run(json!([{"op": "increment", "key": "visits"}])).await;
-    assert_eq!(reply.error_status(0), Some(413));
-    assert!(message(&reply.result(0)).contains("visits"));
-    assert_eq!(data(&world, "ada").await, json!({"k": "x".repeat(50)}));
-}
 
 /// Keys that some database, query language or escape would stumble over.
 const KEYS: &[&str] = &[
@@ -290,40 +219,4 @@ async fn unserializable_values(world: World) {
     assert!(message(&reply.result(2)).contains("unknown"));
     assert_eq!(reply.result(1), json!({"value": 1}));
     assert_eq!(data(&world, "ada").await, json!({"a": 1, "b": 2}));
-}
-
-async fn up_to_twice_the_limit(world: World) {
-    let world = world.with_config(|config| config.max_data_bytes(100)).await;
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let large = "x".repeat(80);
-    let slow = in_flight(&world, &browser, json!([{"op": "set", "key": "a", "value": large}]), "slow", json!([])).await;
-    browser.run(json!([{"op": "set", "key": "b", "value": large}])).await;
-    let (_, reply) = slow.finish(&world).await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(data(&world, "ada").await, json!({"a": large, "b": large}));
-    let reply = browser.run(json!([{"op": "set", "key": "c", "value": 1}, {"op": "remove_key", "key": "a"}])).await;
-    assert_eq!(reply.error_status(0), Some(413), "a set still has the limit itself");
-    assert_eq!(data(&world, "ada").await, json!({"b": large}), "and a session over it can still shrink");
-}
-
-async fn beyond_twice_the_limit(world: World) {
-    let world = world.with_config(|config| config.max_data_bytes(100)).await;
-    let mut browser = world.browser();
-    browser.sign_in("ada").await;
-    let large = "x".repeat(80);
-    let second =
-        in_flight(&world, &browser, json!([{"op": "set", "key": "b", "value": large}]), "second", json!([])).await;
-    let third = json!([
-        {"op": "header", "name": "x-handler", "value": "done"},
-        {"op": "set", "key": "c", "value": large},
-    ]);
-    let third = in_flight(&world, &browser, third, "third", json!([])).await;
-    browser.run(json!([{"op": "set", "key": "a", "value": large}])).await;
-    assert_eq!(second.finish(&world).await.1.status, 200);
-    let (_, reply) = third.finish(&world).await;
-    assert_eq!(reply.status, 413);
-    assert!(reply.set_cookies().is_empty());
-    assert!(!String::from_utf8_lossy(&reply.body).contains("results"), "a response never claims what wasn't stored");
-    assert_eq!(data(&world, "ada").await, json!({"a": large, "b": large}));
 }

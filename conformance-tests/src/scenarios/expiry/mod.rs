@@ -2,9 +2,9 @@
 
 use crate::scenario::Scenario;
 
+pub mod activity;
+pub mod cleanup;
 pub mod timeouts;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [timeouts::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[timeouts::SCENARIOS, cleanup::SCENARIOS, activity::SCENARIOS];

@@ -1,19 +1,15 @@
 //! EXT and ERR: what a handler gets when it extracts the session, and what errors look like as responses. What a row that
 //! can't be understood means is in `unreadable`.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
-use http::HeaderMap;
 use serde_json::{Value, json};
-use session_core::{CookieSessionService, Error, MemoryStore, SessionConfig};
+use session_core::Error;
 
-use crate::browser::Browser;
 use crate::faulty::{Fault, OpKind};
 use crate::scenario::{Scenario, scenario};
-use crate::scenarios::support::in_process::{committed, lines, loaded};
-use crate::scenarios::support::sessions::{id, only_row, sign_in, user};
-use crate::scenarios::support::stored::{data, rows};
+use crate::scenarios::support::sessions::{only_row, sign_in, user};
+use crate::scenarios::support::stored::data;
 use crate::world::World;
 
 /// The scenarios of this file.
@@ -30,11 +26,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXT-6", "the row is read at most once in a request", one_read_in_a_request),
     scenario!("EXT-7", "the read-only extractor is a 401 when nobody is signed in", read_only_is_a_401),
     scenario!("EXT-7", "the read-only extractor shows the row, and nothing of the token", read_only_shows_the_row),
-    scenario!("EXT-8", "two layers of one service are one load and one commit", nested_layers_are_one),
-    scenario!("EXT-8", "of two services' layers extraction gives the innermost", the_innermost_service_counts),
-    scenario!("EXT-8", "two services each commit their own", each_service_commits_its_own),
-    scenario!("EXT-8", "what the inner service did stays done when the outer one fails", the_outer_service_fails),
-    scenario!("ERR-1", "each error has its status", each_error_has_its_status),
 ];
 
 /// All reads of a session that are not the store's.
@@ -240,117 +231,6 @@ async fn read_only_shows_the_row(world: World) {
     expected.extend(["created_at", "last_active_at", "authenticated_at", "expires_at"]);
     expected.sort_unstable();
     assert_eq!(fields, expected, "no token, no hash");
-}
-
-async fn nested_layers_are_one(world: World) {
-    let mut browser = sign_in(&world, "ada").await;
-    world.faults.reset_counts();
-    let reply = browser.run_on("/nested", json!([{"op": "increment", "key": "n"}, {"op": "rotate"}])).await;
-    assert_eq!((reply.status, reply.error_status(1)), (200, None));
-    assert_eq!((reply.set_cookies().len(), reply.vary().as_str()), (1, "Cookie"));
-    assert_eq!(world.faults.count(OpKind::Load), 1);
-    assert_eq!(world.faults.count(OpKind::Apply), 2, "one rotation and one commit");
-    let stored = json!({"from_middleware": 1, "n": 1});
-    assert_eq!(data(&world, "ada").await, stored, "what was set between the layers, and inside both");
-    assert_eq!(user(&mut browser).await, json!("ada"), "the cookie that was sent is the live one");
-    let reply =
-        browser.run_on("/nested", json!([{"op": "set", "key": "n", "value": 5}, {"op": "status", "code": 500}])).await;
-    assert_eq!(reply.status, 500);
-    assert_eq!(data(&world, "ada").await, stored, "neither layer commits beside a 5xx");
-}
-
-async fn the_innermost_service_counts(world: World) {
-    let mut browser = sign_in(&world, "ada").await;
-    let reply =
-        browser.run_on("/two-services", json!([{"op": "user_id"}, {"op": "authenticate", "user": "root"}])).await;
-    assert_eq!(reply.result(0), json!(null), "ada is signed in to the outer service only");
-    assert_eq!((reply.set_cookies().len(), reply.set_cookies_named("__Host-other").len()), (0, 1));
-    browser.run_on("/two-services", json!([{"op": "set", "key": "a", "value": 1}])).await;
-    let reply =
-        browser.run_on("/two-services", json!([{"op": "user_id"}, {"op": "get", "key": "a"}, {"op": "logout"}])).await;
-    assert_eq!((reply.result(0), reply.result(1)), (json!("root"), json!({"value": 1})));
-    assert_eq!((reply.set_cookies().len(), reply.set_cookies_named("__Host-other").len()), (0, 1));
-    assert_eq!(data(&world, "ada").await, json!({"from_middleware": 1}), "the middleware's is the outer service's");
-    assert_eq!(user(&mut browser).await, json!("ada"));
-}
-
-async fn each_service_commits_its_own(world: World) {
-    let config = SessionConfig::builder().cookie_name("__Host-admin").build(world.keys.clone()).unwrap();
-    let admin = CookieSessionService::new(MemoryStore::new(), config).with_clock(Arc::clone(&world.clock));
-    let outer = world.service.begin(None);
-    let inner = admin.begin(Some(outer.scope()));
-    let again = world.service.begin(Some(inner.scope()));
-    let outside = loaded(outer.scope(), &HeaderMap::new()).await;
-    let inside = loaded(inner.scope(), &HeaderMap::new()).await;
-    for (session, who) in [(&outside, "ada"), (&inside, "root")] {
-        session.authenticate(who).await.unwrap();
-        session.set("of", who).unwrap();
-    }
-    let same = loaded(again.scope(), &HeaderMap::new()).await;
-    assert_eq!((same.user_id(), inside.user_id()), (Some("ada".into()), Some("root".into())));
-    assert!(lines(&committed(&again).await, "set-cookie").is_empty(), "the outermost layer of a service commits");
-    let mut head = committed(&inner).await;
-    assert!(rows(&world, "ada").await[0].data.text() == "{}", "the inner service's commit isn't the outer one's");
-    outer.commit(200).await.apply(&mut head);
-    let sent = lines(&head, "set-cookie");
-    assert!(sent.len() == 2 && sent[0].0.starts_with("__Host-admin=") && sent[1].0.starts_with("__Host-session="));
-    assert_eq!(lines(&head, "vary").len(), 1);
-    assert_eq!(data(&world, "ada").await, json!({"of": "ada"}));
-    assert_eq!(admin.list("root").await.unwrap()[0].data, json!({"of": "root"}));
-}
-
-async fn the_outer_service_fails(world: World) {
-    let mut browser = sign_in(&world, "ada").await;
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
-    let reply = browser.run_on("/two-services", json!([{"op": "authenticate", "user": "root"}])).await;
-    world.faults.clear();
-    assert_eq!((reply.status, reply.body.is_empty()), (503, true), "what the middleware set couldn't be stored");
-    assert_eq!((reply.set_cookies().len(), reply.set_cookies_named("__Host-other").len()), (0, 1));
-    assert_eq!(data(&world, "ada").await, json!({}));
-    let reply = browser.run_on("/two-services", json!([{"op": "user_id"}])).await;
-    assert_eq!((reply.status, reply.result(0)), (200, json!("root")));
-}
-
-async fn each_error_has_its_status(world: World) {
-    let mut nobody = world.browser();
-    let mut ada = world.browser();
-    ada.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"secret-key": "text"}}])).await;
-    let mine = id(&mut ada).await;
-    let mut bodies = BTreeMap::new();
-    for op in ["rotate", "list_my_sessions", "logout_other"] {
-        check(&mut nobody, json!({"op": op}), 401, &mut bodies).await;
-    }
-    check(&mut nobody, json!({"op": "revoke", "id": mine}), 401, &mut bodies).await;
-    check(&mut ada, json!({"op": "revoke", "id": "secret-key"}), 404, &mut bodies).await;
-    check(&mut ada, json!({"op": "revoke_by_id", "user": "bob", "id": mine}), 404, &mut bodies).await;
-    check(&mut ada, json!({"op": "authenticate", "user": ""}), 400, &mut bodies).await;
-    check(&mut ada, json!({"op": "list", "user": "secret-key\u{0}"}), 400, &mut bodies).await;
-    check(&mut ada, json!({"op": "authenticate_with", "user": "ada", "data": ["secret-key"]}), 400, &mut bodies).await;
-    check(&mut ada, json!({"op": "set_unserializable", "key": "secret-key"}), 400, &mut bodies).await;
-    check(&mut ada, json!({"op": "set", "key": "secret-key", "value": "x".repeat(70_000)}), 413, &mut bodies).await;
-    check(&mut ada, json!({"op": "get_u64", "key": "secret-key"}), 500, &mut bodies).await;
-    world.faults.fail_all(Fault::NotApplied);
-    check(&mut nobody, json!({"op": "list", "user": "secret-key"}), 503, &mut bodies).await;
-    world.faults.fail_all(Fault::UnknownLost);
-    check(&mut nobody, json!({"op": "authenticate", "user": "secret-key"}), 503, &mut bodies).await;
-    world.faults.fail_all(Fault::Corrupt);
-    check(&mut nobody, json!({"op": "list", "user": "secret-key"}), 500, &mut bodies).await;
-    assert_eq!(bodies.keys().copied().collect::<Vec<_>>(), [400, 401, 404, 413, 500, 503]);
-    let reply = nobody.get("/session").await;
-    assert_eq!((reply.status, &reply.body), (401, &bodies[&401]), "an extractor's refusal is the same response");
-    assert_eq!(reply.headers["cache-control"], "no-store");
-}
-
-/// The operation's error as a response has this status, and the one body that this status has.
-async fn check(browser: &mut Browser, op: Value, status: u16, bodies: &mut BTreeMap<u16, bytes::Bytes>) {
-    let reply = browser.run(json!([op, {"op": "fail"}])).await;
-    assert_eq!(reply.status, status, "{op}");
-    assert_eq!(reply.headers["cache-control"], "no-store", "{op}");
-    assert_eq!(reply.set_cookies().len(), 0, "{op}");
-    let text = String::from_utf8(reply.body.to_vec()).expect("text");
-    assert!((1..80).contains(&text.len()), "{op}: {text}");
-    assert!(!text.contains("secret-key") && !text.contains("ada") && !text.contains("70000"), "{op}: {text}");
-    assert_eq!(bodies.entry(status).or_insert(reply.body.clone()), &reply.body, "{op}");
 }
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -2,10 +2,11 @@
 
 use crate::scenario::Scenario;
 
+pub mod errors;
 pub mod extraction;
+pub mod layers;
 pub mod unreadable;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [extraction::SCENARIOS, unreadable::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] =
+    &[extraction::SCENARIOS, errors::SCENARIOS, layers::SCENARIOS, unreadable::SCENARIOS];

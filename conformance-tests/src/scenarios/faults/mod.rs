@@ -5,8 +5,8 @@ use crate::scenario::Scenario;
 pub mod outages;
 pub mod releases;
 pub mod secrets;
+pub mod unknown;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [outages::SCENARIOS, secrets::SCENARIOS, releases::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] =
+    &[outages::SCENARIOS, unknown::SCENARIOS, secrets::SCENARIOS, releases::SCENARIOS];

@@ -4,7 +4,5 @@ use crate::scenario::Scenario;
 
 pub mod rotation;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [rotation::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[rotation::SCENARIOS];

@@ -5,8 +5,8 @@ use crate::scenario::Scenario;
 pub mod limit;
 pub mod refused;
 pub mod signing_in;
+pub mod user_ids;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [signing_in::SCENARIOS, refused::SCENARIOS, limit::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] =
+    &[signing_in::SCENARIOS, user_ids::SCENARIOS, refused::SCENARIOS, limit::SCENARIOS];

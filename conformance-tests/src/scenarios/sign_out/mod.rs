@@ -4,7 +4,5 @@ use crate::scenario::Scenario;
 
 pub mod signing_out;
 
-/// All of them.
-pub fn all() -> impl Iterator<Item = Scenario> {
-    [signing_out::SCENARIOS].into_iter().flatten().copied()
-}
+/// The scenarios of each file.
+pub const SCENARIOS: &[&[Scenario]] = &[signing_out::SCENARIOS];

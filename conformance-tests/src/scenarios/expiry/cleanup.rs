@@ -1,0 +1,159 @@
+//! EXP-4, EXP-5: rows that have expired, and the cleanup that nothing depends on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use session_core::Clock;
+
+use crate::faulty::{Fault, OpKind};
+use crate::scenario::{Scenario, scenario};
+use crate::scenarios::expiry::timeouts::{IDLE, SECOND, rows_at, short};
+use crate::scenarios::support::sessions::{id, ids, sign_in, user};
+use crate::world::World;
+
+/// The scenarios of this file.
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!("EXP-4", "an expired row is invisible before anyone deletes it", an_expired_row_is_invisible),
+    scenario!("EXP-4", "an expired row doesn't count towards the limit", an_expired_row_does_not_count),
+    scenario!("EXP-5", "cleanup deletes only what expired a day ago", cleanup_waits_a_day),
+    scenario!("EXP-5", "how long cleanup waits is configurable", cleanup_waits_as_configured),
+    scenario!("EXP-5", "a fast clock's cleanup ends no session", a_fast_clock_ends_no_session),
+    scenario!("EXP-5", "cleanup deletes in bounded batches until nothing is left", cleanup_goes_in_batches),
+    scenario!("EXP-5", "cleanup goes on after a store error", cleanup_goes_on_after_an_error),
+];
+
+async fn an_expired_row_is_invisible(world: World) {
+    let world = world.with_config(short).await;
+    let mut expired = sign_in(&world, "ada").await;
+    let expired_id = id(&mut expired).await;
+    let signed_in_at = world.clock.now();
+    world.clock.advance(Duration::from_mins(30));
+    let mut browser = sign_in(&world, "ada").await;
+    world.clock.advance(Duration::from_mins(30));
+    let own = id(&mut browser).await;
+    assert_eq!(rows_at(&world, "ada", signed_in_at).await, 2, "the row is still there");
+
+    let script = json!([
+        {"op": "current"},
+        {"op": "get", "key": "a"},
+        {"op": "set", "key": "a", "value": 1},
+        {"op": "save"},
+        {"op": "rotate"},
+        {"op": "list_my_sessions"},
+        {"op": "revoke", "id": expired_id},
+    ]);
+    let reply = expired.run(script).await;
+    assert_eq!((reply.result(0), reply.result(1)), (json!(null), json!({"absent": true})));
+    assert_eq!((reply.error_status(2), reply.error_status(3)), (None, None), "as anyone who isn't signed in");
+    for i in 4..7 {
+        assert_eq!(reply.error_status(i), Some(401), "entry {i}");
+    }
+    assert!(reply.set_cookies().is_empty());
+
+    let script = json!([
+        {"op": "list_my_sessions"},
+        {"op": "list", "user": "ada"},
+        {"op": "revoke", "id": expired_id},
+        {"op": "revoke_by_id", "user": "ada", "id": expired_id},
+        {"op": "current"},
+    ]);
+    let reply = browser.run(script).await;
+    for i in [0, 1] {
+        let listed = reply.result(i);
+        assert_eq!((listed.as_array().map(Vec::len), &listed[0]["id"]), (Some(1), &json!(own)), "entry {i}");
+    }
+    assert_eq!((reply.error_status(2), reply.error_status(3)), (Some(404), Some(404)));
+    assert_eq!(reply.result(4)["id"], json!(own));
+}
+
+async fn an_expired_row_does_not_count(world: World) {
+    let world = world.with_config(|config| short(config).max_sessions_per_user(2)).await;
+    let mut busy = sign_in(&world, "ada").await;
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_mins(45));
+        assert_eq!(user(&mut busy).await, json!("ada"));
+    }
+    let mut quiet = sign_in(&world, "ada").await;
+    world.clock.advance(Duration::from_mins(44));
+    assert_eq!(user(&mut busy).await, json!("ada"));
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(user(&mut busy).await, json!(null), "at its absolute end, and more recently active than the other");
+    let mut new = sign_in(&world, "ada").await;
+    assert_eq!((user(&mut quiet).await, user(&mut new).await), (json!("ada"), json!("ada")));
+    assert_eq!(ids(&world, "ada").await.len(), 2);
+}
+
+async fn cleanup_waits_a_day(world: World) {
+    deletes_after(world.with_config(short).await, Duration::from_hours(24)).await;
+}
+
+async fn cleanup_waits_as_configured(world: World) {
+    let age = Duration::from_hours(72);
+    deletes_after(world.with_config(move |config| short(config).purge_after(age)).await, age).await;
+}
+
+async fn deletes_after(world: World, age: Duration) {
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    let purge = async || world.service.purge_expired().await.expect("the store works");
+    assert_eq!(purge().await, 0, "a live row");
+    world.clock.set(start + IDLE);
+    assert_eq!(purge().await, 0, "a row that has just expired");
+    world.clock.set(start + IDLE + age - SECOND);
+    let mut live = sign_in(&world, "ada").await;
+    assert_eq!((purge().await, rows_at(&world, "ada", start).await), (0, 2), "a second early");
+    world.clock.set(start + IDLE + age + SECOND);
+    assert_eq!((purge().await, purge().await), (1, 0));
+    assert_eq!(rows_at(&world, "ada", start).await, 1, "the row is really gone, and no other");
+    assert_eq!(user(&mut live).await, json!("ada"));
+}
+
+async fn a_fast_clock_ends_no_session(world: World) {
+    let world = world.with_config(short).await;
+    let mut browser = sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    world.clock.set(start + IDLE + Duration::from_hours(23));
+    assert_eq!(world.service.purge_expired().await.expect("the store works"), 0);
+    world.clock.set(start);
+    assert_eq!(user(&mut browser).await, json!("ada"), "to every other clock it is live");
+}
+
+async fn cleanup_goes_in_batches(world: World) {
+    const ROWS: u64 = 1100;
+    let world = world.with_config(|config| short(config).max_sessions_per_user(1000)).await;
+    for i in 0..ROWS {
+        sign_in(&world, &format!("ada-{}", i % 11)).await;
+    }
+    world.clock.advance(IDLE + Duration::from_hours(25));
+    let mut live = sign_in(&world, "ada-0").await;
+    world.faults.reset_counts();
+    assert_eq!(world.service.purge_expired().await.expect("the store works"), ROWS);
+    assert!(world.faults.count(OpKind::Purge) >= 2, "not all in one statement");
+    assert_eq!(user(&mut live).await, json!("ada-0"));
+    assert_eq!(world.service.purge_expired().await.expect("the store works"), 0);
+}
+
+async fn cleanup_goes_on_after_an_error(world: World) {
+    let world = world.with_config(short).await;
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    world.clock.advance(IDLE + Duration::from_hours(25));
+    for fault in [Fault::NotApplied, Fault::UnknownLost] {
+        world.faults.fail(OpKind::Purge, fault);
+        assert!(world.service.purge_expired().await.is_err());
+        world.faults.reset_counts();
+        let cleanup = world.service.spawn_cleanup(Duration::from_millis(1));
+        while world.faults.count(OpKind::Purge) < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(rows_at(&world, "ada", start).await, 1);
+        cleanup.stop().await;
+        assert!(world.events().iter().any(|event| event.contains("CleanupFailed")));
+    }
+    let cleanup = world.service.spawn_cleanup(Duration::from_millis(1));
+    world.faults.clear();
+    while rows_at(&world, "ada", start).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    cleanup.stop().await;
+}
