@@ -1,4 +1,4 @@
-//! ADM: seeing and revoking any user's sessions.
+//! ADM-1, ADM-2, ADM-3: seeing and revoking any user's sessions.
 
 use serde_json::json;
 

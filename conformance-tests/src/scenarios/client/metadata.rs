@@ -1,4 +1,4 @@
-//! META: what is recorded of who signs in, and what a changed fingerprint does.
+//! META-1, META-2, META-3: what is recorded of the client at sign-in, and what a changed fingerprint does.
 
 use serde_json::{Value, json};
 use session_core::{FingerprintChange, IpNet};

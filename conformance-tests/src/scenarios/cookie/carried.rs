@@ -1,4 +1,4 @@
-//! COOK: the cookies that requests carry: which of them count, and which keys signed them.
+//! COOK-2, COOK-3, COOK-4: the cookies that requests carry, and which of them count.
 
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
-//! COOK: the cookie that responses set and remove. What cookies of requests count is in `carried`, what becomes of requests
-//! whose token was replaced in `replaced`, what responses say to caches in `caching`, which settings go together in
-//! `cookie_rules`.
+//! COOK-1, COOK-6, COOK-10, COOK-12: the cookie that responses set.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! DATA-4, DATA-5 and DATA-6: requests of one session at once, on one node and across two. Each conflict is made once on
+//! DATA-4, DATA-6: requests of one session at once, on one node and across two. Each conflict is made once on
 //! purpose, with a request that waits inside its handler, and then left to chance for many rounds from a barrier.
 
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! DATA: what a value goes through between `set` and the next request's `get`. Which values are kept is in `values`, what
-//! becomes of changes when the handler is done in `commit`, `save` and `ended`, concurrent requests in `races`.
+//! DATA-1, DATA-2, DATA-3, DATA-13: what a value goes through between `set` and the next request's `get`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! DATA-9, DATA-12, DATA-15: which values a session keeps, exactly as they were, and how many bytes of them.
+//! DATA-12: which values a session keeps, exactly as they were.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! LIST and REV: seeing and revoking one's own sessions.
+//! LIST-1, REV-1, REV-2, REV-3, REV-4: seeing and revoking one's own sessions.
 
 use std::time::Duration;
 

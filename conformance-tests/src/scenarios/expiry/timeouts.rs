@@ -1,4 +1,4 @@
-//! EXP: when sessions end by themselves, what keeps them alive, and the cleanup that nothing depends on.
+//! EXP-1, EXP-2, EXP-6: when sessions end without a sign-out, and clocks that jump.
 
 use std::time::Duration;
 

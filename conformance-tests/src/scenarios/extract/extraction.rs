@@ -1,5 +1,4 @@
-//! EXT and ERR: what a handler gets when it extracts the session, and what errors look like as responses. What a row that
-//! can't be understood means is in `unreadable`.
+//! EXT-1, EXT-2, EXT-3, EXT-4, EXT-5, EXT-6, EXT-7: what a handler gets when it extracts the session.
 
 use std::sync::{Mutex, Once, PoisonError};
 

@@ -1,5 +1,4 @@
-//! FLT: stores that fail and connections that drop. Which response a single failed write becomes is in `commit`, what stays
-//! secret in `secrets`, releases side by side in `releases`.
+//! FLT-1, FLT-2: stores that fail and connections that drop.
 
 use std::time::Duration;
 

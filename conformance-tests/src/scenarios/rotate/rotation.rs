@@ -1,4 +1,4 @@
-//! ROT: rotating the token.
+//! ROT-1, ROT-2, ROT-3, ROT-4, ROT-5: rotating the token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! AUTH-3: a sign-in or rotation that the store refuses, or of which nobody knows.
+//! AUTH-3: a sign-in or rotation that the store refuses, or whose outcome is unknown.
 
 use std::time::Duration;
 

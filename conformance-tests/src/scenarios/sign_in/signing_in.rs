@@ -1,4 +1,4 @@
-//! AUTH-1, 2, 5 and 6: signing in, and what becomes of the session before.
+//! AUTH-1, AUTH-2, AUTH-5: signing in, and what becomes of the session before.
 
 use serde_json::json;
 use session_core::Clock;

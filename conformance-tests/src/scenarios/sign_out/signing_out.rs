@@ -1,4 +1,4 @@
-//! OUT: signing out.
+//! OUT-1, OUT-2, OUT-3, OUT-4: signing out.
 
 use serde_json::{Value, json};
 
