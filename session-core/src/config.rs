@@ -1,6 +1,7 @@
 //! The settings, their defaults, and the check that they go together. Keys are passed in last, apart from the rest.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,6 +13,9 @@ use crate::expiry::Expiry;
 use crate::keys::KeyRing;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How often activity is written at most, where the idle timeout is long enough for that.
+const TOUCH_INTERVAL: Duration = Duration::from_mins(5);
+const ROTATION_GRACE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_mins(5);
 const MAX_SESSIONS: u32 = 1000;
 const MAX_DATA_BYTES: usize = 8 << 20;
 
@@ -45,6 +49,8 @@ pub struct SessionConfig {
     pub(crate) keys: KeyRing,
     pub(crate) cookie: CookieRules,
     pub(crate) expiry: Expiry,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a setting that nothing asks for yet"))]
+    pub(crate) rotation_grace: Duration,
     pub(crate) max_sessions: NonZeroU32,
     pub(crate) max_data_bytes: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -98,8 +104,11 @@ pub struct SessionConfigBuilder {
     idle_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     absolute_timeout: Duration,
+    /// None for what goes with the idle timeout.
+    #[serde(deserialize_with = "some_duration")]
+    touch_interval: Option<Duration>,
     #[serde(deserialize_with = "duration")]
-    touch_interval: Duration,
+    rotation_grace: Duration,
     max_sessions_per_user: u32,
     max_data_bytes: usize,
     cookie_name: Option<String>,
@@ -121,7 +130,8 @@ impl Default for SessionConfigBuilder {
         Self {
             idle_timeout: 7 * DAY,
             absolute_timeout: 30 * DAY,
-            touch_interval: Duration::from_secs(5 * 60),
+            touch_interval: None,
+            rotation_grace: Duration::from_secs(60),
             max_sessions_per_user: 10,
             max_data_bytes: 64 << 10,
             cookie_name: None,
@@ -152,9 +162,17 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// How often activity is written at most: every 5 minutes.
+    /// How often activity is written at most: every 5 minutes, or every quarter of the idle timeout if that is less. At
+    /// most half of the idle timeout, so that who is active that often is never signed out for being idle.
     pub const fn touch_interval(mut self, interval: Duration) -> Self {
-        self.touch_interval = interval;
+        self.touch_interval = Some(interval);
+        self
+    }
+
+    /// For how long a token still works after the browser has shown that it has its successor: 60 seconds, from 10 seconds
+    /// to 5 minutes.
+    pub const fn rotation_grace(mut self, grace: Duration) -> Self {
+        self.rotation_grace = grace;
         self
     }
 
@@ -247,7 +265,7 @@ impl SessionConfigBuilder {
         let most = |over: bool, setting, most| if over { Err(ConfigError::TooLarge { setting, most }) } else { Ok(()) };
         zero(self.idle_timeout.is_zero(), "idle_timeout")?;
         zero(self.absolute_timeout.is_zero(), "absolute_timeout")?;
-        zero(self.touch_interval.is_zero(), "touch_interval")?;
+        zero(self.touch_interval.is_some_and(|interval| interval.is_zero()), "touch_interval")?;
         zero(self.max_sessions_per_user == 0, "max_sessions_per_user")?;
         zero(self.max_data_bytes == 0, "max_data_bytes")?;
         zero(self.purge_after.is_zero(), "purge_after")?;
@@ -257,9 +275,13 @@ impl SessionConfigBuilder {
         if self.idle_timeout > self.absolute_timeout {
             return Err(ConfigError::IdleOverAbsolute);
         }
-        if self.touch_interval >= self.idle_timeout {
-            return Err(ConfigError::TouchNotBelowIdle);
+        if self.touch_interval.is_some_and(|interval| interval > self.idle_timeout / 2) {
+            return Err(ConfigError::TouchOverHalfIdle);
         }
+        if self.rotation_grace < *ROTATION_GRACE.start() {
+            return Err(ConfigError::TooSmall { setting: "rotation_grace", least: "10 seconds" });
+        }
+        most(self.rotation_grace > *ROTATION_GRACE.end(), "rotation_grace", "5 minutes")?;
         if self.trusted_proxies.is_empty() != self.forwarding_header.is_none() {
             return Err(ConfigError::Proxies(
                 "`trusted_proxies` and `forwarding_header` go together: set both or none",
@@ -276,8 +298,9 @@ impl SessionConfigBuilder {
             expiry: Expiry {
                 idle: self.idle_timeout,
                 absolute: self.absolute_timeout,
-                touch_interval: self.touch_interval,
+                touch_interval: self.touch_interval.unwrap_or_else(|| default_touch_interval(self.idle_timeout)),
             },
+            rotation_grace: self.rotation_grace,
             max_sessions: NonZeroU32::new(self.max_sessions_per_user).expect("checked above"),
             max_data_bytes: self.max_data_bytes,
             trusted_proxies: self.trusted_proxies,
@@ -310,6 +333,15 @@ impl SessionConfigBuilder {
     }
 }
 
+/// The touch interval that goes with an idle timeout; never zero, which would be no interval.
+fn default_touch_interval(idle_timeout: Duration) -> Duration {
+    (idle_timeout / 4).clamp(Duration::from_nanos(1), TOUCH_INTERVAL)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 /// A duration as text, such as `30 days` or `5m`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -332,16 +364,62 @@ mod tests {
     #[test]
     fn text_and_builder_give_the_same() {
         let from_text: SessionConfigBuilder = toml::from_str(
-            "idle_timeout = \"1h\"\nmax_sessions_per_user = 3\ntrusted_proxies = [\"10.0.0.0/8\"]\nforwarding_header = \"X-Forwarded-For\"\non_fingerprint_change = \"end\"",
+            "idle_timeout = \"1h\"\ntouch_interval = \"2m\"\nrotation_grace = \"30s\"\nmax_sessions_per_user = 3\ntrusted_proxies = [\"10.0.0.0/8\"]\nforwarding_header = \"X-Forwarded-For\"\non_fingerprint_change = \"end\"",
         )
         .unwrap();
         let built = SessionConfig::builder()
             .idle_timeout(Duration::from_secs(3600))
+            .touch_interval(Duration::from_secs(120))
+            .rotation_grace(Duration::from_secs(30))
             .max_sessions_per_user(3)
             .trusted_proxies(["10.0.0.0/8".parse().unwrap()])
             .forwarding_header("X-Forwarded-For")
             .on_fingerprint_change(FingerprintChange::End);
         assert_eq!(format!("{:?}", from_text.build(keys()).unwrap()), format!("{:?}", built.build(keys()).unwrap()));
+    }
+
+    #[test]
+    fn activity_is_written_every_5_minutes_or_quarter_of_the_idle_timeout() {
+        let minutes = Duration::from_mins;
+        for (idle, interval) in [
+            (minutes(60), minutes(5)),
+            (minutes(20), minutes(5)),
+            (minutes(6), Duration::from_secs(90)),
+            (Duration::from_millis(5), Duration::from_micros(1250)),
+            (Duration::from_nanos(3), Duration::from_nanos(1)),
+        ] {
+            let config = SessionConfig::builder().idle_timeout(idle).build(keys()).unwrap();
+            assert_eq!(config.expiry.touch_interval, interval, "{idle:?}");
+            let from_text: SessionConfigBuilder = toml::from_str(&format!("idle_timeout = \"{idle:?}\"")).unwrap();
+            assert_eq!(from_text.build(keys()).unwrap().expiry.touch_interval, interval, "{idle:?}");
+        }
+    }
+
+    #[test]
+    fn a_touch_interval_over_half_of_the_idle_timeout_is_refused() {
+        let idle = Duration::from_mins(10);
+        let built = |interval| SessionConfig::builder().idle_timeout(idle).touch_interval(interval).build(keys());
+        assert_eq!(built(idle / 2).unwrap().expiry.touch_interval, idle / 2);
+        let error = built(idle / 2 + Duration::from_micros(1)).unwrap_err();
+        assert_eq!(error, ConfigError::TouchOverHalfIdle);
+        assert!(error.to_string().contains("`touch_interval`") && error.to_string().contains("`idle_timeout`"));
+        assert_eq!(built(Duration::ZERO).unwrap_err(), ConfigError::Zero { setting: "touch_interval" });
+    }
+
+    #[test]
+    fn a_rotation_grace_is_from_10_seconds_to_5_minutes() {
+        let built = |grace| SessionConfig::builder().rotation_grace(grace).build(keys());
+        assert_eq!(SessionConfig::builder().build(keys()).unwrap().rotation_grace, Duration::from_secs(60));
+        for grace in [Duration::from_secs(10), Duration::from_mins(5)] {
+            assert_eq!(built(grace).unwrap().rotation_grace, grace);
+        }
+        let nanosecond = Duration::from_nanos(1);
+        for (grace, least_or_most) in
+            [(Duration::from_secs(10) - nanosecond, "10 seconds"), (Duration::from_mins(5) + nanosecond, "5 minutes")]
+        {
+            let error = built(grace).unwrap_err().to_string();
+            assert!(error.contains("`rotation_grace`") && error.contains(least_or_most), "{error}");
+        }
     }
 
     /// What `build` writes to the log.

@@ -229,12 +229,22 @@ pub enum ConfigError {
         /// Its highest value, in words.
         most: &'static str,
     },
+    /// A setting is below its range.
+    #[error("`{setting}` must be at least {least}")]
+    TooSmall {
+        /// Which.
+        setting: &'static str,
+        /// Its lowest value, in words.
+        least: &'static str,
+    },
     /// The idle timeout is longer than the absolute one.
     #[error("`idle_timeout` is longer than `absolute_timeout`: shorten the one or lengthen the other")]
     IdleOverAbsolute,
     /// Activity would be recorded too seldom to keep a session alive.
-    #[error("`touch_interval` must be shorter than `idle_timeout`, or active users would be signed out")]
-    TouchNotBelowIdle,
+    #[error(
+        "`touch_interval` is over half of `idle_timeout`, which would sign active users out: shorten the one, lengthen the other, or leave `touch_interval` out"
+    )]
+    TouchOverHalfIdle,
     /// The cookie's settings don't go together.
     #[error("cookie {name:?}: {reason}")]
     Cookie {
