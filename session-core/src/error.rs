@@ -10,7 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a session operation.
 ///
-/// Keys and ids are escaped where they appear; values, tokens and keys of the ring never appear.
+/// Keys and ids are escaped where they appear; values, tokens and keys of the ring never appear, unless a value's own
+/// `Serialize` fails with an error that quotes it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,7 +24,7 @@ pub enum Error {
     /// The user id can't be one. 400.
     #[error(transparent)]
     UserId(#[from] UserIdError),
-    /// The data or value can't be kept. 400, or 413 if it is too large.
+    /// The data or value can't be kept. 400, or 413 if it is too large, or 500 if it can't be written as JSON.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The stored value under a key isn't of the type that was asked for. 500.
@@ -65,9 +66,10 @@ impl Error {
             Self::UnknownSession => 404,
             Self::UserId(_) => 400,
             Self::Data(DataError::TooLarge { .. }) => 413,
-            Self::Data(DataError::NotAnObject | DataError::Unencodable { .. } | DataError::TooDeep { .. }) => 400,
+            Self::Data(DataError::NotAnObject | DataError::TooDeep { .. }) => 400,
             Self::Store(StoreError::NotApplied(_) | StoreError::Unknown(_)) => 503,
             Self::Store(StoreError::Corrupt { .. })
+            | Self::Data(DataError::Unencodable { .. })
             | Self::WrongType { .. }
             | Self::UpdatePanicked { .. }
             | Self::HeadSent
@@ -139,11 +141,13 @@ pub enum DataError {
     /// Session data at sign-in is a JSON object.
     #[error("session data must be a JSON object")]
     NotAnObject,
-    /// The value's `Serialize` failed.
-    #[error("the value for {key:?} can't be written as JSON")]
+    /// The value's `Serialize` failed, or JSON has no number for a float in it. 500.
+    #[error("the value for {key:?} can't be written as JSON: {reason:?}")]
     Unencodable {
         /// The key.
         key: String,
+        /// What serde says.
+        reason: String,
     },
     /// The value is nested over 100 deep.
     #[error("the value for {key:?} is nested over 100 deep")]

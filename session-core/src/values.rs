@@ -1,5 +1,7 @@
 //! A session's values as JSON: how deep, how large, and to and from the application's types.
 
+mod finite;
+
 use std::any::type_name;
 use std::io;
 use std::sync::Arc;
@@ -31,9 +33,10 @@ pub(crate) fn sign_in_data(value: Value, limit: usize) -> Result<Data, DataError
     Ok(data)
 }
 
-/// `value` as JSON, unless its `Serialize` fails or it is too deep to read back.
+/// `value` as JSON, unless its `Serialize` fails, a float in it isn't finite, or it is too deep to read back.
 pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Value> {
-    let value = serde_json::to_value(value).map_err(|_| DataError::Unencodable { key: key.to_owned() })?;
+    let value = finite::to_value(value)
+        .map_err(|error| DataError::Unencodable { key: key.to_owned(), reason: error.to_string() })?;
     if too_deep(&value, MAX_DEPTH) {
         return Err(DataError::TooDeep { key: key.to_owned() }.into());
     }
@@ -81,10 +84,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_json_can_not_write_is_refused_by_key_with_the_reason() {
+        struct Failing;
+        impl Serialize for Failing {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("the year\nis over"))
+            }
+        }
+        for (error, reason) in [
+            (encode("k\n", &[f64::NAN]).unwrap_err(), "NaN is not a JSON number"),
+            (encode("k\n", &u128::MAX).unwrap_err(), "number out of range"),
+            (encode("k\n", &Failing).unwrap_err(), "the year\\nis over"),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(r#""k\n""#) && text.contains(reason), "{text}");
+            assert_eq!(error.status(), 500, "the program's fault, not the request's");
+        }
+    }
+
+    #[test]
     fn values_over_100_deep_are_refused_by_key() {
         let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
         assert!(encode("k", &nested(100)).is_ok());
-        assert!(encode("k", &nested(101)).unwrap_err().to_string().contains("\"k\""));
+        let error = encode("k", &nested(101)).unwrap_err();
+        assert!(error.to_string().contains("\"k\"") && error.status() == 400, "{error}");
         let data = Data::encode(Arc::new(Map::from_iter([("k".to_owned(), nested(100))])));
         assert!(Data::from_text(data.text()).values().is_some(), "what is accepted can be read back");
     }

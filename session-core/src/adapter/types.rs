@@ -183,8 +183,8 @@ macro_rules! adapter_types {
             /// all take effect, and for one key the last commit wins. Does nothing if nobody is signed in.
             ///
             /// # Errors
-            /// 413 if the data would pass the configured size, 400 if the value can't be written as JSON or is nested
-            /// over 100 deep; nothing changes then.
+            /// 413 if the data would pass the configured size, 400 if the value is nested over 100 deep, 500 if it can't be
+            /// written as JSON, such as a float that isn't finite; nothing changes then.
             pub fn set<T: $crate::__private::Serialize>(&self, key: &str, value: &T) -> Result<()> {
                 Ok(self.0.set(key, value)?)
             }
