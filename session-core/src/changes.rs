@@ -1,5 +1,7 @@
 //! What a request did to a session's values, so that it can be done again on newer ones.
 
+pub(crate) mod running;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::running::Owner;
 use crate::error::{Error, Result};
 use crate::values::{Values, decode, encode};
 
@@ -20,14 +23,18 @@ type UpdateFn = dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync;
 pub(crate) struct Updater(Arc<UpdateFn>);
 
 impl Updater {
-    pub(crate) fn new<T, F>(f: F) -> Self
+    /// Works on the session of `request`, which it must not change itself.
+    pub(crate) fn new<R, T, F>(request: &Arc<R>, f: F) -> Self
     where
         T: Serialize + DeserializeOwned,
         F: Fn(Option<T>) -> T + Send + Sync + 'static,
     {
+        let owner = Owner::of(request);
         Self(Arc::new(move |key, old| {
-            let old = old.map(|old| decode::<T>(key, old)).transpose()?;
-            encode(key, &f(old))
+            running::run(owner, key, || {
+                let old = old.map(|old| decode::<T>(key, old)).transpose()?;
+                encode(key, &f(old))
+            })
         }))
     }
 

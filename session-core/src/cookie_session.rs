@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::changes::Updater;
+use crate::changes::{Updater, running};
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::request::{Attempt, Failure, Progress, Request, Stored, conflict_without_data};
@@ -80,6 +80,7 @@ impl CookieSession {
 
     /// Sets `key`.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
+        running::check_may_change(&self.0)?;
         if !self.is_authenticated() {
             return Ok(());
         }
@@ -95,6 +96,10 @@ impl CookieSession {
 
     /// Removes `key`.
     pub fn remove_key(&self, key: &str) {
+        if running::check_may_change(&self.0).is_err() {
+            // There is nothing to return it by; the update that this is called from fails.
+            return;
+        }
         let mut progress = self.lock();
         if let Some(active) = progress.state.active_mut()
             && active.view.remove(key).is_err()
@@ -109,7 +114,8 @@ impl CookieSession {
     where
         T: Serialize + DeserializeOwned,
     {
-        let updater = Updater::new(f);
+        running::check_may_change(&self.0)?;
+        let updater = Updater::new(&self.0, f);
         let limit = self.0.service.config.max_data_bytes;
         loop {
             let Some((id, edits)) = self.lock().state.active().map(|active| (active.record.id, active.view.edits()))

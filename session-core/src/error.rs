@@ -41,6 +41,14 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A function given to `update` called `set`, `remove_key` or `update` of the very session it was run for. 500.
+    #[error(
+        "the update of {key:?} changes its own session, and nothing of it is kept: let its function only compute, and call `set` after it"
+    )]
+    UpdateChangesSession {
+        /// The key that is updated.
+        key: String,
+    },
     /// The response head has left, so no cookie can follow. 500.
     #[error("the response head was already sent: sign in or rotate before responding")]
     HeadSent,
@@ -72,6 +80,7 @@ impl Error {
             | Self::Data(DataError::Unencodable { .. })
             | Self::WrongType { .. }
             | Self::UpdatePanicked { .. }
+            | Self::UpdateChangesSession { .. }
             | Self::HeadSent
             | Self::NoRandomness
             | Self::NoLayer { .. } => 500,

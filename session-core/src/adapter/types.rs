@@ -195,11 +195,13 @@ macro_rules! adapter_types {
             }
 
             /// Sets `key` to what `f` makes of its value, atomically: `f` runs now, and again at commit if another
-            /// request changed the data first, so it should do nothing but compute. Does nothing, and doesn't run `f`,
-            /// if nobody is signed in.
+            /// request changed the data first, so it should do nothing but compute. It may read this session. Does
+            /// nothing, and doesn't run `f`, if nobody is signed in.
             ///
             /// # Errors
-            /// As [`get`](Self::get) and [`set`](Self::set).
+            /// As [`get`](Self::get) and [`set`](Self::set), and 500 if `f` sets, removes or updates a key of this session:
+            /// nothing of that is kept, nor of the update. Where that shows at commit only, the response is a 500, and
+            /// nothing of the request is stored.
             pub fn update<T>(
                 &self,
                 key: &str,

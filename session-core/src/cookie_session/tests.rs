@@ -1,5 +1,7 @@
 //! What only shows within one request: operations that overlap, futures that are dropped, and a head that has left.
 
+mod updates;
+
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,7 +9,7 @@ fn view(value: &Value) -> View {
 }
 
 fn add(view: &mut View, key: &str, by: u64) {
-    let updater = Updater::new(move |n: Option<u64>| n.unwrap_or(0).wrapping_add(by));
+    let updater = Updater::new(&Arc::new(()), move |n: Option<u64>| n.unwrap_or(0).wrapping_add(by));
     let now = view.values().unwrap().get(key).cloned();
     let value = updater.run(key, now.as_ref()).unwrap();
     view.update(key, value, updater, 1 << 20).unwrap().unwrap();
@@ -137,7 +137,7 @@ fn a_replay_on_another_type_or_with_a_panic_is_an_error() {
     let error = first.take().unwrap().rebase(&Data::from_text(r#"{"n":"secret"}"#), 2, 100).unwrap().unwrap_err();
     assert!(error.to_string().contains("\"n\"") && !error.to_string().contains("secret"), "{error}");
     let mut second = view(&json!({}));
-    let updater = Updater::new(|n: Option<u64>| if n.is_some() { panic!("on replay") } else { 1 });
+    let updater = Updater::new(&Arc::new(()), |n: Option<u64>| if n.is_some() { panic!("on replay") } else { 1 });
     second.update("n", json!(1), updater, 100).unwrap().unwrap();
     let error = second.take().unwrap().rebase(&Data::from_text(r#"{"n":1}"#), 2, 100).unwrap().unwrap_err();
     assert_eq!((error.status(), error.to_string().contains("panicked")), (500, true));
