@@ -74,7 +74,7 @@ impl ResponseError for Error {
 
     fn error_response(&self) -> HttpResponse {
         // Only here, as an `Option` extractor takes the error without a response.
-        self.as_core().trace_missing_layer();
+        self.as_core().trace_program_fault();
         let mut response = HttpResponse::build(self.status_code());
         for header in session_core::Error::HEADERS {
             response.insert_header(header);

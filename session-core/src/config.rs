@@ -351,7 +351,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -422,8 +422,8 @@ mod tests {
         }
     }
 
-    /// What `build` writes to the log.
-    fn logged(builder: SessionConfigBuilder) -> String {
+    /// What `work` writes to the log.
+    pub(crate) fn logged(work: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Log(Arc<Mutex<Vec<u8>>>);
         impl std::io::Write for Log {
@@ -438,13 +438,14 @@ mod tests {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || builder.build(keys()).map(drop)).unwrap();
+        tracing::subscriber::with_default(subscriber, work);
         let bytes = log.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn a_cookie_without_secure_warns_at_the_start() {
+        let logged = |builder: SessionConfigBuilder| logged(|| drop(builder.build(keys()).unwrap()));
         assert!(logged(SessionConfig::builder().insecure_development_cookies()).contains("WARN"));
         assert!(logged(SessionConfig::builder().cookie_name("s").cookie_secure(false)).contains("WARN"));
         assert_eq!(logged(SessionConfig::builder()), "");

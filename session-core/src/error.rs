@@ -94,7 +94,7 @@ impl Error {
     /// This error as a response, for frameworks on version 1 of the `http` crate.
     #[cfg(feature = "http")]
     pub fn response<B: From<&'static str>>(&self) -> http::Response<B> {
-        self.trace_missing_layer();
+        self.trace_program_fault();
         let mut response = http::Response::new(B::from(self.body()));
         *response.status_mut() = http::StatusCode::from_u16(self.status()).expect("a status of the list below");
         for (name, value) in Self::HEADERS {
@@ -104,10 +104,11 @@ impl Error {
         response
     }
 
-    /// Writes to `tracing` which layer to add, if it is that which is missing. For adapters, where the error becomes a
-    /// response, whose fixed body tells nobody.
-    pub fn trace_missing_layer(&self) {
-        if let Self::NoLayer { .. } = self {
+    /// Writes to `tracing` what is the program's fault or its machine's, such as a missing layer or a value that can't be
+    /// written as JSON: all that is a 500 but a row that can't be understood, of which an [`Event`](crate::Event) has told.
+    /// For adapters, where the error becomes a response, whose fixed body tells nobody.
+    pub fn trace_program_fault(&self) {
+        if self.status() == 500 && !matches!(self, Self::Store(_)) {
             tracing::error!("{self}");
         }
     }
@@ -269,4 +270,46 @@ pub enum ConfigError {
     /// The settings for trusted proxies don't go together.
     #[error("{0}")]
     Proxies(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::logged;
+
+    #[test]
+    fn a_fault_of_the_program_is_logged_once_with_its_reason() {
+        let key = || "k".to_owned();
+        for (error, says) in [
+            (Error::NoLayer { layer: "SomeLayer" }, "SomeLayer"),
+            (Error::WrongType { key: key(), expected: "u64" }, "u64"),
+            (Error::UpdatePanicked { key: key() }, "panicked"),
+            (Error::UpdateChangesSession { key: key() }, "compute"),
+            (Error::HeadSent, "head"),
+            (Error::NoRandomness, "random"),
+            (DataError::Unencodable { key: key(), reason: "NaN is not a JSON number".into() }.into(), "NaN"),
+        ] {
+            let log = logged(|| error.trace_program_fault());
+            assert!(log.contains("ERROR") && log.contains(says) && log.lines().count() == 1, "{log}");
+            #[cfg(feature = "http")]
+            assert_eq!(logged(|| drop(error.response::<&str>())).lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_the_requests_fault_or_told_by_an_event_is_not_logged() {
+        for error in [
+            Error::NotAuthenticated,
+            Error::UnknownSession,
+            UserIdError::Empty.into(),
+            DataError::NotAnObject.into(),
+            DataError::TooDeep { key: "k".to_owned() }.into(),
+            DataError::TooLarge { key: "k".to_owned(), limit: 1 }.into(),
+            StoreError::not_applied("down").into(),
+            StoreError::unknown("down").into(),
+            StoreError::Corrupt { id: None, what: "data" }.into(),
+        ] {
+            assert_eq!(logged(|| error.trace_program_fault()), "", "{error}");
+        }
+    }
 }

@@ -98,7 +98,7 @@ impl poem::error::ResponseError for Error {
     }
 
     fn as_response(&self) -> Response {
-        self.as_core().trace_missing_layer();
+        self.as_core().trace_program_fault();
         let mut response = Response::builder().status(poem::error::ResponseError::status(self));
         for (name, value) in session_core::Error::HEADERS {
             response = response.header(name, value);
