@@ -41,6 +41,10 @@ impl SqliteOptions {
     /// A file that isn't there is created, unless the URL says `?mode=rw` or `?mode=ro`. It is opened with a write-ahead
     /// log (which stays set in the file), `synchronous=FULL`, 5 seconds of patience for other writers, and up to 8
     /// connections.
+    ///
+    /// On Unix a file that is created is for its owner only (mode 0600), and so are SQLite's files beside it, `-wal` and
+    /// `-shm`. A file that is there keeps its mode, which SQLite gives to those beside it: to share one between users,
+    /// make it first, such as by `install -m 660 /dev/null sessions.db`. Where the URL names a `vfs`, that one decides.
     pub fn new(path_or_url: impl Into<String>) -> Self {
         Self {
             location: path_or_url.into(),
@@ -76,7 +80,7 @@ impl SqliteOptions {
     /// # Errors
     /// [`SqliteOpenError`], which names the file.
     pub async fn open(self) -> Result<SqliteStore, SqliteOpenError> {
-        let (options, in_memory) = self.connect_options()?;
+        let Place { options, in_memory, creates } = self.place()?;
         let path = options.get_filename().to_owned();
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(Duration::from_secs(5))
@@ -94,6 +98,14 @@ impl SqliteOptions {
         if path.is_file() && is_readonly(&path) {
             return Err(SqliteOpenError::ReadOnly { path });
         }
+        #[cfg(unix)]
+        let options = if creates {
+            private::make_unless_there(&path);
+            // SQLite would let everyone read a file that it made itself. Where there is none now, it says why not.
+            options.create_if_missing(false)
+        } else {
+            options
+        };
         let first = self.first_connection(&options).await.map_err(|error| SqliteOpenError::of(&path, error))?;
         let pool = pool.max_connections(self.max_connections).connect_lazy_with(options);
         // Only closed once the pool has one of its own: the last one to close removes the log, and the next would have
@@ -104,8 +116,8 @@ impl SqliteOptions {
         Ok(SqliteStore::alone_on(pool))
     }
 
-    /// The options, and whether they mean a database in memory.
-    fn connect_options(&self) -> Result<(SqliteConnectOptions, bool), SqliteOpenError> {
+    /// What the path or URL means.
+    fn place(&self) -> Result<Place, SqliteOpenError> {
         let (is_url, rest) = match self.location.strip_prefix("sqlite:") {
             Some(rest) => (true, rest.strip_prefix("//").unwrap_or(rest)),
             None => (false, self.location.as_str()),
@@ -121,8 +133,16 @@ impl SqliteOptions {
         } else {
             SqliteConnectOptions::new().filename(path)
         };
-        let options = if query.contains("mode=") { options } else { options.create_if_missing(true) };
-        Ok((options.busy_timeout(self.busy_timeout).synchronous(self.synchronous), in_memory))
+        let has = |option: &str| query.split('&').any(|given| given.starts_with(option));
+        let by_default = !query.contains("mode=");
+        let options = if by_default { options.create_if_missing(true) } else { options };
+        // The names of another VFS, and the `file:` URIs that SQLite takes for a path, are no paths of ours to make.
+        let is_path = !has("vfs=") && !options.get_filename().to_string_lossy().starts_with("file:");
+        Ok(Place {
+            options: options.busy_timeout(self.busy_timeout).synchronous(self.synchronous),
+            in_memory,
+            creates: is_path && (by_default || (has("mode=rwc") && !has("mode=ro"))),
+        })
     }
 
     /// A connection to the file, which now has a write-ahead log and this release's tables.
@@ -146,6 +166,15 @@ impl SqliteOptions {
             }
         }
     }
+}
+
+/// What a path or URL means.
+struct Place {
+    options: SqliteConnectOptions,
+    in_memory: bool,
+    /// Whether a file at this path is made if there is none.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "SQLite makes it"))]
+    creates: bool,
 }
 
 /// Why a SQLite file can't be used.
@@ -239,4 +268,34 @@ fn is_readonly(path: &Path) -> bool {
 
 fn is_busy(error: &sqlx::Error) -> bool {
     super::fault::is_busy(code(error))
+}
+
+/// Files for their owner only. Left to SQLite they would be made as the umask says, which is mostly for all to read.
+#[cfg(unix)]
+mod private {
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Mutex, PoisonError};
+
+    /// Closing a file gives up all locks that this process has on it, SQLite's too. So none that is there is opened
+    /// here, and nobody goes on to SQLite while another in this process has yet to close what it made.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// Makes an empty file, which is a new database. Leaves it to SQLite to say why there is none afterwards.
+    pub(super) fn make_unless_there(path: &Path) {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(behind_links(path)));
+    }
+
+    /// The file that SQLite opens: a link may lead to one that isn't there yet.
+    fn behind_links(path: &Path) -> PathBuf {
+        let mut path = path.to_owned();
+        // As many as Linux follows, then it is a circle.
+        for _ in 0..40 {
+            let Ok(target) = fs::read_link(&path) else { break };
+            path = path.parent().unwrap_or(Path::new("")).join(target);
+        }
+        path
+    }
 }

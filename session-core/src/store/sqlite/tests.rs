@@ -103,6 +103,67 @@ async fn a_file_that_is_marked_read_only_is_left_alone_even_by_root() {
     assert!(matches!(error, SqliteOpenError::ReadOnly { .. }), "{error:?}");
 }
 
+/// The modes of a database and of the two files that SQLite keeps beside it.
+#[cfg(unix)]
+fn modes(path: &str) -> [u32; 3] {
+    use std::os::unix::fs::PermissionsExt;
+    ["", "-wal", "-shm"].map(|end| std::fs::metadata(format!("{path}{end}")).unwrap().permissions().mode() & 0o777)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_created_and_those_beside_it_are_for_their_owner_only() {
+    let folder = TempDir::new().unwrap();
+    for (name, query) in [("a.db", ""), ("b.db", "?mode=rwc"), ("c d%.db", "?cache=private&mode=rwc")] {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        let url = format!("sqlite:{}{query}", path.replace('%', "%25").replace(' ', "%20"));
+        let store = SqliteStore::open(&url).await.unwrap();
+        assert_eq!(modes(&path), [0o600; 3], "{url}");
+        store.create(&record(1, "{}"), None, LIMIT, NOW).await.unwrap();
+        let again = SqliteStore::open(&path).await.unwrap();
+        assert!(again.load(&token(&record(1, "{}")), NOW).await.unwrap().is_some());
+    }
+    let path = folder.path().join("target.db").to_str().unwrap().to_owned();
+    for (link, to) in [("link.db", "further.db"), ("further.db", "target.db")] {
+        std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
+    }
+    let _store = SqliteStore::open(folder.path().join("link.db").to_str().unwrap()).await.unwrap();
+    assert_eq!(modes(&path), [0o600; 3], "where a link leads");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_there_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    for given in [0o644, 0o660] {
+        let path = folder.path().join(format!("{given:o}.db")).to_str().unwrap().to_owned();
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(given)).unwrap();
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(modes(&path), [given; 3]);
+        store.pool.close().await;
+        let _store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(modes(&path), [given; 3], "opened again");
+    }
+}
+
+#[tokio::test]
+async fn no_file_is_made_where_none_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder);
+    for query in ["?mode=rw", "?mode=ro", "?mode=rwc&mode=ro"] {
+        let error = SqliteStore::open(&format!("sqlite:{path}{query}")).await.unwrap_err();
+        assert!(matches!(error, SqliteOpenError::Other { .. }), "{query}: {error:?}");
+    }
+    let _store = SqliteStore::open(&format!("sqlite:{path}?mode=memory")).await.unwrap();
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    // SQLite takes it for a database in memory, or for none: that isn't promised.
+    let uri = "file:no-file-is-made?mode=memory";
+    let _store = SqliteStore::open(uri).await;
+    assert!(!Path::new(uri).exists());
+}
+
 #[tokio::test]
 async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
     let folder = TempDir::new().unwrap();
