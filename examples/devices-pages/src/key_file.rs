@@ -1,4 +1,5 @@
 //! A signing key that is made once and kept in a file beside the database, so that sign-ins survive a restart.
+//! On Unix it is for its owner only, and refused if others can read or write it.
 //! Leaves it to `signing_key` to decide whether the file is used at all.
 
 use std::ffi::OsString;
@@ -44,6 +45,17 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Others can read or write it.
+    #[error(
+        "the signing key's file {path} is open to others, its mode is {mode:04o}: `chmod 600 {path}`, \
+         or delete it if they may have used it (a new one is made, and everyone signed out)"
+    )]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The operating system has no random bytes.
     #[error("the operating system gives no random bytes for a signing key: set SESSION_KEY instead")]
     Random {
@@ -70,7 +82,7 @@ impl KeyFile {
     /// Safe when several processes start at once: one of them makes the file, the others read what it wrote.
     ///
     /// # Errors
-    /// [`KeyFileError`] when the file can neither be read nor made.
+    /// [`KeyFileError`] when the file can neither be read nor made, or when others can read or write it.
     pub fn read_or_create(&self) -> Result<(Zeroizing<String>, bool), KeyFileError> {
         match File::open(&self.0) {
             Ok(_) => return Ok((self.read()?, false)),
@@ -109,6 +121,7 @@ impl KeyFile {
             }
             text.clear();
             let file = File::open(&self.0).map_err(|error| self.io(error))?;
+            self.check_private(&file)?;
             file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| self.io(error))?;
             if text.ends_with('\n') {
                 break;
@@ -118,6 +131,19 @@ impl KeyFile {
             return Err(KeyFileError::Empty { path: self.0.clone() });
         }
         Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    #[cfg(unix)]
+    fn check_private(&self, file: &File) -> Result<(), KeyFileError> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(|error| self.io(error))?.permissions().mode() & 0o7777;
+        if mode & 0o077 == 0 { Ok(()) } else { Err(KeyFileError::OpenToOthers { path: self.0.clone(), mode }) }
+    }
+
+    /// Its rights are those of its folder.
+    #[cfg(not(unix))]
+    fn check_private(&self, _: &File) -> Result<(), KeyFileError> {
+        Ok(())
     }
 
     fn io(&self, source: io::Error) -> KeyFileError {
@@ -154,6 +180,10 @@ mod tests {
         (folder, file)
     }
 
+    fn by_hand(file: &KeyFile, text: &str) {
+        create_private(file.path()).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     #[test]
     fn it_is_beside_the_database() {
         assert_eq!(KeyFile::beside(Path::new("data/s.db")).path(), Path::new("data/s.db.session-key"));
@@ -175,6 +205,31 @@ mod tests {
         let (_folder, file) = key_file();
         file.read_or_create().unwrap();
         assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_others_can_use_is_refused_with_its_mode_and_the_mend() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, file) = key_file();
+        let (text, _) = file.read_or_create().unwrap();
+        let with = |mode| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            file.read_or_create()
+        };
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+            let error = with(mode).unwrap_err();
+            assert!(
+                matches!(&error, KeyFileError::OpenToOthers { path, mode: found } if path == file.path() && *found == mode)
+            );
+            let mend = format!("`chmod 600 {}`", file.path().display());
+            let message = error.to_string();
+            assert!(message.contains(&mend) && message.contains(&format!(" 0{mode:o}:")), "{message}");
+            assert!(!message.contains(text.as_str()), "{message}");
+        }
+        for mode in [0o600, 0o400] {
+            assert_eq!(with(mode).unwrap(), (text.clone(), false));
+        }
     }
 
     #[test]
@@ -212,14 +267,14 @@ mod tests {
     #[test]
     fn a_line_made_by_hand_needs_no_end() {
         let (_folder, file) = key_file();
-        fs::write(file.path(), "by hand").unwrap();
+        by_hand(&file, "by hand");
         assert_eq!(*file.read_or_create().unwrap().0, "by hand");
     }
 
     #[test]
     fn an_empty_file_says_what_to_do() {
         let (_folder, file) = key_file();
-        fs::write(file.path(), "").unwrap();
+        by_hand(&file, "");
         let message = file.read_or_create().unwrap_err().to_string();
         assert!(message.contains("delete it") && message.contains("sessions.db.session-key"), "{message}");
     }

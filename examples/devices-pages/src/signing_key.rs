@@ -1,4 +1,4 @@
-//! Where the signing key comes from: `SESSION_KEY`, else the file beside the database.
+//! Where the signing key comes from: `SESSION_KEY`, else the file beside the database, which must be its owner's only.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub enum SigningKeyError {
 
 impl Settings {
     /// The key that signs the cookies: from `SESSION_KEY` (base64 of at least 32 bytes), else from the file beside
-    /// the database, which is made if it isn't there.
+    /// the database, which is made if it isn't there, and refused if others can read or write it (on Unix).
     ///
     /// # Errors
     /// [`SigningKeyError`] when there is none and none can be made.
@@ -173,6 +173,8 @@ mod tests {
     fn a_file_that_holds_no_key_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("s.db");
+        load(database.to_str().unwrap(), "").unwrap();
+        // Stays its owner's only.
         std::fs::write(KeyFile::beside(&database).path(), "too short\n").unwrap();
         let message = load(database.to_str().unwrap(), "").unwrap_err().to_string();
         assert!(message.contains("s.db.session-key") && message.contains("delete it"), "{message}");
