@@ -1,10 +1,10 @@
 //! Signing in and out.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Form, Redirect, block};
+use actix_web::web::{Data, Form, Redirect};
 use actix_web::{Either, HttpResponse, Responder};
 use devices_pages::pages::{self, Attempt};
-use devices_pages::{Accounts, LoginForm};
+use devices_pages::{Accounts, LoginForm, Unchecked, headers};
 use maud::Markup;
 use session_actix::{CookieSession, Result, SignIn};
 
@@ -23,10 +23,7 @@ pub(crate) async fn sign_in(
     form: Form<LoginForm>,
 ) -> Result<Either<Redirect, impl Responder>> {
     let LoginForm { username, password, remember } = form.into_inner();
-    // Hashing takes tens of milliseconds of pure computing, during which no other request could run on this thread.
-    let typed = username.clone();
-    let checked = block(move || accounts.verify(typed.as_str(), password.reveal())).await;
-    match checked {
+    match accounts.check(username.clone(), password).await {
         Ok(Some(account)) => {
             // Replaces the session that this browser may have had: a token from before the sign-in is worth nothing.
             session.authenticate_opts(account.username, SignIn::new().browser_session(!remember)).await?;
@@ -37,8 +34,13 @@ pub(crate) async fn sign_in(
             let page = pages::login(attempt).customize().with_status(StatusCode::UNAUTHORIZED);
             Ok(Either::Right(Either::Left(page)))
         }
+        Err(Unchecked::Busy) => {
+            let attempt = Attempt::Busy { username: username.as_str(), remember };
+            let page = pages::login(attempt).customize().with_status(StatusCode::SERVICE_UNAVAILABLE);
+            Ok(Either::Right(Either::Left(page.insert_header(headers::RETRY_SOON))))
+        }
         Err(error) => {
-            tracing::error!(%error, "the password check did not finish");
+            tracing::error!("{error}");
             Ok(Either::Right(Either::Right(HttpResponse::InternalServerError())))
         }
     }

@@ -7,9 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use devices_pages::pages::{self, Attempt};
-use devices_pages::{Accounts, LoginForm};
+use devices_pages::{Accounts, LoginForm, Unchecked, headers};
 use session_axum::{CookieSession, Result, SignIn};
-use tokio::task::spawn_blocking;
 
 use crate::visitor::SignedIn;
 
@@ -26,10 +25,7 @@ pub(crate) async fn sign_in(
     Form(form): Form<LoginForm>,
 ) -> Result<Response> {
     let LoginForm { username, password, remember } = form;
-    // Hashing takes tens of milliseconds of pure computing, during which no other request could run on this thread.
-    let typed = username.clone();
-    let checked = spawn_blocking(move || accounts.verify(typed.as_str(), password.reveal())).await;
-    match checked {
+    match accounts.check(username.clone(), password).await {
         Ok(Some(account)) => {
             // Replaces the session that this browser may have had: a token from before the sign-in is worth nothing.
             session.authenticate_opts(account.username, SignIn::new().browser_session(!remember)).await?;
@@ -39,8 +35,12 @@ pub(crate) async fn sign_in(
             let attempt = Attempt::Refused { username: username.as_str(), remember };
             Ok((StatusCode::UNAUTHORIZED, pages::login(attempt)).into_response())
         }
+        Err(Unchecked::Busy) => {
+            let attempt = Attempt::Busy { username: username.as_str(), remember };
+            Ok((StatusCode::SERVICE_UNAVAILABLE, [headers::RETRY_SOON], pages::login(attempt)).into_response())
+        }
         Err(error) => {
-            tracing::error!(%error, "the password check did not finish");
+            tracing::error!("{error}");
             Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response())
         }
     }

@@ -1,9 +1,14 @@
 //! The demo's accounts and the check of a password.
-//! Leaves it to the caller to run the check where blocking is allowed, and to limit attempts as a real app must.
+//! Leaves to `password_checks` where it runs and how many at once, and to the caller to limit attempts as a real app must.
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::password_hash::{Error, PasswordHasher};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use crate::password_checks::{Memory, PasswordChecks};
+use crate::{Password, Unchecked, Username};
 
 /// Someone who can sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,7 @@ impl Account {
 pub struct Accounts {
     hashes: Vec<(&'static Account, PasswordHash)>,
     decoy: PasswordHash,
+    checks: PasswordChecks,
 }
 
 impl Accounts {
@@ -45,17 +51,27 @@ impl Accounts {
     pub fn demo() -> Result<Self, Error> {
         let hashes =
             DEMO_ACCOUNTS.iter().map(|account| Ok((account, hash(account.password)?))).collect::<Result<_, Error>>()?;
-        Ok(Self { hashes, decoy: hash("nobody has this password")? })
+        Ok(Self { hashes, decoy: hash("nobody has this password")?, checks: PasswordChecks::here() })
     }
 
-    /// The account, if the password is right.
+    /// The account, if the password is right. Computes beside the async threads, for some 50 ms on purpose.
     ///
-    /// Computes for some 50 ms on purpose: call it where blocking is allowed (`spawn_blocking` or the like).
+    /// # Errors
+    /// [`Unchecked::Busy`] while too many other checks are in flight.
+    pub async fn check(
+        self: &Arc<Self>,
+        username: Username,
+        password: Password,
+    ) -> Result<Option<&'static Account>, Unchecked> {
+        let accounts = Arc::clone(self);
+        self.checks.run(move |memory| accounts.verify(username.as_str(), password.reveal(), memory)).await
+    }
+
     /// An unknown username costs the same work, so that the time taken doesn't tell which usernames exist.
-    pub fn verify(&self, username: &str, password: &str) -> Option<&'static Account> {
+    fn verify(&self, username: &str, password: &str, memory: &mut Memory) -> Option<&'static Account> {
         let known = self.hashes.iter().find(|(account, _)| account.username == username);
         let hash = known.map_or(&self.decoy, |(_, hash)| hash);
-        let right = Argon2::default().verify_password(password.as_bytes(), hash).is_ok();
+        let right = is_right(password, hash, memory).unwrap_or(false);
         known.filter(|_| right).map(|&(account, _)| account)
     }
 }
@@ -64,15 +80,31 @@ fn hash(password: &str) -> Result<PasswordHash, Error> {
     Argon2::default().hash_password(password.as_bytes())
 }
 
+/// As `PasswordVerifier` of `argon2`, which takes fresh memory each time.
+fn is_right(password: &str, hash: &PasswordHash, memory: &mut Memory) -> Result<bool, Error> {
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
+    let params = Params::try_from(hash)?;
+    let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, params);
+    memory.resize(argon2.params().block_count(), Block::new());
+    let mut output = vec![0; expected.len()];
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory)?;
+    // Takes the same time wherever they differ.
+    Ok(Output::new(&output)? == *expected)
+}
+
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordVerifier;
+
     use super::*;
 
     #[test]
     fn only_the_right_password_of_a_known_user_is_accepted() {
         let accounts = Accounts::demo().unwrap();
+        let mut memory = Memory::new();
         for account in &DEMO_ACCOUNTS {
-            assert_eq!(accounts.verify(account.username, account.password), Some(account));
+            assert_eq!(accounts.verify(account.username, account.password, &mut memory), Some(account));
         }
         for (username, password) in [
             ("ada", "turing"),
@@ -83,7 +115,7 @@ mod tests {
             ("eve", "lovelace"),
             ("eve", "nobody has this password"),
         ] {
-            assert_eq!(accounts.verify(username, password), None, "{username}/{password}");
+            assert_eq!(accounts.verify(username, password, &mut memory), None, "{username}/{password}");
         }
     }
 
@@ -93,6 +125,21 @@ mod tests {
         let texts: Vec<String> = accounts.hashes.iter().map(|(_, hash)| hash.to_string()).collect();
         assert!(texts.iter().all(|text| text.starts_with("$argon2id$v=19$")));
         assert_ne!(hash("same").unwrap().to_string(), hash("same").unwrap().to_string());
+    }
+
+    #[test]
+    fn a_hash_is_checked_as_the_verifier_of_its_crate_does() {
+        // Of other parameters, algorithm and length than ours.
+        let params = Params::new(64, 2, 2, Some(24)).unwrap();
+        let other = Argon2::new(Algorithm::Argon2i, Version::V0x10, params).hash_password(b"lovelace").unwrap();
+        let mut memory = vec![Block::new(); 1000];
+        for hash in [other, hash("lovelace").unwrap()] {
+            for password in ["lovelace", "Lovelace", ""] {
+                let expected = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
+                assert_eq!(is_right(password, &hash, &mut memory), Ok(expected), "{password} {hash}");
+                assert_eq!(expected, password == "lovelace");
+            }
+        }
     }
 
     #[test]

@@ -20,3 +20,6 @@ pub const DEFAULTS: [(&str, &str); 4] = [
 /// For a response that sends someone to the sign-in page: browsers may keep pages for the back button in spite of
 /// `no-store`, and let go of them when a cookie changes, but whom another device signed out keeps its cookie.
 pub const FORGET_PAGES: (&str, &str) = ("clear-site-data", "\"cache\"");
+
+/// For a sign-in that is refused while too many others are being checked: those take a second or two.
+pub const RETRY_SOON: (&str, &str) = ("retry-after", "2");

@@ -3,10 +3,11 @@
 use conformance_tests::browser::{Browser, Reply};
 use conformance_tests::{BoxFuture, suite};
 use devices_pages::headers;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Method, Request};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::program::{App, Cookies, Database, Running};
 
@@ -23,6 +24,7 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
         restart,
         trial("who isn't signed in is sent to the sign-in page", |site| Box::pin(nobody(site))),
         trial("a wrong password says so with 401", |site| Box::pin(wrong_password(site))),
+        trial("of a crowd that signs in at once some are asked to try again", |site| Box::pin(crowd(site))),
         trial("without remember the cookie ends with the browser", |site| Box::pin(remember(site))),
         trial("one device signs out another", |site| Box::pin(one_signs_out_another(site))),
         trial("only one's own devices can be revoked", |site| Box::pin(only_ones_own(site))),
@@ -101,6 +103,25 @@ async fn wrong_password(site: Running) {
         assert!(text(&reply).contains("Wrong username or password"));
     }
     assert_eq!(browser.cookie(), None);
+}
+
+/// Each with a wrong password, which costs the same check. They take seconds together, and come within less than one.
+async fn crowd(site: Running) {
+    let mut crowd = JoinSet::new();
+    for _ in 0..300 {
+        let mut browser = site.browser();
+        crowd.spawn(async move { post(&mut browser, "/login", "username=ada&password=turing&remember=on").await });
+    }
+    let replies = crowd.join_all().await;
+    let (refused, checked): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 503);
+    assert!(!checked.is_empty() && checked.iter().all(|reply| reply.status == 401), "who is let in gets an answer");
+    assert!(!refused.is_empty(), "not all of them are let in");
+    for reply in refused {
+        assert_eq!(reply.headers[RETRY_AFTER], headers::RETRY_SOON.1);
+        assert!(text(reply).contains("Try again in a moment"));
+        assert_eq!(reply.set_cookies(), Vec::<String>::new());
+    }
+    signed_in(&site, "ada", "lovelace").await;
 }
 
 async fn remember(site: Running) {

@@ -17,14 +17,25 @@ pub enum Attempt<'a> {
         /// Whether "Keep me signed in" was ticked.
         remember: bool,
     },
+    /// A password that wasn't checked, because too many others are being checked.
+    Busy {
+        /// The username, so that it needn't be typed again.
+        username: &'a str,
+        /// Whether "Keep me signed in" was ticked.
+        remember: bool,
+    },
 }
 
-/// `GET /login`, and what a wrong password is answered with.
+/// `GET /login`, and what a sign-in is answered with that doesn't succeed.
 pub fn login(attempt: Attempt<'_>) -> Markup {
-    let (username, remember, refused) = match attempt {
-        Attempt::First => ("", false, false),
-        Attempt::Refused { username, remember } => (username, remember, true),
+    let (username, remember, problem) = match attempt {
+        Attempt::First => ("", false, None),
+        Attempt::Refused { username, remember } => (username, remember, Some("Wrong username or password.")),
+        Attempt::Busy { username, remember } => {
+            (username, remember, Some("Many people are signing in just now. Try again in a moment."))
+        }
     };
+    let again = problem.is_some();
     layout::public(
         "Sign in",
         html! {
@@ -35,23 +46,23 @@ pub fn login(attempt: Attempt<'_>) -> Markup {
                     p.muted { "See where you are signed in, and sign out any device from any other." }
                 }
                 section.card {
-                    @if refused {
+                    @if let Some(problem) = problem {
                         p.alert #problem role="alert" {
-                            (icons::warning()) span { "Wrong username or password." }
+                            (icons::warning()) span { (problem) }
                         }
                     }
                     form.stack method="post" action="/login" {
                         label.field {
                             span { "Username" }
                             input type="text" name="username" value=(username) autocomplete="username"
-                                autocapitalize="none" spellcheck="false" maxlength="255" required autofocus[!refused]
-                                aria-describedby=[refused.then_some("problem")];
+                                autocapitalize="none" spellcheck="false" maxlength="255" required autofocus[!again]
+                                aria-describedby=[again.then_some("problem")];
                         }
                         label.field {
                             span { "Password" }
                             input type="password" name="password" autocomplete="current-password"
-                                maxlength="1024" required autofocus[refused]
-                                aria-describedby=[refused.then_some("problem")];
+                                maxlength="1024" required autofocus[again]
+                                aria-describedby=[again.then_some("problem")];
                         }
                         label.check {
                             input type="checkbox" name="remember" value="on" checked[remember];
@@ -102,5 +113,12 @@ mod tests {
         assert!(html.contains("Wrong username or password"));
         assert!(html.contains("&quot;&gt;&lt;script&gt;") && !html.contains("<script>"), "{html}");
         assert!(html.contains(" checked"));
+    }
+
+    #[test]
+    fn an_attempt_at_a_busy_time_says_so_and_need_not_be_typed_again() {
+        let html = login(Attempt::Busy { username: "ada", remember: true }).into_string();
+        assert!(html.contains("Try again in a moment") && !html.contains("Wrong username"), "{html}");
+        assert!(html.contains(r#"value="ada""#) && html.contains(" checked"), "{html}");
     }
 }
