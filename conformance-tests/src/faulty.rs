@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use session_core::store::{Applied, Caller, Checked, Created, Replaced, SessionStore, StoreError, StoreFuture, Update};
+use session_core::store::{
+    Applied, Caller, Checked, Created, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
+};
 use session_core::{Record, SessionId, TokenRef, UserId};
 use time::OffsetDateTime;
 
@@ -147,22 +149,22 @@ impl SessionStore for FaultyStore {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
         self.with_fault(OpKind::Create, Some(new.id), move || self.inner.create(new, replaces, limit, now))
     }
 
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             match self.faults.next(OpKind::Load) {
-                None => self.inner.load(tokens, now).await,
+                None => self.inner.load(sessions, now).await,
                 Some(Fault::NotApplied) => Err(StoreError::not_applied("injected fault")),
                 Some(Fault::UnknownApplied | Fault::UnknownLost) => Err(StoreError::unknown("injected fault")),
-                Some(Fault::Corrupt) => match self.inner.load(tokens, now).await? {
+                Some(Fault::Corrupt) => match self.inner.load(sessions, now).await?.first() {
                     Some(record) => Err(StoreError::Corrupt { id: Some(record.id), what: "injected fault" }),
-                    None => Ok(None),
+                    None => Ok(Loaded::NONE),
                 },
                 Some(Fault::Hang) => std::future::pending().await,
             }

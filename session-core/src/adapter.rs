@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::client::{self, Client};
-use crate::cookie::{Candidates, Found};
+use crate::cookie::Found;
 use crate::cookie_session::CookieSession;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::request::Stored;
 use crate::service::Inner;
 
 #[cfg(any(doc, doctest))]
@@ -80,7 +78,7 @@ impl Scope {
     /// [`Error::Store`], the same at every extraction of the request.
     pub fn load(&self, facts: Facts) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
         self.session.0.meet(facts.found.any, facts.client);
-        self.look_up(facts.found.tokens)
+        self.look_up(facts.found)
     }
 
     /// As [`load`](Self::load), for frameworks whose extractors have a future with a name. It is boxed only if the store
@@ -88,7 +86,7 @@ impl Scope {
     pub fn load_boxed(&self, facts: Facts) -> Load {
         let request = &self.session.0;
         request.meet(facts.found.any, facts.client);
-        if facts.found.tokens.is_empty() {
+        if facts.found.is_empty() {
             // Refused where the look-up is done or under way, which is as good.
             drop(request.loaded.set(Ok(())));
         }
@@ -97,15 +95,15 @@ impl Scope {
                 let session = self.session.clone();
                 Loading::Done(Some(outcome.clone().map(|()| session).map_err(Error::Store)))
             }
-            None => Loading::Asking(Box::pin(self.look_up(facts.found.tokens))),
+            None => Loading::Asking(Box::pin(self.look_up(facts.found))),
         })
     }
 
-    fn look_up(&self, tokens: Candidates) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
+    fn look_up(&self, found: Found) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
         let session = self.session.clone();
         async move {
             let request = &session.0;
-            let outcome = request.loaded.get_or_init(|| request.load(&tokens)).await.clone();
+            let outcome = request.loaded.get_or_init(|| request.load(found)).await.clone();
             outcome.map(|()| session).map_err(Error::Store)
         }
     }
@@ -135,42 +133,26 @@ impl ScopeGuard {
         if !scope.commits {
             return Commit(Step::Done(Verdict::UNTOUCHED));
         }
-        let done = |verdict| {
-            request.committed();
-            Commit(Step::Done(verdict))
-        };
-        request.close_head();
         match request.loaded.get() {
-            None => done(Verdict::UNTOUCHED),
+            None => {
+                request.close();
+                Commit(Step::Done(Verdict::UNTOUCHED))
+            }
             Some(Err(error)) => {
+                request.close();
                 let failed = Error::Store(error.clone()).status();
-                done(Verdict::of(scope, status, Some(failed).filter(|failed| *failed != status)))
+                Commit(Step::Done(Verdict::of(scope, status, Some(failed).filter(|failed| *failed != status))))
             }
-            Some(Ok(())) => {
-                let mut progress = request.lock();
-                let lost = progress.lost;
-                let unanswered = progress.attempt.is_some();
-                let idle = progress.state.active_mut().is_none_or(|active| {
-                    if status >= 500 || lost.is_some() {
-                        active.view.discard();
-                    }
-                    let record = &active.record;
-                    let expiry = &request.service.config.expiry;
-                    let due = expiry.due(active.extracted_at, record.last_active_at, record.absolute_expires_at);
-                    !active.view.has_changes() && due.is_none()
-                });
-                drop(progress);
-                if idle && !unanswered {
-                    return done(Verdict::of(scope, status, lost));
+            Some(Ok(())) => match request.commit_at_once(status) {
+                Some(failed) => Commit(Step::Done(Verdict::of(scope, status, failed))),
+                None => {
+                    let scope = scope.clone();
+                    Commit(Step::Storing(Box::pin(async move {
+                        let failed = Arc::clone(&scope.session.0).commit(status).await;
+                        Verdict::of(&scope, status, failed)
+                    })))
                 }
-                let scope = scope.clone();
-                Commit(Step::Storing(Box::pin(async move {
-                    scope.session.0.settle().await;
-                    let failed = commit_changes(&scope.session).await;
-                    scope.session.0.committed();
-                    Verdict::of(&scope, status, failed.or(lost))
-                })))
-            }
+            },
         }
     }
 }
@@ -180,21 +162,6 @@ impl Drop for ScopeGuard {
         if self.0.commits {
             self.0.session.0.give_up();
         }
-    }
-}
-
-/// The status that the response must have instead, if changes couldn't be stored.
-async fn commit_changes(session: &CookieSession) -> Option<u16> {
-    let request = &session.0;
-    match request.store_changes(false).await {
-        Ok(Stored::Done | Stored::Ended) => None,
-        Err(failure) => match (failure.only_activity, failure.error) {
-            (Some(id), Error::Store(error)) => {
-                request.service.tell(&Event::ActivityNotRecorded { id, error });
-                None
-            }
-            (_, error) => Some(error.status()),
-        },
     }
 }
 
@@ -212,7 +179,7 @@ impl fmt::Debug for ScopeGuard {
 
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Facts").field("candidates", &self.found.tokens.len()).finish_non_exhaustive()
+        f.debug_struct("Facts").field("candidates", &self.found.sessions().len()).finish_non_exhaustive()
     }
 }
 

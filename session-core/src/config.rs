@@ -49,7 +49,6 @@ pub struct SessionConfig {
     pub(crate) keys: KeyRing,
     pub(crate) cookie: CookieRules,
     pub(crate) expiry: Expiry,
-    #[cfg_attr(not(test), expect(dead_code, reason = "a setting that nothing asks for yet"))]
     pub(crate) rotation_grace: Duration,
     pub(crate) max_sessions: NonZeroU32,
     pub(crate) max_data_bytes: usize,

@@ -1,4 +1,4 @@
-//! The cookie's rules: all `Cookie` headers in, one `Set-Cookie` out. Leaves signatures to `keys`.
+//! The cookie's rules: all `Cookie` headers in, one `Set-Cookie` out. Not here: signatures, see `keys`.
 
 use std::time::Duration;
 
@@ -6,11 +6,12 @@ use arrayvec::ArrayVec;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::keys::{KeyRing, VALUE_CHARS};
-use crate::token::TokenRef;
+use crate::keys::{KeyRing, SignedValue, VALUE_CHARS};
+use crate::store::MAX_LOADED;
+use crate::token::{SessionToken, TokenRef};
 
-/// Most candidates that a store is asked about.
-const MAX_CANDIDATES: usize = 3;
+/// Most values whose signatures are checked, so that a request full of forged ones costs no more than that.
+const MAX_SIGNATURES: usize = 32;
 /// Browsers keep a cookie no longer than this (RFC 6265bis 5.5).
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Browsers drop a cookie whose name and value are longer (RFC 6265bis 5.6).
@@ -40,15 +41,54 @@ pub(crate) struct CookieRules {
 }
 
 /// What a store is asked about.
-pub(crate) type Candidates = ArrayVec<TokenRef, MAX_CANDIDATES>;
+pub(crate) type Candidates = ArrayVec<TokenRef, MAX_LOADED>;
 
 /// What the `Cookie` headers of a request hold under our name.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Whether there was any cookie of the name, good or bad.
     pub(crate) any: bool,
-    /// What the well-signed tokens look up, in header order, each once.
-    pub(crate) tokens: Candidates,
+    /// The first well-signed token: as a rule the only one.
+    first: Option<SessionToken>,
+    /// The others in header order, each once.
+    more: Vec<SessionToken>,
+}
+
+impl Found {
+    /// Whether there is no well-signed token.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The well-signed tokens of at most three sessions, in header order.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &SessionToken> {
+        self.first.iter().chain(&self.more)
+    }
+
+    /// The first three sessions that the tokens name.
+    pub(crate) fn sessions(&self) -> Candidates {
+        let mut sessions = Candidates::new();
+        for token in self.tokens().map(SessionToken::lookup) {
+            if !sessions.contains(&token) && sessions.try_push(token).is_err() {
+                break;
+            }
+        }
+        sessions
+    }
+
+    fn add(&mut self, token: SessionToken) {
+        if self.first.is_none() {
+            self.first = Some(token);
+            return;
+        }
+        let sessions = self.sessions();
+        if sessions.is_full() && !sessions.contains(&token.lookup()) {
+            return;
+        }
+        // Room for all at once: a vector that moves would leave copies of the secrets behind.
+        self.more.reserve_exact(MAX_SIGNATURES - 1 - self.more.len());
+        self.more.push(token);
+    }
 }
 
 impl CookieRules {
@@ -94,15 +134,15 @@ impl CookieRules {
     /// Reads all `Cookie` headers of a request. Any bytes may come.
     pub(crate) fn find<'a>(&self, keys: &KeyRing, headers: impl Iterator<Item = &'a [u8]>) -> Found {
         let mut found = Found::default();
+        let mut checked = ArrayVec::<&[u8], MAX_SIGNATURES>::new();
         for value in headers.flat_map(pairs).filter_map(|pair| self.value(pair)) {
             found.any = true;
-            if found.tokens.is_full() {
+            let Some(signed) = SignedValue::parse(value).filter(|_| !checked.contains(&value)) else { continue };
+            if checked.try_push(value).is_err() {
                 break;
             }
-            if let Some(token) = keys.verify(&self.name, value).map(|token| token.lookup())
-                && !found.tokens.contains(&token)
-            {
-                found.tokens.push(token);
+            if let Some(token) = keys.verify(&self.name, &signed) {
+                found.add(token);
             }
         }
         found
@@ -182,7 +222,8 @@ mod tests {
 
     use super::*;
     use crate::keys::SigningKey;
-    use crate::token::{SessionToken, Shard};
+    use crate::session::SessionId;
+    use crate::token::Shard;
 
     fn rules() -> CookieRules {
         CookieRules {
@@ -200,7 +241,11 @@ mod tests {
     }
 
     fn token(seed: u8) -> SessionToken {
-        SessionToken::from_parts(Shard::of("ada"), [seed; 32])
+        token_of(seed, seed)
+    }
+
+    fn token_of(session: u8, seed: u8) -> SessionToken {
+        SessionToken::from_parts(Shard::of("ada"), SessionId::from_bytes([session; 16]), [seed; 32])
     }
 
     fn signed(seed: u8) -> String {
@@ -216,20 +261,44 @@ mod tests {
         let first = format!("a=b; __Host-session=forged; __Host-session={}", signed(1));
         let second = format!("__Host-session={}; __Host-session={}", signed(1), signed(2));
         let found = find(&[first.as_bytes(), b"\xff\xfe", second.as_bytes()]);
-        assert_eq!(found.tokens[..], [token(1).lookup(), token(2).lookup()]);
+        assert_eq!(found.sessions()[..], [token(1).lookup(), token(2).lookup()]);
+        assert_eq!(found.tokens().count(), 2, "each once");
     }
 
     #[test]
-    fn at_most_three_candidates_count() {
-        let header = (0..9).map(|seed| format!("__Host-session={}", signed(seed))).collect::<Vec<_>>().join("; ");
-        assert_eq!(find(&[header.as_bytes()]).tokens.len(), 3);
+    fn the_first_three_sessions_count_with_all_their_tokens() {
+        let of = |session, seed| keys().sign("__Host-session", &token_of(session, seed)).to_string();
+        let values = [of(0, 0), of(1, 1), of(0, 2), of(2, 3), of(3, 4), of(2, 5), of(4, 6)];
+        let header = values.map(|value| format!("__Host-session={value}")).join("; ");
+        let found = find(&[header.as_bytes()]);
+        assert_eq!(found.sessions()[..], [0, 1, 2].map(|session| token_of(session, 0).lookup()));
+        assert_eq!(found.tokens().map(|token| token.secret()[0]).collect::<Vec<_>>(), [0, 1, 2, 3, 5]);
+    }
+
+    #[test]
+    fn at_most_32_signatures_are_checked_and_equal_values_and_other_forms_are_none() {
+        let forged = |number: u32| {
+            let mut value = signed(1).into_bytes();
+            value[20] = value[20].wrapping_add(1) % 26 + b'a';
+            let digits = format!("{number:04}");
+            value[30..34].copy_from_slice(digits.as_bytes());
+            format!("__Host-session={}", String::from_utf8(value).unwrap())
+        };
+        let behind = |forged: Vec<String>| {
+            let header = format!("{}; __Host-session={}", forged.join("; "), signed(1));
+            find(&[header.as_bytes()]).tokens().count()
+        };
+        assert_eq!(behind((0..31).map(forged).collect()), 1);
+        assert_eq!(behind((0..32).map(forged).collect()), 0, "the real one would be the 33rd");
+        assert_eq!(behind((0..400).map(|_| forged(1)).collect()), 1);
+        assert_eq!(behind(vec!["__Host-session=forged".to_owned(); 400]), 1);
     }
 
     #[test]
     fn names_match_byte_for_byte() {
         for name in ["__host-session", "__Host-session2", "x__Host-session", "Host-session"] {
             let found = find(&[format!("{name}={}", signed(1)).as_bytes()]);
-            assert!(!found.any && found.tokens.is_empty(), "{name}");
+            assert!(!found.any && found.sessions().is_empty(), "{name}");
         }
     }
 
@@ -248,13 +317,13 @@ mod tests {
         #[test]
         fn any_bytes_are_no_session_and_no_panic(headers in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..5)) {
             let found = rules().find(&keys(), headers.iter().map(Vec::as_slice));
-            prop_assert!(found.tokens.is_empty());
+            prop_assert!(found.sessions().is_empty());
         }
 
         #[test]
         fn the_real_cookie_is_found_among_any_others(before in "[^;]{0,40}", after in "[^;]{0,40}") {
             let header = format!("{before}; __Host-session={} ;{after}", signed(7));
-            prop_assert_eq!(find(&[header.as_bytes()]).tokens.len(), 1);
+            prop_assert_eq!(find(&[header.as_bytes()]).sessions().len(), 1);
         }
 
         #[test]

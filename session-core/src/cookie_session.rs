@@ -1,5 +1,5 @@
-//! The session of one request, as handlers use it. Leaves every decision to `state` and `data`, and storing what changed
-//! to `request`.
+//! The session of one request, as handlers use it. Not here: decisions (see `state`, `policy` and `data`), and what asks the store
+//! (`request`).
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
@@ -10,14 +10,11 @@ use serde_json::Value;
 
 use crate::changes::{Updater, running};
 use crate::error::{Error, Result, StoreError};
-use crate::event::Event;
-use crate::request::{Attempt, Failure, Progress, Request, Stored, conflict_without_data};
+use crate::request::{Failure, Progress, Request, Stored, Wanted};
 use crate::service::{CookieSessionService, Inner};
-use crate::session::{Data, Record, Session, SessionId};
+use crate::session::{Data, Session, SessionId};
 use crate::sign_in::SignIn;
-use crate::state::{Active, Did};
-use crate::store::{Applied, Caller, Checked, Update};
-use crate::token::SessionToken;
+use crate::store::{Caller, Checked};
 use crate::user_id::UserId;
 use crate::values::{decode, encode, sign_in_data};
 
@@ -150,231 +147,138 @@ impl CookieSession {
 
     /// Signs in as these options say.
     pub async fn authenticate_opts(&self, user_id: &str, options: SignIn) -> Result<()> {
-        let service = &self.0.service;
         let user = UserId::parse(user_id)?.with_shard();
         let data = match options.data {
             None => Data::from_text("{}"),
-            Some(data) => sign_in_data(data, service.config.max_data_bytes)?,
+            Some(data) => sign_in_data(data, self.0.service.config.max_data_bytes)?,
         };
-        let _turn = self.0.turn.lock().await;
-        let (replaces, client) = {
-            self.0.check_head()?;
-            let progress = self.lock();
-            (progress.state.active().map(Active::replaced), progress.client.info())
-        };
-        let now = service.now();
-        let token = SessionToken::generate(&user)?;
-        let (expires_at, absolute_expires_at) = service.config.expiry.of_sign_in(now);
-        let record = Arc::new(Record {
-            id: SessionId::new(now),
-            user_id: user,
-            token_hash: token.hash(),
-            previous_token_hash: None,
-            token_issued_at: now,
-            token_seen: false,
-            client: Arc::new(client),
-            data,
-            version: 0,
-            persistent: !options.browser_session,
-            created_at: now,
-            authenticated_at: now,
-            last_active_at: now,
-            expires_at,
-            absolute_expires_at,
-        });
-        let create = async {
-            match service.store.create(&record, replaces.as_ref(), service.config.max_sessions, now).await {
-                Ok(created) if created.evicted.is_empty() => Ok(()),
-                Ok(created) => {
-                    service.tell(&Event::Evicted { ids: created.evicted });
-                    Ok(())
-                }
-                Err(error) => self.look_up_after(error, &token).await.map(drop),
-            }
-        };
-        self.attempt(&token, None, create).await?;
-        if let Err(error) = self.0.check_head() {
-            // The head left in between: nobody will ever hold this session's token.
-            let ended = service.store.end(&record.user_id, record.id, None, service.now()).await;
-            ended.map_err(|error| service.failed(error))?;
-            return Err(error);
-        }
-        self.advance(Did::SignIn { record, token });
-        Ok(())
+        let wanted = Wanted { user, data, persistent: !options.browser_session };
+        self.0.run(|request| request.sign_in(wanted)).await
     }
 
     /// Stores pending changes now.
     pub async fn save(&self) -> Result<()> {
-        match self.0.store_changes(true).await {
-            Ok(Stored::Done) => Ok(()),
-            Ok(Stored::Ended) => Err(Error::NotAuthenticated),
-            Err(Failure { error: Error::Store(error), only_activity: Some(_) }) => Err(self.0.service.failed(error)),
-            Err(failure) => Err(failure.error),
-        }
+        self.0
+            .run(|request| async move {
+                match request.store_changes(true).await {
+                    Ok(Stored::Done) => Ok(()),
+                    Ok(Stored::Ended) => Err(Error::NotAuthenticated),
+                    Err(Failure { error: Error::Store(error), only_activity: Some(_) }) => {
+                        Err(request.service.failed(error))
+                    }
+                    Err(failure) => Err(failure.error),
+                }
+            })
+            .await
+    }
+
+    /// Takes over what the session holds now.
+    pub async fn reload(&self) -> Result<()> {
+        self.0.run(Request::reload).await
     }
 
     /// Replaces the token.
     pub async fn rotate(&self) -> Result<()> {
-        let service = &self.0.service;
-        let _turn = self.0.turn.lock().await;
-        let (caller, absolute_expires_at) = {
-            self.0.check_head()?;
-            let progress = self.lock();
-            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
-            (active.caller(), active.record.absolute_expires_at)
-        };
-        let now = service.now();
-        let token = SessionToken::generate(&caller.user_id)?;
-        let activity = service.config.expiry.renewal(now, absolute_expires_at);
-        let update = Update { data: None, activity: Some(activity), rotate_to: Some(token.hash()) };
-        let id = caller.id;
-        let rotate = async {
-            match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { rotated: true, expires_at, .. }) => Ok(Some(expires_at)),
-                // Another request rotated first: its response brings the new cookie.
-                Ok(Applied::Done { rotated: false, .. }) => Ok(None),
-                Ok(Applied::Gone) => {
-                    self.advance(Did::FindEnded(id));
-                    Err(Error::NotAuthenticated)
-                }
-                Ok(Applied::Conflict(_)) => Err(service.failed(conflict_without_data())),
-                Err(error) => self.look_up_after(error, &token).await.map(|record| Some(record.expires_at)),
-            }
-        };
-        if let Some(expires_at) = self.attempt(&token, Some(id), rotate).await? {
-            self.advance(Did::Rotate { id, token, at: now, expires_at });
-        }
-        Ok(())
+        self.0.run(Request::rotate).await
+    }
+
+    /// Replaces the token, and lets all before it die.
+    pub async fn rotate_strict(&self) -> Result<()> {
+        self.0.run(Request::rotate_strict).await
     }
 
     /// Ends this session.
     pub async fn logout(&self) -> Result<()> {
-        let service = &self.0.service;
-        let caller = self.caller();
-        if let Ok(caller) = &caller {
-            let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
-            ended.map_err(|error| service.failed(error))?;
-        }
-        self.advance(Did::SignOut(caller.ok().map(|caller| caller.id)));
-        Ok(())
+        self.0.run(Request::sign_out).await
     }
 
     /// Ends all of the user's sessions.
     pub async fn logout_all(&self) -> Result<()> {
-        let service = &self.0.service;
-        if let Ok(caller) = self.caller() {
-            let ended = service.store.end_all(&caller.user_id, None, None, service.now()).await;
-            ended.map_err(|error| service.failed(error))?;
-        }
-        self.advance(Did::SignOut(None));
-        Ok(())
+        self.0.run(Request::sign_out_everywhere).await
     }
 
     /// Ends all of the user's sessions but this one.
     pub async fn logout_other(&self) -> Result<()> {
-        let service = &self.0.service;
-        let caller = self.caller()?;
-        let ended = service.store.end_all(&caller.user_id, Some(caller.id), Some(&caller), service.now()).await;
-        self.checked(ended, caller.id).map(|_| ())
+        self.0
+            .run(|request| async move {
+                let (service, caller) = (&request.service, caller(&request)?);
+                let ended = service.store.end_all(&caller.user_id, Some(caller.id), Some(&caller), service.now()).await;
+                checked(&request, ended, caller.id).map(drop)
+            })
+            .await
     }
 
     /// The user's live sessions.
     pub async fn list_my_sessions(&self) -> Result<Vec<Session>> {
-        let service = &self.0.service;
-        let caller = self.caller()?;
-        let records = service.store.list(&caller.user_id, Some(&caller), service.now()).await;
-        Ok(service.sessions(&self.checked(records, caller.id)?))
+        self.0
+            .run(|request| async move {
+                let (service, caller) = (&request.service, caller(&request)?);
+                let records = service.store.list(&caller.user_id, Some(&caller), service.now()).await;
+                Ok(service.sessions(&checked(&request, records, caller.id)?, Some(&caller)))
+            })
+            .await
     }
 
     /// Ends one of the user's own sessions.
     pub async fn revoke(&self, id: &str) -> Result<()> {
-        let service = &self.0.service;
-        let caller = self.caller()?;
-        // What can't be an id is asked for all the same, so that a session that ended meanwhile is told so.
+        // What can't be an id is asked for all the same, so that a session that ended meanwhile is a 401 then too.
         let id = id.parse().unwrap_or(SessionId::from_bytes([0; 16]));
-        if id == caller.id {
-            return self.logout().await;
-        }
-        let ended = service.store.end(&caller.user_id, id, Some(&caller), service.now()).await;
-        if self.checked(ended, caller.id)? { Ok(()) } else { Err(Error::UnknownSession) }
+        self.0
+            .run(|request| async move {
+                let caller = caller(&request)?;
+                if id == caller.id {
+                    return request.sign_out().await;
+                }
+                let service = &request.service;
+                let ended = service.store.end(&caller.user_id, id, Some(&caller), service.now()).await;
+                if checked(&request, ended, caller.id)? { Ok(()) } else { Err(Error::UnknownSession) }
+            })
+            .await
     }
 
     /// Any user's live sessions.
     pub async fn list(&self, user_id: &str) -> Result<Vec<Session>> {
-        self.service().list(user_id).await
+        let user = UserId::parse(user_id)?;
+        self.0
+            .run(|request| async move {
+                let (service, caller) = (&request.service, caller(&request).ok());
+                let records = service.store.list(&user, None, service.now()).await;
+                Ok(service.sessions(&service.unchecked(records)?, caller.as_ref()))
+            })
+            .await
     }
 
     /// Ends one session of any user.
     pub async fn revoke_by_id(&self, user_id: &str, id: &str) -> Result<()> {
-        self.service().revoke_by_id(user_id, id).await?;
-        self.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() == id);
-        Ok(())
+        let (user_id, id) = (user_id.to_owned(), id.to_owned());
+        self.0
+            .run(|request| async move {
+                service(&request).revoke_by_id(&user_id, &id).await?;
+                request.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() == id).await
+            })
+            .await
     }
 
     /// Ends all sessions of any user.
     pub async fn revoke_all(&self, user_id: &str) -> Result<()> {
-        self.service().revoke_all(user_id).await?;
-        self.sign_out_if(|own| own.user_id.as_str() == user_id);
-        Ok(())
+        let user_id = user_id.to_owned();
+        self.0
+            .run(|request| async move {
+                service(&request).revoke_all(&user_id).await?;
+                request.sign_out_if(|own| own.user_id.as_str() == user_id).await
+            })
+            .await
     }
 
     /// Ends all sessions of any user but one.
     pub async fn revoke_all_except(&self, user_id: &str, keep_id: &str) -> Result<()> {
-        self.service().revoke_all_except(user_id, keep_id).await?;
-        self.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() != keep_id);
-        Ok(())
-    }
-
-    fn service(&self) -> CookieSessionService {
-        CookieSessionService(Arc::clone(&self.0.service))
-    }
-
-    fn caller(&self) -> Result<Caller> {
-        self.lock().state.active().map(Active::caller).ok_or(Error::NotAuthenticated)
-    }
-
-    fn sign_out_if(&self, covers: impl FnOnce(&Caller) -> bool) {
-        if let Ok(own) = self.caller()
-            && covers(&own)
-        {
-            self.advance(Did::SignOut(Some(own.id)));
-        }
-    }
-
-    /// The result of an operation that checked this session in the same step.
-    fn checked<T>(&self, result: Result<Checked<T>, StoreError>, own: SessionId) -> Result<T> {
-        match result.map_err(|error| self.0.service.failed(error))? {
-            Checked::Live(value) => Ok(value),
-            Checked::CallerGone => {
-                self.advance(Did::FindEnded(own));
-                Err(Error::NotAuthenticated)
-            }
-        }
-    }
-
-    /// Notes that the store was asked for `token`, until it has answered: should the future be dropped before, the commit
-    /// looks whether the token is valid, so that its cookie isn't lost.
-    async fn attempt<T>(
-        &self,
-        token: &SessionToken,
-        rotates: Option<SessionId>,
-        operation: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        self.lock().attempt = Some(Attempt { token: token.clone(), rotates });
-        let result = operation.await;
-        self.lock().attempt = None;
-        result
-    }
-
-    /// Where the outcome of issuing `token` is unknown, asks once whether the store has it.
-    async fn look_up_after(&self, error: StoreError, token: &SessionToken) -> Result<Arc<Record>> {
-        let service = &self.0.service;
-        if matches!(error, StoreError::Unknown(_))
-            && let Ok(Some(record)) = service.store.load(&[token.lookup()], service.now()).await
-        {
-            return Ok(record);
-        }
-        Err(service.failed(error))
+        let (user_id, keep_id) = (user_id.to_owned(), keep_id.to_owned());
+        self.0
+            .run(|request| async move {
+                service(&request).revoke_all_except(&user_id, &keep_id).await?;
+                request.sign_out_if(|own| own.user_id.as_str() == user_id && own.id.to_string() != keep_id).await
+            })
+            .await
     }
 
     fn values(&self) -> Result<Option<Arc<serde_json::Map<String, Value>>>> {
@@ -386,12 +290,25 @@ impl CookieSession {
         }
     }
 
-    fn advance(&self, did: Did) {
-        self.0.advance(did);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.0.lock()
+    }
+}
+
+fn service(request: &Request) -> CookieSessionService {
+    CookieSessionService(Arc::clone(&request.service))
+}
+
+fn caller(request: &Request) -> Result<Caller> {
+    let grace = request.service.config.rotation_grace;
+    request.lock().state.active().map(|active| active.caller(grace)).ok_or(Error::NotAuthenticated)
+}
+
+/// The result of an operation that checked this session in the same step.
+fn checked<T>(request: &Request, result: Result<Checked<T>, StoreError>, own: SessionId) -> Result<T> {
+    match result.map_err(|error| request.service.failed(error))? {
+        Checked::Live(value) => Ok(value),
+        Checked::CallerGone => Err(request.found_ended(own)),
     }
 }
 

@@ -113,6 +113,26 @@ impl View {
         Ok(())
     }
 
+    /// The changes so far, to be made on other data.
+    pub(crate) fn changes(&self) -> Option<Later> {
+        let ours = self.changed.as_ref().filter(|_| !self.log.is_empty())?;
+        Some(Later { log: self.log.clone(), ours: Arc::clone(ours), edits: self.edits })
+    }
+
+    /// Takes over what is stored now, with the changes so far made on it, if there were any: whether they still are all.
+    pub(crate) fn refresh(&mut self, stored: &Data, version: i64, replayed: Option<(u64, Values)>) -> bool {
+        let changed = match replayed {
+            Some((edits, _)) if edits != self.edits => return false,
+            Some((_, values)) => Some(Arc::new(values)),
+            None if self.log.is_empty() => None,
+            None => return false,
+        };
+        self.size = changed.as_ref().map_or(stored.text().len(), |values| json_size(&**values));
+        (self.stored, self.version, self.changed) = (stored.clone(), version, changed);
+        self.edits += 1;
+        true
+    }
+
     /// Takes the changes to store them. Later ones start a new log.
     pub(crate) fn take(&mut self) -> Option<Pending> {
         if self.log.is_empty() {
@@ -126,8 +146,7 @@ impl View {
 
     /// What changed since `pending` was taken, if that has to be made again on what was stored.
     pub(crate) fn later(&self, pending: &Pending) -> Option<Later> {
-        let ours = self.changed.as_ref().filter(|_| pending.rebased && !self.log.is_empty())?;
-        Some(Later { log: self.log.clone(), ours: Arc::clone(ours), edits: self.edits })
+        self.changes().filter(|_| pending.rebased)
     }
 
     /// `pending` was stored, and `later` are the values with what changed meanwhile, if they had to be worked out: whether it
@@ -217,9 +236,19 @@ impl Pending {
 
     /// These values with `later` on top. Runs the application's functions: hold no lock.
     pub(crate) fn with(&self, later: &Later) -> Result<(u64, Values)> {
-        let mut values = (*self.ours).clone();
-        later.log.replay(&mut values, &later.ours)?;
-        Ok((later.edits, values))
+        later.made_on((*self.ours).clone())
+    }
+}
+
+impl Later {
+    /// The values of `fresh` with these changes on top. Runs the application's functions: hold no lock.
+    pub(crate) fn on(&self, fresh: &Data) -> Result<Result<(u64, Values)>, Undecodable> {
+        Ok(self.made_on((*fresh.values().ok_or(Undecodable)?).clone()))
+    }
+
+    fn made_on(&self, mut values: Values) -> Result<(u64, Values)> {
+        self.log.replay(&mut values, &self.ours)?;
+        Ok((self.edits, values))
     }
 }
 

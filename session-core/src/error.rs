@@ -1,6 +1,7 @@
 //! What can go wrong, by kind, and the status that each kind has as a response.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::session::SessionId;
@@ -193,8 +194,8 @@ pub enum KeyError {
     TooMany,
 }
 
-/// How a store failed.
-#[derive(Debug, Clone, thiserror::Error)]
+/// How a store failed. `Debug` shows the same as `Display`: a driver's own `Debug` may quote rows.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// It failed, and certainly nothing changed.
@@ -222,6 +223,17 @@ impl StoreError {
     /// A failure after which nobody knows.
     pub fn unknown(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unknown(Arc::from(source.into()))
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::NotApplied(_) => "NotApplied",
+            Self::Unknown(_) => "Unknown",
+            Self::Corrupt { .. } => "Corrupt",
+        };
+        write!(f, "{name}({self})")
     }
 }
 

@@ -27,6 +27,11 @@ pub enum Event {
         /// Which session.
         id: SessionId,
     },
+    /// A handle that outlived its response was dropped with changes that no `save` had stored: they are lost.
+    ChangesNotSaved {
+        /// Which session.
+        id: SessionId,
+    },
     /// A row, or its data, can't be understood.
     Corrupt {
         /// Which session, where that can be read.
@@ -59,6 +64,9 @@ impl Event {
             }
             Self::ActivityNotRecorded { id, error } => tracing::warn!(%id, %error, "session activity not recorded"),
             Self::DataDropped { id } => tracing::info!(%id, "session ended meanwhile, its changes were dropped"),
+            Self::ChangesNotSaved { id } => {
+                tracing::warn!(%id, "session changes made after the response were never saved, call `save` there");
+            }
             Self::Corrupt { id: Some(id), what } => tracing::error!(%id, what, "stored session can't be understood"),
             Self::Corrupt { id: None, what } => tracing::error!(what, "stored session can't be understood"),
             Self::StoreFailed { error } => tracing::error!(%error, "session store failed"),

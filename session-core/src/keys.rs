@@ -1,10 +1,11 @@
 //! The keys that sign cookies, how they rotate, and the signed form of a token.
-//! Leaves reading and writing of headers to `cookie`.
+//! Not here: reading and writing headers, see `cookie`.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
@@ -12,6 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KeyError;
+use crate::session::SessionId;
 use crate::token::{SECRET_BYTES, SessionToken, Shard};
 
 /// Fewest bytes of a signing key.
@@ -20,11 +22,12 @@ pub const MIN_KEY_BYTES: usize = 32;
 pub const MAX_VERIFY_KEYS: usize = 8;
 
 const VERSION: u8 = 1;
-const PAYLOAD_BYTES: usize = 1 + 2 + SECRET_BYTES;
+const ID_BYTES: usize = 16;
+const PAYLOAD_BYTES: usize = 1 + 2 + ID_BYTES + SECRET_BYTES;
 const MAC_BYTES: usize = 16;
 const SIGNED_BYTES: usize = PAYLOAD_BYTES + MAC_BYTES;
-/// Characters of a cookie's value: 51 bytes in base64url without padding.
-pub(crate) const VALUE_CHARS: usize = 68;
+/// Characters of a cookie's value: 67 bytes in base64url without padding.
+pub(crate) const VALUE_CHARS: usize = 90;
 /// Names the one use of the derived key, so that the same key in another place signs nothing that we accept.
 const LABEL: &[u8] = b"session-core/cookie/v1";
 
@@ -51,12 +54,10 @@ impl SigningKey {
         if bytes.len() < MIN_KEY_BYTES {
             return Err(KeyError::TooShort { bytes: bytes.len() });
         }
-        let mut derive = keyed(bytes);
-        derive.update(LABEL);
-        let mut derived = derive.finalize().into_bytes();
-        let key = Self(keyed(&derived));
-        derived.zeroize();
-        Ok(key)
+        // RFC 5869, without a salt: the key is random already.
+        let mut derived = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, bytes).expand(LABEL, &mut *derived).expect("HKDF gives 32 bytes");
+        Ok(Self(keyed(&*derived)))
     }
 
     /// A key from base64 text, standard or URL-safe, with or without padding, as `openssl rand -base64 32` prints it.
@@ -141,40 +142,50 @@ impl KeyRing {
         self.verify_only.len()
     }
 
-    /// The cookie value of `token`: base64url of version, shard, secret and the first 128 bits of the signature.
+    /// The cookie value of `token`: base64url of version, shard, session id, secret and the first 128 bits of the signature.
     pub(crate) fn sign(&self, cookie_name: &str, token: &SessionToken) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
         bytes[0] = VERSION;
         bytes[1..3].copy_from_slice(&token.shard().to_bytes());
-        bytes[3..PAYLOAD_BYTES].copy_from_slice(token.secret());
+        bytes[3..3 + ID_BYTES].copy_from_slice(token.id().as_bytes());
+        bytes[3 + ID_BYTES..PAYLOAD_BYTES].copy_from_slice(token.secret());
         let mac = self.signing.mac(cookie_name, &bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
         Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
     }
 
-    /// The token of a cookie value, if one of the keys signed it for a cookie of this name.
-    ///
-    /// Any bytes may come: the length is looked at first, the signature compared in constant time.
-    pub(crate) fn verify(&self, cookie_name: &str, value: &[u8]) -> Option<SessionToken> {
-        if value.len() != VALUE_CHARS {
-            return None;
-        }
-        let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
-        if URL_SAFE_NO_PAD.decode_slice(value, &mut *bytes) != Ok(SIGNED_BYTES) || bytes[0] != VERSION {
-            return None;
-        }
-        let (payload, mac) = bytes.split_at(PAYLOAD_BYTES);
+    /// The token of a cookie value, if one of the keys signed it for a cookie of this name. The signature is compared in
+    /// constant time.
+    pub(crate) fn verify(&self, cookie_name: &str, value: &SignedValue) -> Option<SessionToken> {
+        let (payload, mac) = value.0.split_at(PAYLOAD_BYTES);
         // As one number each, which takes one comparison and not one for each byte.
         let mac = u128::from_be_bytes(mac.try_into().expect("what is left is the signature"));
         let signed_by = |key: &SigningKey| bool::from(u128::from_be_bytes(key.mac(cookie_name, payload)).ct_eq(&mac));
         if !signed_by(&self.signing) && !self.verify_only.iter().any(signed_by) {
             return None;
         }
-        let mut secret = [0; SECRET_BYTES];
-        secret.copy_from_slice(&payload[3..]);
-        let token = SessionToken::from_parts(Shard::from_bytes([payload[1], payload[2]]), secret);
-        secret.zeroize();
+        let (head, secret) = payload.split_at(3 + ID_BYTES);
+        let mut bytes = [0; SECRET_BYTES];
+        bytes.copy_from_slice(secret);
+        let id = SessionId::from_bytes(head[3..].try_into().expect("what is left is the id"));
+        let token = SessionToken::from_parts(Shard::from_bytes([head[1], head[2]]), id, bytes);
+        bytes.zeroize();
         Some(token)
+    }
+}
+
+/// A cookie's value that has the form of a signed token. Whether it is one is for [`KeyRing::verify`] to say.
+pub(crate) struct SignedValue(Zeroizing<[u8; SIGNED_BYTES]>);
+
+impl SignedValue {
+    /// Any bytes may come: the length is looked at first.
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        if value.len() != VALUE_CHARS {
+            return None;
+        }
+        let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
+        let is_whole = URL_SAFE_NO_PAD.decode_slice(value, &mut *bytes) == Ok(SIGNED_BYTES);
+        (is_whole && bytes[0] == VERSION).then_some(Self(bytes))
     }
 }
 
@@ -211,11 +222,15 @@ mod tests {
     }
 
     fn token(secret: [u8; 32]) -> SessionToken {
-        SessionToken::from_parts(Shard::of("ada"), secret)
+        SessionToken::from_parts(Shard::of("ada"), SessionId::from_bytes([9; 16]), secret)
+    }
+
+    fn verify(ring: &KeyRing, name: &str, value: &[u8]) -> Option<SessionToken> {
+        ring.verify(name, &SignedValue::parse(value)?)
     }
 
     #[test]
-    fn a_value_is_68_url_safe_characters() {
+    fn a_value_is_90_url_safe_characters() {
         let value = ring(1).sign("__Host-session", &token([255; 32]));
         assert_eq!(value.len(), VALUE_CHARS);
         assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
@@ -245,37 +260,51 @@ mod tests {
     }
 
     #[test]
+    fn the_key_is_derived_by_hkdf() {
+        // RFC 5869, worked out by its two steps: extract with a salt of zeros, expand by the label and a one.
+        let hmac = |key: &[u8], text: &[&[u8]]| {
+            let mut mac = keyed(key);
+            text.iter().for_each(|part| mac.update(part));
+            mac.finalize().into_bytes()
+        };
+        let derived = hmac(&hmac(&[0; 32], &[&[1; 32]]), &[LABEL, &[1]]);
+        let expected = hmac(&derived, &[b"n", b"p"]);
+        assert_eq!(ring(1).signing.mac("n", b"p"), expected[..MAC_BYTES]);
+    }
+
+    #[test]
     fn another_version_is_no_token() {
         let keys = ring(1);
         let mut bytes = [0; SIGNED_BYTES];
         bytes[0] = 2;
         let mac = keys.signing.mac("s", &bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
-        assert!(keys.verify("s", URL_SAFE_NO_PAD.encode(bytes).as_bytes()).is_none());
+        assert!(verify(&keys, "s", URL_SAFE_NO_PAD.encode(bytes).as_bytes()).is_none());
     }
 
     proptest! {
         #[test]
         fn what_is_signed_verifies_for_that_name_and_key_only(secret: [u8; 32]) {
             let value = ring(1).sign("a", &token(secret));
-            let back = ring(1).verify("a", value.as_bytes()).unwrap();
+            let back = verify(&ring(1), "a", value.as_bytes()).unwrap();
             prop_assert_eq!(back.lookup(), token(secret).lookup());
-            prop_assert!(ring(1).verify("b", value.as_bytes()).is_none());
-            prop_assert!(ring(2).verify("a", value.as_bytes()).is_none());
+            prop_assert_eq!(back.secret(), &secret);
+            prop_assert!(verify(&ring(1), "b", value.as_bytes()).is_none());
+            prop_assert!(verify(&ring(2), "a", value.as_bytes()).is_none());
             let both = ring(2).verify_with(ring(1).signing).unwrap();
-            prop_assert!(both.verify("a", value.as_bytes()).is_some());
+            prop_assert!(verify(&both, "a", value.as_bytes()).is_some());
         }
 
         #[test]
         fn no_single_changed_character_verifies(secret: [u8; 32], at in 0..VALUE_CHARS, flip in 1u8..=127) {
             let mut value = ring(1).sign("a", &token(secret)).as_bytes().to_vec();
             value[at] ^= flip;
-            prop_assert!(ring(1).verify("a", &value).is_none());
+            prop_assert!(verify(&ring(1), "a", &value).is_none());
         }
 
         #[test]
         fn any_bytes_are_no_token_and_no_panic(value: Vec<u8>) {
-            prop_assert!(ring(1).verify("a", &value).is_none());
+            prop_assert!(verify(&ring(1), "a", &value).is_none());
         }
     }
 }

@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod expiry;
 mod keys;
+mod policy;
 mod request;
 mod service;
 mod session;
@@ -43,7 +44,7 @@ pub use sign_in::SignIn;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;
 pub use store::{MemoryStore, SessionStore};
-pub use token::{Shard, TokenHash, TokenRef};
+pub use token::{SealedToken, Shard, TokenHash, TokenRef};
 pub use user_id::UserId;
 
 /// What the exported macros name; no part of the API.

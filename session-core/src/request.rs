@@ -1,61 +1,79 @@
 //! What all clones of one request's handle share, and its way to the store: the one look-up, and storing what changed.
-//! Leaves decisions to `state` and `data`; no lock is held while it waits, but the turn and a place in the session's queue.
+//! Not here: decisions (see `state`, `policy` and `data`), and what changes the session's row or token (the files below). No lock is
+//! held while it waits, but the request's permit and a place in the session's queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
 use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::config::FingerprintChange;
+use crate::cookie::Found;
 use crate::data::Pending;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
+use crate::policy::rotation::{self, Admission, Standing};
 use crate::service::Inner;
-use crate::session::SessionId;
+use crate::session::{Record, SessionId};
 use crate::state::{Active, Did, State};
-use crate::store::{Activity, Applied, Update};
+use crate::store::{Activity, Applied, MAX_LOADED, SessionKey, Update};
 use crate::token::{SessionToken, TokenRef};
+use operation::Order;
+use rotate::{OpenStrict, conflict_without_data};
+
+mod commit;
+mod operation;
+mod reload;
+mod rotate;
+mod sign_in;
+mod sign_out;
+
+pub(crate) use operation::Permit;
+pub(crate) use sign_in::Wanted;
 
 /// What all clones of one request's handle share.
 pub(crate) struct Request {
     pub(crate) service: Arc<Inner>,
     /// The one look-up of this request, kept with its failure.
     pub(crate) loaded: OnceCell<Result<(), StoreError>>,
-    /// Whether the response head has left, or never will.
-    head_sent: AtomicBool,
     /// Whether a commit has run to its end: what is set after it is the handler's own to save.
     committed: AtomicBool,
-    /// Held by what changes the session's row or token: one at a time within a request, so that each starts from what the
-    /// one before has done.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// One operation at a time, so that each starts from what the one before has done.
+    order: Order,
     progress: Mutex<Progress>,
 }
 
 pub(crate) struct Progress {
     pub(crate) state: State,
+    /// Whether the response head has left, or never will.
+    head_sent: bool,
     /// Whether the next two are known.
     met: bool,
     /// Whether the request had a cookie of our name, good or bad.
     pub(crate) carried: bool,
     pub(crate) client: Client,
+    /// The token of the session that the request came with, until its commit: its successor is sealed to it.
+    presented: Option<SessionToken>,
+    /// The live sessions that the request's cookies named, by whichever of their tokens.
+    named: Named,
+    /// Changes are on their way to the store.
+    in_flight: bool,
     /// Changes were lost with this status: the response can't claim success.
     pub(crate) lost: Option<u16>,
     /// A session whose data was read and can't be understood.
     pub(crate) undecodable: Option<SessionId>,
-    /// A sign-in or rotation that the store hasn't answered: it may be under way, or its future was dropped.
-    pub(crate) attempt: Option<Attempt>,
+    /// A sign-in whose outcome isn't known.
+    open_sign_in: Option<Arc<Record>>,
+    /// A strict rotation whose outcome isn't known.
+    open_strict: Option<OpenStrict>,
     /// The cookies that layers of other services further in have sent.
     pub(crate) inner_cookies: Vec<String>,
 }
 
-/// A token that the store was asked to make valid.
-pub(crate) struct Attempt {
-    pub(crate) token: SessionToken,
-    /// The session that is rotated; none for a sign-in.
-    pub(crate) rotates: Option<SessionId>,
-}
+type Named = ArrayVec<SessionKey, MAX_LOADED>;
 
 /// What came of storing a request's changes.
 pub(crate) enum Stored {
@@ -78,17 +96,21 @@ impl Request {
         Self {
             service,
             loaded: OnceCell::new(),
-            head_sent: AtomicBool::new(false),
             committed: AtomicBool::new(false),
-            turn: tokio::sync::Mutex::const_new(()),
+            order: Order::new(),
             progress: Mutex::new(Progress {
                 state: State::Anonymous,
+                head_sent: false,
                 met: false,
                 carried: false,
                 client: Client::default(),
+                presented: None,
+                named: Named::new(),
+                in_flight: false,
                 lost: None,
                 undecodable: None,
-                attempt: None,
+                open_sign_in: None,
+                open_strict: None,
                 inner_cookies: Vec::new(),
             }),
         }
@@ -109,19 +131,40 @@ impl Request {
     }
 
     /// The one look-up of a request.
-    pub(crate) async fn load(&self, tokens: &[TokenRef]) -> Result<(), StoreError> {
-        let state = self.look_up(tokens).await.inspect_err(|error| drop(self.service.failed(error.clone())))?;
-        self.lock().state = state;
-        Ok(())
+    pub(crate) async fn load(&self, found: Found) -> Result<(), StoreError> {
+        let sessions = found.sessions();
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        self.look_up(&found, &sessions).await.inspect_err(|error| drop(self.service.failed(error.clone())))
     }
 
-    async fn look_up(&self, tokens: &[TokenRef]) -> Result<State, StoreError> {
-        if tokens.is_empty() {
-            return Ok(State::Anonymous);
-        }
+    async fn look_up(&self, found: &Found, sessions: &[TokenRef]) -> Result<(), StoreError> {
         let service = &self.service;
         let now = service.now();
-        let Some(record) = service.store.load(tokens, now).await? else { return Ok(State::Anonymous) };
+        let grace = service.config.rotation_grace;
+        let (mut named, mut chosen) = (Named::new(), None);
+        for record in service.store.load(sessions, now).await? {
+            // A store that gives more than it was asked for gives it to no one.
+            if named.is_full() || !sessions.iter().any(|session| session.id == record.id) {
+                continue;
+            }
+            named.push(SessionKey { user_id: record.user_id.clone(), id: record.id });
+            if chosen.is_some() {
+                continue;
+            }
+            let tokens = found.tokens().filter(|token| token.id() == record.id);
+            let standings = tokens.map(|token| (token, token.hash()));
+            let standings = standings.map(|(token, hash)| (Standing::of(&hash, &record, now, grace), token, hash));
+            chosen = standings
+                .min_by_key(|(standing, ..)| *standing)
+                .filter(|(standing, ..)| *standing != Standing::Dead)
+                .map(|(standing, token, hash)| (record, standing, token.clone(), hash));
+        }
+        let Some((record, standing, token, hash)) = chosen else {
+            self.lock().named = named;
+            return Ok(());
+        };
         let change = service.config.on_fingerprint_change;
         let is_same = || self.lock().client.is_as_recorded(&record.client);
         if change != FingerprintChange::Ignore && !is_same() {
@@ -131,25 +174,66 @@ impl Request {
             }
             service.tell(&Event::FingerprintChanged { id: record.id, ended });
             if ended {
-                return Ok(State::SignedOut);
+                named.retain(|key| key.id != record.id);
+                let mut progress = self.lock();
+                (progress.state, progress.named) = (State::SignedOut, named);
+                return Ok(());
             }
         }
-        Ok(State::Carried(Active::of(record, now)))
+        let record = rotation::lowered(record, standing);
+        let admission = standing.admission();
+        let successor = match admission {
+            Admission::SignedInAndSent => rotation::successor(&token, &record),
+            Admission::SignedIn | Admission::SignedInAndSeen | Admission::Anonymous => None,
+        };
+        let mut active = Active::of(record, hash, now);
+        active.is_first_seen = admission == Admission::SignedInAndSeen;
+        let mut progress = self.lock();
+        (progress.state, progress.named, progress.presented) = (State::Carried(active), named, Some(token));
+        if let Some(successor) = successor {
+            progress.advance(Did::SendAgain(successor));
+        }
+        Ok(())
     }
 
-    /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case.
+    /// Whether something is to be settled before anything else asks the store.
+    pub(crate) fn has_open(&self) -> bool {
+        self.lock().has_open()
+    }
+
+    /// Settles what earlier operations left open.
+    ///
+    /// # Errors
+    /// 503 where the store can't say: it stays open.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let open = self.lock().open_sign_in.clone();
+        if let Some(record) = open {
+            self.settle_sign_in(&record).await?;
+        }
+        let open = self.lock().open_strict.clone();
+        if let Some(open) = open {
+            match self.finish_strict(open).await {
+                // The session has ended, or no cookie can follow: it is settled all the same.
+                Ok(()) | Err(Error::NotAuthenticated | Error::HeadSent) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case. Only for
+    /// the operation that has the permit.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let service = &self.service;
-        let _turn = self.turn.lock().await;
-        let (caller, last_active_at, absolute_expires_at, pending) = {
+        let (caller, last_active_at, absolute_expires_at, seen, pending) = {
             let mut progress = self.lock();
-            let Some(active) = progress.state.active_mut() else {
-                let ended = matches!(progress.state, State::Ended);
-                return Ok(if ended { Stored::Ended } else { Stored::Done });
-            };
-            let (caller, pending) = (active.caller(), active.view.take());
+            let Some(active) = progress.state.active_mut() else { return Ok(Stored::Ended) };
+            let (caller, pending) = (active.caller(service.config.rotation_grace), active.view.take());
             let record = &active.record;
-            (caller, record.last_active_at, record.absolute_expires_at, pending)
+            let times = (record.last_active_at, record.absolute_expires_at);
+            let seen = active.is_first_seen;
+            progress.in_flight = pending.is_some();
+            (caller, times.0, times.1, seen, pending)
         };
         let id = caller.id;
         let mut taken = Taken { request: self, id, pending };
@@ -158,24 +242,28 @@ impl Request {
         let mut place = if queues { service.turns.behind_others(id).await } else { None };
         for _ in 0..MAX_TRIES {
             let now = service.now();
-            let activity = service.config.expiry.due(now, last_active_at, absolute_expires_at);
+            let expiry = &service.config.expiry;
+            // The first presentation of a rotated token counts as due.
+            let first = || seen.then(|| expiry.renewal(now, absolute_expires_at));
+            let activity = expiry.due(now, last_active_at, absolute_expires_at).or_else(first);
             let data = taken.pending.as_ref().map(Pending::to_store);
             if data.is_none() && activity.is_none() && !always {
                 return Ok(Stored::Done);
             }
-            let update = Update { data, activity, rotate_to: None };
+            let update = Update { data, activity, rotation: None, seen };
             match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { expires_at, .. }) => {
+                Ok(Applied::Done { expires_at }) => {
                     return taken.stored(activity.map(|activity| (activity, expires_at)));
                 }
                 Ok(Applied::Gone) => {
                     let had_changes = taken.pending.take().is_some();
-                    self.advance(Did::FindEnded(id));
+                    self.found_ended(id);
                     if had_changes {
                         service.tell(&Event::DataDropped { id });
                     }
                     return Ok(Stored::Ended);
                 }
+                Ok(Applied::Superseded(_)) => return Err(taken.failed(service.failed(rotated_unasked()))),
                 Ok(Applied::Conflict(fresh)) => {
                     let Some(pending) = &mut taken.pending else {
                         return Err(taken.failed(service.failed(conflict_without_data())));
@@ -202,20 +290,6 @@ impl Request {
         Err(taken.refused(busy))
     }
 
-    /// Looks whether a sign-in or rotation whose future was dropped took place.
-    pub(crate) async fn settle(&self) {
-        let Some(Attempt { token, rotates }) = self.lock().attempt.take() else { return };
-        match (self.service.store.load(&[token.lookup()], self.service.now()).await, rotates) {
-            (Ok(Some(record)), None) => self.advance(Did::SignIn { record, token }),
-            (Ok(Some(record)), Some(id)) => {
-                let (at, expires_at) = (record.last_active_at, record.expires_at);
-                self.advance(Did::Rotate { id, token, at, expires_at });
-            }
-            (Ok(None), _) => {}
-            (Err(error), _) => drop(self.service.failed(error)),
-        }
-    }
-
     /// Notes that changes are lost, and why.
     fn lose(&self, id: SessionId, status: u16) {
         let mut progress = self.lock();
@@ -225,33 +299,36 @@ impl Request {
         }
     }
 
-    /// From now on no cookie can follow.
-    pub(crate) fn close_head(&self) {
-        self.head_sent.store(true, Ordering::Release);
+    /// Whether the commit must wait for an operation that is under way: its caller waits for it, or it stores changes that the
+    /// response speaks for. One that was given up and stores nothing may end after the response.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.order.is_awaited() || self.lock().in_flight
     }
 
-    pub(crate) fn committed(&self) {
+    /// The response goes out, and there was nothing to commit.
+    pub(crate) fn close(&self) {
+        self.lock().close_head();
+        self.committed();
+    }
+
+    fn committed(&self) {
         self.committed.store(true, Ordering::Release);
     }
 
     /// The layer is gone. Without a commit before, no response has told of what is pending, and none will.
     pub(crate) fn give_up(&self) {
-        self.close_head();
-        if !self.committed.load(Ordering::Acquire)
-            && let Some(active) = self.lock().state.active_mut()
-        {
+        let is_committed = self.committed.load(Ordering::Acquire);
+        let mut progress = self.lock();
+        progress.close_head();
+        if !is_committed && let Some(active) = progress.state.active_mut() {
             active.view.discard();
         }
     }
 
-    pub(crate) fn check_head(&self) -> Result<()> {
-        if self.head_sent.load(Ordering::Acquire) { Err(Error::HeadSent) } else { Ok(()) }
-    }
-
-    pub(crate) fn advance(&self, did: Did) {
-        let mut progress = self.lock();
-        let state = std::mem::replace(&mut progress.state, State::Anonymous);
-        progress.state = state.next(did);
+    /// Notes that the session isn't live any more, or its token is dead.
+    pub(crate) fn found_ended(&self, id: SessionId) -> Error {
+        self.lock().advance(Did::FindEnded(id));
+        Error::NotAuthenticated
     }
 
     /// Notes, once, that the active session's data can't be understood.
@@ -263,6 +340,46 @@ impl Request {
             self.service.tell(&Event::Corrupt { id, what: "data" });
         }
         StoreError::Corrupt { id, what: "data" }.into()
+    }
+}
+
+impl Progress {
+    pub(crate) fn advance(&mut self, did: Did) {
+        let state = std::mem::replace(&mut self.state, State::Anonymous);
+        self.state = state.next(did);
+    }
+
+    /// From now on no cookie can follow.
+    pub(crate) fn close_head(&mut self) {
+        self.head_sent = true;
+        self.presented = None;
+    }
+
+    const fn has_open(&self) -> bool {
+        self.open_sign_in.is_some() || self.open_strict.is_some()
+    }
+
+    fn check_head(&self) -> Result<()> {
+        if self.head_sent { Err(Error::HeadSent) } else { Ok(()) }
+    }
+
+    /// The sessions that a sign-out or sign-in ends: those that the request's cookies named, and last the one that it holds.
+    fn named(&self) -> Named {
+        let held = self.state.held().map(Active::key);
+        let others = self.named.iter().filter(|key| held.as_ref().is_none_or(|held| held.id != key.id)).cloned();
+        let mut all: Named = others.take(MAX_LOADED - usize::from(held.is_some())).collect();
+        all.extend(held);
+        all
+    }
+}
+
+/// What was set after the response, and that no `save` has stored, is lost without any other word.
+impl Drop for Request {
+    fn drop(&mut self) {
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = progress.state.active().filter(|active| progress.head_sent && active.view.has_changes()) {
+            self.service.tell(&Event::ChangesNotSaved { id: active.record.id });
+        }
     }
 }
 
@@ -329,9 +446,10 @@ impl Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.lose(503);
+        self.request.lock().in_flight = false;
     }
 }
 
-pub(crate) fn conflict_without_data() -> StoreError {
-    StoreError::not_applied("the store reported a conflict for a change without data")
+fn rotated_unasked() -> StoreError {
+    StoreError::not_applied("the store reported a rotation that it was not asked for")
 }

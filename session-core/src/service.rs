@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::adapter::{Scope, ScopeGuard};
@@ -11,8 +12,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
+use crate::policy::rotation::{Standing, lowered};
 use crate::session::{Record, Session, SessionId};
-use crate::store::{Checked, SessionStore};
+use crate::store::{Caller, Checked, SessionStore};
 use crate::turns::Turns;
 use crate::user_id::UserId;
 
@@ -75,16 +77,14 @@ impl CookieSessionService {
         ScopeGuard::new(&self.0, outer)
     }
 
-    /// The live sessions of any user: most recently active first, ties by newest sign-in.
+    /// The live sessions of any user: most recently active first, ties by newest sign-in. The `data` of each is `null`.
     ///
     /// # Errors
     /// [`Error::UserId`], or [`Error::Store`].
     pub async fn list(&self, user_id: &str) -> Result<Vec<Session>> {
         let user = UserId::parse(user_id)?;
-        match self.0.store.list(&user, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
-            Checked::Live(records) => Ok(self.0.sessions(&records)),
-            Checked::CallerGone => Err(no_caller()),
-        }
+        let records = self.0.store.list(&user, None, self.0.now()).await;
+        Ok(self.0.sessions(&self.0.unchecked(records)?, None))
     }
 
     /// Ends one session of any user.
@@ -94,11 +94,8 @@ impl CookieSessionService {
     pub async fn revoke_by_id(&self, user_id: &str, id: &str) -> Result<()> {
         let user = UserId::parse(user_id)?;
         let id: SessionId = id.parse().map_err(|_| Error::UnknownSession)?;
-        match self.0.store.end(&user, id, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
-            Checked::Live(true) => Ok(()),
-            Checked::Live(false) => Err(Error::UnknownSession),
-            Checked::CallerGone => Err(no_caller()),
-        }
+        let ended = self.0.store.end(&user, id, None, self.0.now()).await;
+        if self.0.unchecked(ended)? { Ok(()) } else { Err(Error::UnknownSession) }
     }
 
     /// Ends all sessions of any user.
@@ -118,10 +115,8 @@ impl CookieSessionService {
     }
 
     async fn end_all(&self, user: &UserId, except: Option<SessionId>) -> Result<()> {
-        match self.0.store.end_all(user, except, None, self.0.now()).await.map_err(|error| self.0.failed(error))? {
-            Checked::Live(_) => Ok(()),
-            Checked::CallerGone => Err(no_caller()),
-        }
+        let ended = self.0.store.end_all(user, except, None, self.0.now()).await;
+        self.0.unchecked(ended).map(drop)
     }
 }
 
@@ -157,23 +152,35 @@ impl Inner {
         error.into()
     }
 
-    /// The snapshots of `records`; one whose data can't be decoded shows `null` there, so that it can be revoked.
-    pub(crate) fn sessions(&self, records: &[Arc<Record>]) -> Vec<Session> {
-        let snapshot = |record: &Arc<Record>| {
-            let values = record.data.values().map_or_else(
-                || {
-                    self.tell(&Event::Corrupt { id: Some(record.id), what: "data" });
-                    serde_json::Value::Null
-                },
-                |values| serde_json::Value::Object((*values).clone()),
-            );
-            Session::of(record, values)
+    /// The result of an operation that named no caller.
+    pub(crate) fn unchecked<T>(&self, result: std::result::Result<Checked<T>, StoreError>) -> Result<T> {
+        match result.map_err(|error| self.failed(error))? {
+            Checked::Live(value) => Ok(value),
+            Checked::CallerGone => Err(StoreError::not_applied("the store checked a caller that was not named").into()),
+        }
+    }
+
+    /// The snapshots of `records`. Only the session that asks shows its data, as a stolen device must not read what the others
+    /// keep; and it sees itself as its token may.
+    pub(crate) fn sessions(&self, records: &[Arc<Record>], own: Option<&Caller>) -> Vec<Session> {
+        let snapshot = |record: &Arc<Record>| match own.filter(|own| own.id == record.id) {
+            Some(own) => {
+                let standing = Standing::of(&own.token, record, self.now(), own.grace);
+                Session::of(&lowered(Arc::clone(record), standing), self.values(record))
+            }
+            None => Session::of(record, Value::Null),
         };
         records.iter().map(snapshot).collect()
     }
-}
 
-/// A store answered that a caller is gone that was never named.
-pub(crate) fn no_caller() -> Error {
-    StoreError::not_applied("the store checked a caller that was not named").into()
+    /// The data of `record`; `null` where it can't be decoded, so that the session can still be revoked.
+    fn values(&self, record: &Record) -> Value {
+        match record.data.values() {
+            Some(values) => Value::Object((*values).clone()),
+            None => {
+                self.tell(&Event::Corrupt { id: Some(record.id), what: "data" });
+                Value::Null
+            }
+        }
+    }
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::token::TokenHash;
+use crate::policy::rotation::Standing;
+use crate::token::{SealedToken, TokenHash};
 use crate::user_id::UserId;
 
 /// Which session: a UUID of version 7, public, of no use as a token.
@@ -117,14 +119,18 @@ pub struct Record {
     pub id: SessionId,
     /// Whose.
     pub user_id: UserId,
-    /// The hash of the current token; unique among all rows.
+    /// The hash of the current token.
     pub token_hash: TokenHash,
     /// The hash of the token that the current one replaced.
     pub previous_token_hash: Option<TokenHash>,
-    /// When the current token was issued.
+    /// When the current token was issued: later than the one before, whatever the clocks say.
     pub token_issued_at: OffsetDateTime,
-    /// Whether a write came under the current token, which tells that the browser has it.
+    /// Whether a request has presented the current token, so that the browser has it. Of no meaning without a previous one.
     pub token_seen: bool,
+    /// The current token, for its predecessor alone to open, until it was presented.
+    pub successor: Option<SealedToken>,
+    /// When the token was last replaced by one that is no token's successor, so that all before it died at once.
+    pub strict_rotated_at: Option<OffsetDateTime>,
     /// Who signed in. It never changes, so copies of a row share it.
     pub client: Arc<ClientInfo>,
     /// The session's values.
@@ -166,12 +172,10 @@ impl Record {
         self.expires_at > now
     }
 
-    /// Whether `token` is the row's own, or one that was replaced less than
-    /// [`ROTATION_GRACE`](crate::store::ROTATION_GRACE) before `now`.
-    pub fn accepts(&self, token: &TokenHash, now: OffsetDateTime) -> bool {
-        self.token_hash == *token
-            || (self.previous_token_hash.as_ref() == Some(token)
-                && now - self.token_issued_at < crate::store::ROTATION_GRACE)
+    /// Whether `token` counts at `now`: it is the row's own; or its previous one, and the current one was not presented yet, or
+    /// was issued less than `grace` ago.
+    pub fn accepts(&self, token: &TokenHash, now: OffsetDateTime, grace: Duration) -> bool {
+        Standing::of(token, self, now, grace) != Standing::Dead
     }
 }
 
@@ -201,7 +205,7 @@ macro_rules! __session_type {
             pub device_type: String,
             /// OS family and browser family at sign-in, without versions; empty if unknown.
             pub fingerprint: String,
-            /// The session's values: a JSON object.
+            /// The session's values: a JSON object. `null` for any session but the request's own, as in a list.
             pub data: $crate::__private::Value,
             /// When the session was made.
             pub created_at: $crate::__private::OffsetDateTime,

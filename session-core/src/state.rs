@@ -1,21 +1,22 @@
 //! All transitions of one request's session, and what each state means for the cookie. Pure: no clock, no randomness, no
-//! I/O. Leaves asking the store to `cookie_session` and writing headers to `adapter`.
+//! I/O. Not here: asking the store (see `cookie_session`), which tokens count (`policy::rotation`), writing headers (`adapter`).
 //!
 //! | state | came from | cookie |
 //! |---|---|---|
-//! | `Anonymous` | no live token in the request | left alone |
-//! | `Carried` | the request's own live token | left alone |
-//! | `Issued` | a sign-in or rotation in this request | sent |
+//! | `Anonymous` | no token in the request that counts | left alone |
+//! | `Carried` | the request's own token | left alone |
+//! | `Issued` | a sign-in or rotation in this request, or a successor that is sent again | sent |
 //! | `SignedOut` | a sign-out in this request | removed, if the request had one |
-//! | `Ended` | found ended by someone else | left alone |
+//! | `Ended` | ended by another request, or its token died | left alone |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use crate::data::View;
 use crate::session::{Record, SessionId};
-use crate::store::{Activity, Caller, Replaced};
+use crate::store::{Activity, Caller, SessionKey};
 use crate::token::{SessionToken, TokenHash};
 
 /// Where a request's session stands.
@@ -25,7 +26,8 @@ pub(crate) enum State {
     Carried(Active),
     Issued(Active, SessionToken),
     SignedOut,
-    Ended,
+    /// What it held: a session whose token died can still be signed out of.
+    Ended(Active),
 }
 
 /// A session that this request holds.
@@ -33,7 +35,9 @@ pub(crate) enum State {
 pub(crate) struct Active {
     pub(crate) record: Arc<Record>,
     /// The hash of the token this request holds, which another request may have replaced since.
-    token: TokenHash,
+    pub(crate) token: TokenHash,
+    /// Whether it is to be recorded that the token was presented.
+    pub(crate) is_first_seen: bool,
     /// When this request got hold of it: that is the activity (ASVS 5.0 7.3.1).
     pub(crate) extracted_at: OffsetDateTime,
     pub(crate) view: View,
@@ -46,15 +50,18 @@ pub(crate) enum Did {
         record: Arc<Record>,
         token: SessionToken,
     },
+    /// Made a new token: no token's successor if it is `strict`.
     Rotate {
-        id: SessionId,
         token: SessionToken,
+        strict: bool,
         at: OffsetDateTime,
         expires_at: OffsetDateTime,
     },
-    /// Ended this session, or, with none, all that the request could have held.
-    SignOut(Option<SessionId>),
-    /// The store says that this session isn't live.
+    /// Found the token's successor, to be sent again.
+    SendAgain(SessionToken),
+    /// Ended these sessions, in answer to a sign-out.
+    SignOut(Vec<SessionId>),
+    /// The store says that this session isn't live, or the request's token for it is dead.
     FindEnded(SessionId),
 }
 
@@ -71,50 +78,52 @@ impl State {
         match (self, did) {
             // A sign-in replaces whatever was there; the last one counts.
             (
-                Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended,
+                Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_),
                 Did::SignIn { record, token },
             ) => {
                 let now = record.authenticated_at;
-                Self::Issued(Active::of(record, now), token)
+                Self::Issued(Active::of(record, token.hash(), now), token)
             }
 
-            (Self::Carried(active) | Self::Issued(active, _), Did::Rotate { id, token, at, expires_at })
-                if active.record.id == id =>
+            (Self::Carried(active) | Self::Issued(active, _), Did::Rotate { token, strict, at, expires_at })
+                if active.record.id == token.id() =>
             {
-                Self::Issued(active.rotated(&token, at, expires_at), token)
+                Self::Issued(active.rotated(&token, strict, at, expires_at), token)
             }
-            // A rotation of a session that this request no longer holds changes nothing here.
+            (Self::Carried(active) | Self::Issued(active, _), Did::SendAgain(token))
+                if active.record.id == token.id() =>
+            {
+                Self::Issued(Active { token: token.hash(), is_first_seen: false, ..active }, token)
+            }
+            // A token of a session that this request doesn't hold changes nothing here.
             (
-                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended),
-                Did::Rotate { .. },
+                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_)),
+                Did::Rotate { .. } | Did::SendAgain(_),
             ) => state,
 
-            (
-                Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended,
-                Did::SignOut(None),
-            ) => Self::SignedOut,
-            (Self::Carried(active) | Self::Issued(active, _), Did::SignOut(Some(id))) if active.record.id == id => {
+            (Self::Anonymous | Self::SignedOut | Self::Ended(_), Did::SignOut(_)) => Self::SignedOut,
+            (Self::Carried(active) | Self::Issued(active, _), Did::SignOut(ended))
+                if ended.contains(&active.record.id) =>
+            {
                 Self::SignedOut
             }
-            (
-                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended),
-                Did::SignOut(Some(_)),
-            ) => state,
+            // Signed in after those that were ended.
+            (state @ (Self::Carried(_) | Self::Issued(..)), Did::SignOut(_)) => state,
 
             (Self::Carried(active) | Self::Issued(active, _), Did::FindEnded(id)) if active.record.id == id => {
-                Self::Ended
+                Self::Ended(active)
             }
             (
-                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended),
+                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_)),
                 Did::FindEnded(_),
             ) => state,
         }
     }
 
-    /// What the response does with the cookie, `carried` telling whether the request had one of the name.
+    /// What the response does with the cookie; `carried` says whether the request had one of the name.
     pub(crate) fn cookie(&self, carried: bool) -> CookieAction<'_> {
         match (self, carried) {
-            (Self::Anonymous | Self::Carried(_) | Self::Ended, _) | (Self::SignedOut, false) => {
+            (Self::Anonymous | Self::Carried(_) | Self::Ended(_), _) | (Self::SignedOut, false) => {
                 CookieAction::LeaveAlone
             }
             (Self::Issued(active, token), _) => CookieAction::Send { token, record: &active.record },
@@ -125,14 +134,22 @@ impl State {
     pub(crate) const fn active(&self) -> Option<&Active> {
         match self {
             Self::Carried(active) | Self::Issued(active, _) => Some(active),
-            Self::Anonymous | Self::SignedOut | Self::Ended => None,
+            Self::Anonymous | Self::SignedOut | Self::Ended(_) => None,
         }
     }
 
     pub(crate) const fn active_mut(&mut self) -> Option<&mut Active> {
         match self {
             Self::Carried(active) | Self::Issued(active, _) => Some(active),
-            Self::Anonymous | Self::SignedOut | Self::Ended => None,
+            Self::Anonymous | Self::SignedOut | Self::Ended(_) => None,
+        }
+    }
+
+    /// What this request holds or held: the session, whether or not it or its token still lives.
+    pub(crate) const fn held(&self) -> Option<&Active> {
+        match self {
+            Self::Carried(active) | Self::Issued(active, _) | Self::Ended(active) => Some(active),
+            Self::Anonymous | Self::SignedOut => None,
         }
     }
 
@@ -140,20 +157,29 @@ impl State {
     pub(crate) fn still(&mut self, id: SessionId) -> Option<&mut Active> {
         self.active_mut().filter(|active| active.record.id == id)
     }
+
+    /// The session that was held is live, and the token may read it: active again.
+    pub(crate) fn revived(self) -> Self {
+        match self {
+            Self::Ended(active) => Self::Carried(active),
+            state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut) => state,
+        }
+    }
 }
 
 impl Active {
-    pub(crate) fn of(record: Arc<Record>, now: OffsetDateTime) -> Self {
+    /// A session under the token of this hash.
+    pub(crate) fn of(record: Arc<Record>, token: TokenHash, now: OffsetDateTime) -> Self {
         let view = View::of(record.data.clone(), record.version);
-        Self { token: record.token_hash, extracted_at: now, view, record }
+        Self { token, is_first_seen: false, extracted_at: now, view, record }
     }
 
-    pub(crate) fn caller(&self) -> Caller {
-        Caller { user_id: self.record.user_id.clone(), id: self.record.id, token: self.token }
+    pub(crate) fn caller(&self, grace: Duration) -> Caller {
+        Caller { user_id: self.record.user_id.clone(), id: self.record.id, token: self.token, grace }
     }
 
-    pub(crate) fn replaced(&self) -> Replaced {
-        Replaced { user_id: self.record.user_id.clone(), id: self.record.id }
+    pub(crate) fn key(&self) -> SessionKey {
+        SessionKey { user_id: self.record.user_id.clone(), id: self.record.id }
     }
 
     /// `activity` was recorded, or was already more recent.
@@ -161,13 +187,19 @@ impl Active {
         let record = Arc::make_mut(&mut self.record);
         record.last_active_at = record.last_active_at.max(activity.at);
         record.expires_at = record.expires_at.max(expires_at);
+        self.is_first_seen = false;
     }
 
-    fn rotated(mut self, token: &SessionToken, at: OffsetDateTime, expires_at: OffsetDateTime) -> Self {
+    fn rotated(mut self, token: &SessionToken, strict: bool, at: OffsetDateTime, expires_at: OffsetDateTime) -> Self {
         self.token = token.hash();
+        self.is_first_seen = false;
         let record = Arc::make_mut(&mut self.record);
-        record.previous_token_hash = Some(record.token_hash);
+        record.previous_token_hash = (!strict).then_some(record.token_hash);
         record.token_hash = self.token;
+        record.token_issued_at = at.max(record.token_issued_at + time::Duration::MICROSECOND);
+        if strict {
+            record.strict_rotated_at = Some(record.token_issued_at);
+        }
         record.last_active_at = record.last_active_at.max(at);
         record.expires_at = record.expires_at.max(expires_at);
         self
@@ -185,18 +217,20 @@ mod tests {
 
     const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 
-    fn token(seed: u8) -> SessionToken {
-        SessionToken::from_parts(Shard::of("ada"), [seed; 32])
+    fn token(session: u8, seed: u8) -> SessionToken {
+        SessionToken::from_parts(Shard::of("ada"), id(session), [seed; 32])
     }
 
-    fn record(id: u8) -> Arc<Record> {
+    fn record(session: u8) -> Arc<Record> {
         Arc::new(Record {
-            id: SessionId::from_bytes([id; 16]),
+            id: id(session),
             user_id: UserId::parse("ada").unwrap(),
-            token_hash: token(id).hash(),
+            token_hash: token(session, session).hash(),
             previous_token_hash: None,
             token_issued_at: NOW,
             token_seen: false,
+            successor: None,
+            strict_rotated_at: None,
             client: Arc::default(),
             data: Data::from_text("{}"),
             version: 0,
@@ -209,59 +243,70 @@ mod tests {
         })
     }
 
-    fn id(id: u8) -> SessionId {
-        SessionId::from_bytes([id; 16])
+    fn id(session: u8) -> SessionId {
+        SessionId::from_bytes([session; 16])
     }
 
-    fn carried(id: u8) -> State {
-        State::Carried(Active::of(record(id), NOW))
+    fn carried(session: u8) -> State {
+        State::Carried(Active::of(record(session), token(session, session).hash(), NOW))
     }
 
-    fn sign_in(id: u8) -> Did {
-        Did::SignIn { record: record(id), token: token(id) }
+    fn sign_in(session: u8) -> Did {
+        Did::SignIn { record: record(session), token: token(session, session) }
     }
 
-    fn rotate(id: u8, to: u8) -> Did {
-        Did::Rotate { id: SessionId::from_bytes([id; 16]), token: token(to), at: NOW, expires_at: NOW }
+    fn rotate(session: u8, to: u8) -> Did {
+        Did::Rotate { token: token(session, to), strict: false, at: NOW, expires_at: NOW }
+    }
+
+    fn sign_out(sessions: &[u8]) -> Did {
+        Did::SignOut(sessions.iter().map(|session| id(*session)).collect())
     }
 
     fn sends(state: &State, seed: u8) -> bool {
-        matches!(state.cookie(true), CookieAction::Send { token: sent, .. } if sent.hash() == token(seed).hash())
+        matches!(state.cookie(true), CookieAction::Send { token: sent, .. } if sent.secret() == &[seed; 32])
     }
 
     #[test]
     fn the_last_sign_in_or_rotation_decides_the_cookie() {
         assert!(sends(&State::Anonymous.next(sign_in(1)).next(sign_in(2)), 2));
         assert!(sends(&carried(1).next(rotate(1, 5)).next(rotate(1, 6)), 6));
-        assert!(sends(&carried(1).next(Did::SignOut(None)).next(sign_in(2)), 2));
+        assert!(sends(&carried(1).next(sign_out(&[1])).next(sign_in(2)), 2));
+        assert!(sends(&carried(1).next(Did::SendAgain(token(1, 7))), 7));
     }
 
     #[test]
     fn a_sign_out_removes_a_carried_cookie_only() {
-        let out = State::Anonymous.next(sign_in(1)).next(Did::SignOut(Some(id(1))));
+        let out = State::Anonymous.next(sign_in(1)).next(sign_out(&[1]));
         assert!(matches!(out.cookie(false), CookieAction::LeaveAlone));
         assert!(matches!(out.cookie(true), CookieAction::Remove));
+        assert!(matches!(State::Anonymous.next(sign_out(&[])).cookie(true), CookieAction::Remove));
     }
 
     #[test]
     fn a_session_found_ended_leaves_the_cookie_alone_until_a_sign_out() {
         let ended = carried(1).next(rotate(1, 5)).next(Did::FindEnded(id(1)));
         assert!(matches!(ended.cookie(true), CookieAction::LeaveAlone));
-        assert!(ended.active().is_none());
-        assert!(matches!(ended.next(Did::SignOut(None)).cookie(true), CookieAction::Remove));
+        assert!(ended.active().is_none() && ended.held().is_some());
+        assert!(matches!(ended.next(sign_out(&[1])).cookie(true), CookieAction::Remove));
     }
 
     #[test]
     fn news_of_another_session_change_nothing() {
-        let state = carried(1).next(rotate(2, 5)).next(Did::FindEnded(id(2))).next(Did::SignOut(Some(id(2))));
+        let state = carried(1).next(rotate(2, 5)).next(Did::FindEnded(id(2))).next(sign_out(&[2, 3]));
+        let state = state.next(Did::SendAgain(token(2, 6)));
         assert_eq!(state.active().map(|active| active.record.id), Some(id(1)));
         assert!(matches!(state.cookie(true), CookieAction::LeaveAlone));
     }
 
     #[test]
     fn nothing_rotates_a_session_back_to_life() {
-        for state in [State::Anonymous, State::SignedOut, State::Ended] {
+        let ended = || carried(1).next(Did::FindEnded(id(1)));
+        for state in [State::Anonymous, State::SignedOut, ended()] {
             assert!(state.next(rotate(1, 5)).active().is_none());
+        }
+        for state in [State::Anonymous, State::SignedOut, ended()] {
+            assert!(state.next(Did::SendAgain(token(1, 5))).active().is_none());
         }
     }
 }

@@ -1,22 +1,28 @@
-//! The session token: 256 random bits that only the browser holds, and the hash that the store holds.
-//! Leaves signing to `keys` and the cookie's syntax to `cookie`.
+//! The session token: a session's id and 256 random bits that only the browser holds, the hash that the store holds, and how a
+//! token's successor is kept for it. Not here: signing (see `keys`), the cookie's syntax (`cookie`), and which tokens count
+//! (`policy::rotation`).
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::Error;
+use crate::session::SessionId;
 use crate::user_id::UserId;
 
 /// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).
 pub(crate) const SECRET_BYTES: usize = 32;
+/// Names the one use of a secret as a key: to seal its successor.
+const SUCCESSOR_LABEL: &[u8] = b"session-core/successor/v1";
 
 /// The first two bytes of SHA-256 of the user id: which part of a sharded store holds all of a user's sessions.
 ///
-/// The cookie carries it too, so that a store can route the look-up of a token without knowing its user.
+/// The cookie carries it too, so that a store can route the look-up of a session without knowing its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u16);
 
@@ -44,7 +50,7 @@ impl Shard {
 
 /// SHA-256 of a token's secret: 32 bytes, the only trace of a token that a store sees.
 ///
-/// Whoever reads the store can't make a cookie of it. Its `Debug` shows nothing of it all the same.
+/// No cookie can be made of it. Its `Debug` shows nothing of it all the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u8; 32]);
 
@@ -60,6 +66,11 @@ impl TokenHash {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Whether both are the same, in a time that doesn't depend on where they differ.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
 }
 
 impl fmt::Debug for TokenHash {
@@ -68,37 +79,78 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// What a request's cookie lets a store look up: the token's hash, and the shard to look in.
+/// What a request's cookie lets a store look up: the session's id, and the shard to look in.
+///
+/// The cookie's signature covers both, so a forged cookie asks for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenRef {
     /// Where the session's user lives.
     pub shard: Shard,
-    /// The hash of the token's secret.
-    pub hash: TokenHash,
+    /// Which session it is.
+    pub id: SessionId,
 }
 
-/// A session token: the secret half of a session, wiped from memory when dropped.
+/// A token's successor as the row keeps it: 32 bytes that only the token itself opens, so a dump of the table opens none.
+///
+/// It is the successor's secret XOR HMAC-SHA-256, keyed with the old secret, of a label, the session id and the successor's hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SealedToken([u8; 32]);
+
+impl SealedToken {
+    /// A sealed token as a store gives it back. `None` for anything but 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The 32 bytes, for a store to keep.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SealedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedToken(..)")
+    }
+}
+
+/// A session token: which session, and the secret that proves it, wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct SessionToken {
     #[zeroize(skip)]
     shard: Shard,
+    #[zeroize(skip)]
+    id: SessionId,
     secret: [u8; SECRET_BYTES],
 }
 
 impl SessionToken {
-    /// A new token for `user`, its secret from the operating system's generator.
-    pub(crate) fn generate(user: &UserId) -> Result<Self, Error> {
-        let mut token = Self::from_parts(user.shard(), [0; SECRET_BYTES]);
+    /// A new token for session `id` of `user`, its secret from the operating system's generator.
+    pub(crate) fn generate(user: &UserId, id: SessionId) -> Result<Self, Error> {
+        Self::random(user.shard(), id)
+    }
+
+    /// A new token for the same session.
+    pub(crate) fn next(&self) -> Result<Self, Error> {
+        Self::random(self.shard, self.id)
+    }
+
+    fn random(shard: Shard, id: SessionId) -> Result<Self, Error> {
+        let mut token = Self::from_parts(shard, id, [0; SECRET_BYTES]);
         SysRng.try_fill_bytes(&mut token.secret).map_err(|_| Error::NoRandomness)?;
         Ok(token)
     }
 
-    pub(crate) const fn from_parts(shard: Shard, secret: [u8; SECRET_BYTES]) -> Self {
-        Self { shard, secret }
+    pub(crate) const fn from_parts(shard: Shard, id: SessionId, secret: [u8; SECRET_BYTES]) -> Self {
+        Self { shard, id, secret }
     }
 
     pub(crate) const fn shard(&self) -> Shard {
         self.shard
+    }
+
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
     }
 
     pub(crate) const fn secret(&self) -> &[u8; SECRET_BYTES] {
@@ -109,13 +161,82 @@ impl SessionToken {
         TokenHash(Sha256::digest(self.secret).into())
     }
 
-    pub(crate) fn lookup(&self) -> TokenRef {
-        TokenRef { shard: self.shard, hash: self.hash() }
+    pub(crate) const fn lookup(&self) -> TokenRef {
+        TokenRef { shard: self.shard, id: self.id }
+    }
+
+    /// `successor` for the row to keep, so that only this token opens it.
+    pub(crate) fn seal(&self, successor: &Self) -> SealedToken {
+        SealedToken(self.mask(&successor.hash(), successor.secret))
+    }
+
+    /// This token's successor, if `sealed` is one whose hash is `hash`.
+    pub(crate) fn open(&self, sealed: &SealedToken, hash: &TokenHash) -> Option<Self> {
+        let successor = Self { secret: self.mask(hash, sealed.0), ..self.clone() };
+        successor.hash().is_same(hash).then_some(successor)
+    }
+
+    /// `bytes` XOR what only this token and `hash` give. Done twice it gives `bytes` again.
+    fn mask(&self, hash: &TokenHash, mut bytes: [u8; SECRET_BYTES]) -> [u8; SECRET_BYTES] {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        for part in [SUCCESSOR_LABEL, self.id.as_bytes(), hash.as_bytes()] {
+            mac.update(part);
+        }
+        let mut pad = mac.finalize().into_bytes();
+        for (byte, pad) in bytes.iter_mut().zip(&pad) {
+            *byte ^= pad;
+        }
+        pad.zeroize();
+        bytes
     }
 }
 
 impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token(id: u8, secret: [u8; 32]) -> SessionToken {
+        SessionToken::from_parts(Shard::of("ada"), SessionId::from_bytes([id; 16]), secret)
+    }
+
+    proptest! {
+        #[test]
+        fn a_successor_opens_with_its_predecessor_and_with_nothing_else(old: [u8; 32], new: [u8; 32], other: [u8; 32]) {
+            prop_assume!(old != other && old != new && new != other);
+            let (old, new) = (token(1, old), token(1, new));
+            let sealed = old.seal(&new);
+            prop_assert_ne!(sealed.as_bytes(), new.secret());
+            prop_assert!(old.open(&sealed, &new.hash()).is_some_and(|opened| opened.secret() == new.secret()));
+            prop_assert!(token(1, other).open(&sealed, &new.hash()).is_none(), "another token");
+            prop_assert!(token(2, *old.secret()).open(&sealed, &new.hash()).is_none(), "another session");
+            prop_assert!(old.open(&sealed, &token(1, other).hash()).is_none(), "another successor");
+        }
+
+        #[test]
+        fn what_a_row_holds_opens_no_successor(old: [u8; 32], new: [u8; 32]) {
+            prop_assume!(old != new);
+            let (old, new) = (token(1, old), token(1, new));
+            let sealed = old.seal(&new);
+            // All that a dump of the table has: both hashes, the session's id and the sealed bytes.
+            for known in [*old.hash().as_bytes(), *new.hash().as_bytes(), *sealed.as_bytes(), [0; 32]] {
+                prop_assert!(token(1, known).open(&sealed, &new.hash()).is_none());
+                prop_assert_ne!(&known, new.secret());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_secret_shows() {
+        let (old, new) = (token(1, [7; 32]), token(1, [8; 32]));
+        let shown = format!("{old:?} {:?} {:?}", old.hash(), old.seal(&new));
+        assert_eq!(shown, "SessionToken(..) TokenHash(..) SealedToken(..)");
     }
 }

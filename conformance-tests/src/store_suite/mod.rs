@@ -1,13 +1,13 @@
-//! What every store must do, asked of the store itself: the rules in `session_core::store`. Leaves HTTP to the scenarios.
+//! What every store must do, asked of the store itself: the rules in `session_core::store`. Not here: HTTP, see the scenarios.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use session_core::store::{
-    Activity, Applied, Caller, Checked, Created, NewData, Replaced, SessionStore, StoreError, Update,
+    Activity, Applied, Caller, Checked, Created, NewData, Rotation, SessionKey, SessionStore, StoreError, Update,
 };
-use session_core::{ClientInfo, Data, Record, SessionId, TokenHash, TokenRef, UserId};
+use session_core::{ClientInfo, Data, Record, SealedToken, SessionId, TokenHash, TokenRef, UserId};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -54,6 +54,12 @@ const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 /// The smallest step of time that a store keeps.
 const TICK: Duration = Duration::MICROSECOND;
 
+/// What a sign-in gives that keeps to the limit.
+const NONE_EVICTED: Created = Created::Inserted { evicted: Vec::new() };
+
+/// The grace of these callers.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A limit that nothing reaches.
 const MANY: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 
@@ -85,14 +91,14 @@ impl Fixture {
 
     async fn insert(&self, record: Record) -> Arc<Record> {
         let record = Arc::new(record);
-        let created = self.store.create(&record, None, MANY, record.created_at).await.expect("create");
-        assert_eq!(created, Created::default(), "nothing to evict");
+        let created = self.store.create(&record, &[], MANY, record.created_at).await.expect("create");
+        assert_eq!(created, NONE_EVICTED);
         record
     }
 
-    /// The row under its own token, as the other handle sees it.
+    /// The row of this id, as the other handle sees it.
     async fn stored(&self, record: &Record, now: OffsetDateTime) -> Option<Arc<Record>> {
-        self.other.load(&[token(record)], now).await.expect("load")
+        self.other.load(&[token(record)], now).await.expect("load").into_iter().next()
     }
 
     async fn apply(&self, caller: &Caller, update: Update, now: OffsetDateTime) -> Applied {
@@ -142,6 +148,8 @@ fn record(user: &str) -> Record {
         previous_token_hash: None,
         token_issued_at: NOW,
         token_seen: false,
+        successor: None,
+        strict_rotated_at: None,
         client: Arc::new(ClientInfo {
             ip_address: "192.0.2.7".to_owned(),
             user_agent: "Mozilla/5.0".to_owned(),
@@ -161,24 +169,43 @@ fn record(user: &str) -> Record {
 }
 
 fn token(record: &Record) -> TokenRef {
-    TokenRef { shard: record.user_id.shard(), hash: record.token_hash }
+    TokenRef { shard: record.user_id.shard(), id: record.id }
 }
 
 fn caller(record: &Record) -> Caller {
-    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash }
+    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash, grace: GRACE }
 }
 
-fn replaced(record: &Record) -> Replaced {
-    Replaced { user_id: record.user_id.clone(), id: record.id }
+fn key(record: &Record) -> SessionKey {
+    SessionKey { user_id: record.user_id.clone(), id: record.id }
 }
 
 fn new_data(based_on: i64, text: &str) -> Update {
     Update { data: Some(NewData { based_on, data: Data::from_text(text) }), ..Update::default() }
 }
 
-fn rotation(to: TokenHash) -> Update {
-    Update { rotate_to: Some(to), ..Update::default() }
+/// The ids that a sign-in evicted.
+fn evicted(created: Created) -> Vec<SessionId> {
+    match created {
+        Created::Inserted { evicted } => evicted,
+        Created::Taken => panic!("there was no row of this id"),
+    }
 }
+
+fn rotation(to: TokenHash) -> Update {
+    Update { rotation: Some(Rotation { to, successor: Some(sealed(to)) }), ..Update::default() }
+}
+
+fn strict_rotation(to: TokenHash) -> Update {
+    Update { rotation: Some(Rotation { to, successor: None }), ..Update::default() }
+}
+
+/// Some bytes for a row to keep, that belong to this token.
+fn sealed(to: TokenHash) -> SealedToken {
+    SealedToken::from_slice(&to.as_bytes().map(|byte| !byte)).expect("32 bytes")
+}
+
+const SEEN: Update = Update { data: None, activity: None, rotation: None, seen: true };
 
 fn activity(at: OffsetDateTime, expires_at: OffsetDateTime, unless_after: OffsetDateTime) -> Update {
     Update { activity: Some(Activity { at, expires_at, unless_after }), ..Update::default() }

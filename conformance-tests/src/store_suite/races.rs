@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use session_core::Record;
-use session_core::store::{Applied, Checked, SessionStore, Update};
+use session_core::store::{Applied, Checked, Created, SessionStore, Update};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::{Fixture, MANY, NOW, StoreScenario, caller, hash, live, new_data, record, replaced, rotation, rule};
+use super::{Fixture, MANY, NOW, StoreScenario, caller, evicted, hash, key, live, new_data, record, rotation, rule};
 
 pub(super) const RULES: &[StoreScenario] = &[
     rule!("create", "24 racing sign-ins leave exactly the limit", racing_sign_ins),
     rule!("create", "racing sign-ins that replace the same session leave one each", racing_replacements),
+    rule!("create", "of racing sign-ins of one id exactly one is stored", racing_ids),
     rule!("apply", "racing writes each build on the one before", racing_writes),
     rule!("apply", "of racing rotations exactly one wins", racing_rotations),
     rule!("apply", "a write that races an end brings nothing back", writes_racing_an_end),
@@ -54,9 +55,10 @@ async fn racing_sign_ins(fixture: Fixture) {
         let user = format!("user {round}");
         let created = at_once(&fixture, 24, |_, store| {
             let new = Arc::new(record(&user));
-            async move { (new.id, store.create(&new, None, limit, NOW).await.expect("create").evicted) }
+            async move { (new.id, store.create(&new, &[], limit, NOW).await.expect("create")) }
         })
         .await;
+        let created: Vec<_> = created.into_iter().map(|(id, created)| (id, evicted(created))).collect();
         let all: BTreeSet<_> = created.iter().map(|(id, _)| *id).collect();
         let evicted: Vec<_> = created.iter().flat_map(|(_, evicted)| evicted.clone()).collect();
         let left: BTreeSet<_> = fixture.listed(&user, NOW).await.into_iter().collect();
@@ -72,12 +74,29 @@ async fn racing_replacements(fixture: Fixture) {
         let user = format!("user {round}");
         let old = fixture.signed_in(&user).await;
         at_once(&fixture, 4, |_, store| {
-            let (new, old) = (Arc::new(record(&user)), replaced(&old));
-            async move { store.create(&new, Some(&old), MANY, NOW).await.expect("create") }
+            let (new, old) = (Arc::new(record(&user)), [key(&old)]);
+            async move { store.create(&new, &old, MANY, NOW).await.expect("create") }
         })
         .await;
         let listed = fixture.listed(&user, NOW).await;
         assert_eq!((listed.len(), listed.contains(&old.id)), (4, false), "round {round}");
+    }
+}
+
+async fn racing_ids(fixture: Fixture) {
+    for round in 0..few_rounds() {
+        let new = Arc::new(record(&format!("user {round}")));
+        let created = at_once(&fixture, 4, |number, store| {
+            // Two of them have expired, as those are that keep a given-up sign-in out.
+            let expires_at = if number < 2 { new.expires_at } else { NOW };
+            let new = Arc::new(Record { expires_at, ..(*new).clone() });
+            async move { (number, store.create(&new, &[], MANY, NOW).await.expect("create")) }
+        })
+        .await;
+        let stored: Vec<_> = created.iter().filter(|(_, created)| *created != Created::Taken).collect();
+        assert_eq!(stored.len(), 1, "round {round}: {created:?}");
+        let is_live = stored[0].0 < 2;
+        assert_eq!(fixture.stored(&new, NOW).await.is_some(), is_live, "round {round}");
     }
 }
 
@@ -96,10 +115,10 @@ async fn racing_writes(fixture: Fixture) {
                     match store.apply(&caller(&row), &new_data(seen.version, &text), NOW).await.expect("apply") {
                         Applied::Done { .. } => left -= 1,
                         Applied::Conflict(now) => seen = now,
-                        Applied::Gone => panic!("nobody ended it"),
+                        Applied::Gone | Applied::Superseded(_) => panic!("nobody ended or rotated it"),
                     }
                     if left > 0 {
-                        seen = store.load(&[super::token(&row)], NOW).await.expect("load").expect("live");
+                        seen = Arc::clone(&store.load(&[super::token(&row)], NOW).await.expect("load")[0]);
                     }
                 }
             }
@@ -119,14 +138,20 @@ async fn racing_rotations(fixture: Fixture) {
             async move { (to, store.apply(&me, &rotation(to), NOW).await.expect("apply")) }
         })
         .await;
-        let winners: Vec<_> =
-            outcomes.iter().filter(|(_, outcome)| matches!(outcome, Applied::Done { rotated: true, .. })).collect();
-        let losers =
-            outcomes.iter().filter(|(_, outcome)| matches!(outcome, Applied::Done { rotated: false, .. })).count();
-        assert_eq!((winners.len(), losers), (1, 1), "round {round}: {outcomes:?}");
-        let won = Record { token_hash: winners[0].0, ..(*row).clone() };
-        let stored = fixture.stored(&won, NOW).await.expect("lives on under the winner's token");
-        assert_eq!(stored.previous_token_hash, Some(row.token_hash), "round {round}");
+        let (winners, losers): (Vec<_>, Vec<_>) =
+            outcomes.iter().partition(|(_, outcome)| matches!(outcome, Applied::Done { .. }));
+        let ([(won, _)], [(_, Applied::Superseded(seen))]) = (&winners[..], &losers[..]) else {
+            panic!("round {round}: {outcomes:?}")
+        };
+        let stored = fixture.stored(&row, NOW).await.expect("lives on under the winner's token");
+        for row_now in [&stored, seen] {
+            assert_eq!(
+                (row_now.token_hash, row_now.previous_token_hash),
+                (*won, Some(row.token_hash)),
+                "round {round}"
+            );
+            assert_eq!(row_now.successor, Some(super::sealed(*won)), "round {round}: the loser finds the successor");
+        }
     }
 }
 
@@ -189,18 +214,18 @@ async fn cleanup_racing_writes(fixture: Fixture) {
 
 async fn dropped_operations(fixture: Fixture) {
     let row = fixture.signed_in("ada").await;
-    let old = replaced(&*fixture.signed_in("ada").await);
+    let old = [key(&*fixture.signed_in("ada").await)];
     for round in 0..crate::race_rounds().min(50) {
         for polls in 1..4 {
             let new = Arc::new(record("bob"));
             let update = new_data(0, r#"{"dropped":true}"#);
             let me = caller(&row);
             tokio::join!(
-                dropped_after(polls, fixture.store.create(&new, Some(&old), MANY, NOW)),
+                dropped_after(polls, fixture.store.create(&new, &old, MANY, NOW)),
                 dropped_after(polls, fixture.store.apply(&me, &update, NOW)),
             );
             let created = fixture.stored(&new, NOW).await.is_some();
-            let ended = !fixture.listed("ada", NOW).await.contains(&old.id);
+            let ended = !fixture.listed("ada", NOW).await.contains(&old[0].id);
             assert!(!created || ended, "round {round}: both or none");
             let stored = fixture.stored(&row, NOW).await.expect("nobody ended it");
             assert_eq!(stored.data.text() == "{}", stored.version == 0, "round {round}: both or none");

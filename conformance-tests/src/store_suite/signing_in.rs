@@ -3,16 +3,22 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::Record;
-use session_core::store::{Created, Replaced};
+use session_core::store::{Created, SessionKey};
+use session_core::{Data, Record};
 use time::Duration;
 
-use super::{Fixture, MANY, NOW, StoreScenario, TICK, activity, caller, id_of, live, record, replaced, rule};
+use super::{
+    Fixture, MANY, NONE_EVICTED, NOW, StoreScenario, TICK, activity, caller, evicted, hash, id_of, key, live, record,
+    rule,
+};
 
 pub(super) const RULES: &[StoreScenario] = &[
     rule!("create", "the session that it replaces is ended", the_replaced_one_ends),
     rule!("create", "the session that it replaces may be another user's", replaces_across_users),
+    rule!("create", "it replaces up to three sessions of any users at once", replaces_three),
     rule!("create", "what it replaces may be gone already", what_it_replaces_may_be_gone),
+    rule!("create", "an id that is taken changes nothing, live or expired", a_taken_id_changes_nothing),
+    rule!("create", "an id taken by an expired row keeps a sign-in out for good", an_expired_row_keeps_out),
     rule!("create", "it replaces a session only under its own user", replaces_only_under_its_user),
     rule!("create", "the least recently active beyond the limit are ended", the_least_recently_active_end),
     rule!("create", "it never evicts the new session itself", never_the_new_one),
@@ -22,8 +28,8 @@ pub(super) const RULES: &[StoreScenario] = &[
 async fn the_replaced_one_ends(fixture: Fixture) {
     let (old, kept) = (fixture.signed_in("ada").await, fixture.signed_in("ada").await);
     let new = Arc::new(record("ada"));
-    let created = fixture.store.create(&new, Some(&replaced(&old)), MANY, NOW).await.expect("create");
-    assert_eq!(created, Created::default(), "what is replaced isn't evicted");
+    let created = fixture.store.create(&new, &[key(&old)], MANY, NOW).await.expect("create");
+    assert_eq!(created, NONE_EVICTED, "what is replaced isn't evicted");
     assert_eq!(fixture.stored(&old, NOW).await, None);
     assert_eq!(fixture.listed("ada", NOW).await, [new.id, kept.id]);
 }
@@ -31,10 +37,48 @@ async fn the_replaced_one_ends(fixture: Fixture) {
 async fn replaces_across_users(fixture: Fixture) {
     let (old, kept) = (fixture.signed_in("ada").await, fixture.signed_in("ada").await);
     let new = Arc::new(record("bob"));
-    let created = fixture.store.create(&new, Some(&replaced(&old)), MANY, NOW).await.expect("create");
-    assert_eq!(created, Created::default());
+    let created = fixture.store.create(&new, &[key(&old)], MANY, NOW).await.expect("create");
+    assert_eq!(created, NONE_EVICTED);
     assert_eq!(fixture.stored(&old, NOW).await, None);
     assert_eq!((fixture.listed("ada", NOW).await, fixture.listed("bob", NOW).await), (vec![kept.id], vec![new.id]));
+}
+
+async fn replaces_three(fixture: Fixture) {
+    let kept = [fixture.signed_in("ada").await, fixture.signed_in("bob").await];
+    let old = [fixture.signed_in("ada").await, fixture.signed_in("bob").await, fixture.signed_in("eve").await];
+    let new = Arc::new(record("ada"));
+    let replaces = old.each_ref().map(|old| key(old));
+    // With the two that stay ada is at the limit.
+    let limit = NonZeroU32::new(2).expect("not zero");
+    let created = fixture.store.create(&new, &replaces, limit, NOW).await.expect("create");
+    assert_eq!(created, NONE_EVICTED, "what is replaced isn't evicted, and doesn't count");
+    assert_eq!(fixture.listed("ada", NOW).await, [new.id, kept[0].id]);
+    assert_eq!(fixture.listed("bob", NOW).await, [kept[1].id]);
+    assert!(fixture.listed("eve", NOW).await.is_empty());
+}
+
+async fn a_taken_id_changes_nothing(fixture: Fixture) {
+    for expires_at in [NOW + Duration::HOUR, NOW - Duration::HOUR] {
+        let there = fixture.insert(Record { expires_at, ..record("ada") }).await;
+        let (old, other) = (fixture.signed_in("ada").await, fixture.signed_in("ada").await);
+        let again = Arc::new(Record { token_hash: hash(), data: Data::from_text("[]"), ..(*there).clone() });
+        let created = fixture.other.create(&again, &[key(&old)], NonZeroU32::MIN, NOW).await.expect("create");
+        assert_eq!(created, Created::Taken);
+        let before = there.created_at - Duration::DAY;
+        assert_eq!(fixture.stored(&there, before).await.as_deref(), Some(&*there), "{expires_at}");
+        let listed = fixture.listed("ada", NOW).await;
+        assert!(listed.contains(&old.id) && listed.contains(&other.id), "nothing is replaced or evicted");
+        live(fixture.store.end_all(&there.user_id, None, None, NOW).await);
+    }
+}
+
+async fn an_expired_row_keeps_out(fixture: Fixture) {
+    let given_up = Arc::new(record("ada"));
+    let expired = Arc::new(Record { expires_at: NOW, ..(*given_up).clone() });
+    assert_eq!(fixture.store.create(&expired, &[], NonZeroU32::MAX, NOW).await.expect("create"), NONE_EVICTED);
+    assert_eq!(fixture.other.create(&given_up, &[], MANY, NOW).await.expect("create"), Created::Taken);
+    assert!(fixture.listed("ada", NOW).await.is_empty() && fixture.stored(&given_up, NOW).await.is_none());
+    assert_eq!(fixture.store.purge_expired(NOW, MANY).await.expect("purge"), 1);
 }
 
 async fn what_it_replaces_may_be_gone(fixture: Fixture) {
@@ -42,8 +86,8 @@ async fn what_it_replaces_may_be_gone(fixture: Fixture) {
     assert!(live(fixture.store.end(&ended.user_id, ended.id, None, NOW).await));
     for old in [&*ended, &record("ada"), &record("bob")] {
         let new = Arc::new(record("ada"));
-        let created = fixture.store.create(&new, Some(&replaced(old)), MANY, NOW).await.expect("create");
-        assert_eq!(created, Created::default());
+        let created = fixture.store.create(&new, &[key(old)], MANY, NOW).await.expect("create");
+        assert_eq!(created, NONE_EVICTED);
         assert_eq!(fixture.stored(&new, NOW).await.as_deref(), Some(&*new));
     }
     assert_eq!(fixture.listed("ada", NOW).await.len(), 3);
@@ -51,9 +95,9 @@ async fn what_it_replaces_may_be_gone(fixture: Fixture) {
 
 async fn replaces_only_under_its_user(fixture: Fixture) {
     let old = fixture.signed_in("ada").await;
-    let wrong = Replaced { user_id: id_of("bob"), id: old.id };
+    let wrong = SessionKey { user_id: id_of("bob"), id: old.id };
     let new = Arc::new(record("bob"));
-    fixture.store.create(&new, Some(&wrong), MANY, NOW).await.expect("create");
+    fixture.store.create(&new, &[wrong], MANY, NOW).await.expect("create");
     assert_eq!(fixture.listed("ada", NOW).await, [old.id]);
     assert_eq!(fixture.listed("bob", NOW).await, [new.id]);
 }
@@ -70,9 +114,9 @@ async fn the_least_recently_active_end(fixture: Fixture) {
     let now = NOW + Duration::minutes(5);
     fixture.apply(&caller(&rows[0]), activity(now, now + Duration::HOUR, NOW), now).await;
     let new = Arc::new(Record { created_at: now, authenticated_at: now, last_active_at: now, ..record("ada") });
-    let mut created = fixture.store.create(&new, None, limit, now).await.expect("create");
-    created.evicted.sort();
-    assert_eq!(created.evicted, [rows[1].id, rows[2].id, rows[3].id]);
+    let mut ended = evicted(fixture.store.create(&new, &[], limit, now).await.expect("create"));
+    ended.sort();
+    assert_eq!(ended, [rows[1].id, rows[2].id, rows[3].id]);
     assert_eq!(fixture.listed("ada", now).await, [new.id, rows[0].id, rows[4].id]);
     for row in &rows[1..4] {
         assert_eq!(fixture.stored(row, now).await, None);
@@ -88,8 +132,8 @@ async fn never_the_new_one(fixture: Fixture) {
     // A clock that jumped back: the new session is the least recently active.
     for limit in [two, one] {
         let new = Arc::new(Record { last_active_at: NOW - Duration::HOUR, ..record("ada") });
-        let created = fixture.store.create(&new, None, limit, NOW).await.expect("create");
-        assert!(!created.evicted.contains(&new.id));
+        let ended = evicted(fixture.store.create(&new, &[], limit, NOW).await.expect("create"));
+        assert!(!ended.contains(&new.id));
         let listed = fixture.listed("ada", NOW).await;
         assert_eq!((listed.len(), listed.last()), (limit.get() as usize, Some(&new.id)));
     }
@@ -102,8 +146,8 @@ async fn what_does_not_count(fixture: Fixture) {
     let old = fixture.signed_in("ada").await;
     let others = [fixture.signed_in("Ada").await, fixture.signed_in("ada ").await, fixture.signed_in("bob").await];
     let new = Arc::new(record("ada"));
-    let created = fixture.store.create(&new, Some(&replaced(&old)), two, NOW + TICK).await.expect("create");
-    assert_eq!(created, Created::default(), "one live one is left, so there is room");
+    let created = fixture.store.create(&new, &[key(&old)], two, NOW + TICK).await.expect("create");
+    assert_eq!(created, NONE_EVICTED, "one live one is left, so there is room");
     assert_eq!(fixture.listed("ada", NOW + TICK).await, [new.id, kept.id]);
     for other in others {
         assert!(fixture.stored(&other, NOW).await.is_some());

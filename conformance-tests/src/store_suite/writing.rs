@@ -1,10 +1,13 @@
 //! Changes of one row: data on its version, activity, rotation and its grace.
 
-use session_core::store::{Applied, Caller, ROTATION_GRACE, Update};
+use session_core::store::{Applied, Caller, Update};
 use session_core::{Data, Record};
 use time::Duration;
 
-use super::{Fixture, NOW, StoreScenario, TICK, activity, caller, hash, id_of, live, new_data, record, rotation, rule};
+use super::{
+    Fixture, GRACE, NOW, SEEN, StoreScenario, TICK, activity, caller, hash, id_of, live, new_data, record, rotation,
+    rule, sealed, strict_rotation,
+};
 
 pub(super) const RULES: &[StoreScenario] = &[
     rule!("apply", "data on the right version is stored and counts", data_on_its_version),
@@ -16,27 +19,30 @@ pub(super) const RULES: &[StoreScenario] = &[
     rule!("apply", "activity only moves forward", activity_only_forward),
     rule!("apply", "data and activity in one step", data_and_activity),
     rule!("apply", "a rotation replaces the token and keeps the rest", a_rotation),
-    rule!("grace", "a replaced token writes for less than the grace", a_replaced_token_in_grace),
+    rule!("apply", "each token is issued later than the one before", each_is_issued_later),
+    rule!("apply", "a rotation asked for twice is one", a_rotation_twice_is_one),
+    rule!("apply", "a strict rotation leaves no other token, and asked for twice is one", a_strict_rotation),
+    rule!("seen", "a token that was presented is recorded with data in one step", seen_with_data_in_one_step),
+    rule!(
+        "seen",
+        "a replaced token counts until its successor was presented",
+        a_replaced_token_until_its_successor_is_seen
+    ),
+    rule!("grace", "once it was, a replaced token counts for less than the grace", a_replaced_token_until_the_grace),
     rule!("grace", "a token that was replaced twice is gone", replaced_twice),
-    rule!("grace", "a replaced token rotates nothing", a_replaced_token_rotates_nothing),
+    rule!("grace", "a replaced token finds its successor", a_replaced_token_finds_its_successor),
 ];
 
 async fn data_on_its_version(fixture: Fixture) {
     let row = fixture.signed_in("ada").await;
     for version in 0..3 {
         let text = format!(r#"{{"n":{version}}}"#);
-        let Applied::Done { expires_at, rotated } = fixture.apply(&caller(&row), new_data(version, &text), NOW).await
-        else {
+        let Applied::Done { expires_at } = fixture.apply(&caller(&row), new_data(version, &text), NOW).await else {
             panic!("the version is right")
         };
-        assert_eq!((expires_at, rotated), (row.expires_at, false));
+        assert_eq!(expires_at, row.expires_at);
         let stored = fixture.stored(&row, NOW).await.expect("live");
-        let expected = Record {
-            data: Data::from_text(text),
-            version: version + 1,
-            token_seen: stored.token_seen,
-            ..(*row).clone()
-        };
+        let expected = Record { data: Data::from_text(text), version: version + 1, ..(*row).clone() };
         assert_eq!(*stored, expected, "nothing else changed");
     }
 }
@@ -47,7 +53,7 @@ async fn conflicts_change_nothing(fixture: Fixture) {
     let stored = fixture.stored(&row, NOW).await.expect("live");
     for based_on in [0, 2, -1, i64::MAX] {
         let update = Update {
-            rotate_to: Some(hash()),
+            rotation: rotation(hash()).rotation,
             ..Update {
                 activity: activity(NOW + Duration::MINUTE, NOW + Duration::DAY, NOW).activity,
                 ..new_data(based_on, r#"{"n":2}"#)
@@ -64,11 +70,10 @@ async fn conflicts_change_nothing(fixture: Fixture) {
 async fn an_empty_update_checks(fixture: Fixture) {
     let row = fixture.signed_in("ada").await;
     match fixture.apply(&caller(&row), Update::default(), NOW).await {
-        Applied::Done { expires_at, rotated: false } => assert_eq!(expires_at, row.expires_at),
+        Applied::Done { expires_at } => assert_eq!(expires_at, row.expires_at),
         other => panic!("{other:?}"),
     }
-    let stored = fixture.stored(&row, NOW).await.expect("live");
-    assert_eq!(*stored, Record { token_seen: stored.token_seen, ..(*row).clone() });
+    assert_eq!(fixture.stored(&row, NOW).await.as_deref(), Some(&*row));
 }
 
 async fn never_inserts(fixture: Fixture) {
@@ -159,41 +164,101 @@ async fn data_and_activity(fixture: Fixture) {
 async fn a_rotation(fixture: Fixture) {
     let row = fixture.insert(Record { data: Data::from_text(r#"{"a":1}"#), ..record("ada") }).await;
     let (later, to) = (NOW + Duration::MINUTE, hash());
-    let update = Update { rotate_to: Some(to), ..activity(later, later + Duration::HOUR, NOW) };
+    let update = Update { rotation: rotation(to).rotation, ..activity(later, later + Duration::HOUR, NOW) };
     match fixture.apply(&caller(&row), update, later).await {
-        Applied::Done { expires_at, rotated: true } => assert_eq!(expires_at, later + Duration::HOUR),
+        Applied::Done { expires_at } => assert_eq!(expires_at, later + Duration::HOUR),
         other => panic!("{other:?}"),
     }
-    let rotated = Record { token_hash: to, ..(*row).clone() };
     let expected = Record {
+        token_hash: to,
         previous_token_hash: Some(row.token_hash),
+        successor: Some(sealed(to)),
         token_issued_at: later,
         last_active_at: later,
         expires_at: later + Duration::HOUR,
-        ..rotated.clone()
+        ..(*row).clone()
     };
-    assert_eq!(*fixture.stored(&rotated, later).await.expect("live"), expected, "and the new token wasn't seen yet");
-    assert_eq!(fixture.stored(&row, later).await, None, "the old token is dead at once");
+    assert_eq!(*fixture.stored(&row, later).await.expect("live"), expected, "and the new token wasn't seen yet");
     assert_eq!(fixture.listed("ada", later).await, [row.id]);
 }
 
-async fn a_replaced_token_in_grace(fixture: Fixture) {
+async fn each_is_issued_later(fixture: Fixture) {
+    let mut row = fixture.signed_in("ada").await;
+    for strict in [false, true, false] {
+        let to = hash();
+        let update = if strict { strict_rotation(to) } else { rotation(to) };
+        // By a clock that is an hour behind.
+        fixture.apply(&caller(&row), update, NOW - Duration::HOUR).await;
+        let next = fixture.stored(&row, NOW).await.expect("live");
+        assert_eq!(next.token_issued_at, row.token_issued_at + TICK);
+        assert_eq!(next.strict_rotated_at == Some(next.token_issued_at), strict);
+        row = next;
+    }
+}
+
+/// The caller of a row's previous token, which was replaced at [`NOW`].
+async fn superseded(fixture: &Fixture, seen: bool) -> (Record, Caller) {
     let row = fixture.signed_in("ada").await;
     let to = hash();
     fixture.apply(&caller(&row), rotation(to), NOW).await;
     let rotated = Record { token_hash: to, ..(*row).clone() };
-    let end = NOW + ROTATION_GRACE;
-    let wrote = fixture.apply(&caller(&row), new_data(0, r#"{"late":1}"#), end - TICK).await;
-    assert!(matches!(wrote, Applied::Done { rotated: false, .. }), "{wrote:?}");
-    assert!(!live(fixture.store.list(&row.user_id, Some(&caller(&row)), end - TICK).await).is_empty());
-    for update in [Update::default(), new_data(1, "{}"), new_data(0, "{}"), rotation(hash())] {
-        assert!(matches!(fixture.apply(&caller(&row), update, end).await, Applied::Gone));
+    if seen {
+        fixture.apply(&caller(&rotated), SEEN, NOW).await;
     }
-    assert!(super::is_gone(fixture.store.list(&row.user_id, Some(&caller(&row)), end).await));
-    assert!(super::is_gone(fixture.store.end(&row.user_id, row.id, Some(&caller(&row)), end).await));
-    assert!(super::is_gone(fixture.store.end_all(&row.user_id, None, Some(&caller(&row)), end).await));
+    (rotated, caller(&row))
+}
+
+async fn a_replaced_token_until_the_grace(fixture: Fixture) {
+    let (rotated, old) = superseded(&fixture, true).await;
+    let end = NOW + GRACE;
+    let wrote = fixture.apply(&old, new_data(0, r#"{"late":1}"#), end - TICK).await;
+    assert!(matches!(wrote, Applied::Done { .. }), "{wrote:?}");
+    assert!(!live(fixture.store.list(&old.user_id, Some(&old), end - TICK).await).is_empty());
+    for update in [
+        Update::default(),
+        new_data(1, "{}"),
+        new_data(0, "{}"),
+        rotation(hash()),
+        strict_rotation(hash()),
+        SEEN,
+        activity(end, end + Duration::HOUR, end),
+    ] {
+        assert!(matches!(fixture.apply(&old, update, end).await, Applied::Gone));
+    }
+    assert!(super::is_gone(fixture.store.list(&old.user_id, Some(&old), end).await));
+    assert!(super::is_gone(fixture.store.end(&old.user_id, old.id, Some(&old), end).await));
+    assert!(super::is_gone(fixture.store.end_all(&old.user_id, None, Some(&old), end).await));
+    let longer = Caller { grace: GRACE * 2, ..old };
+    assert!(matches!(fixture.apply(&longer, Update::default(), end).await, Applied::Done { .. }), "the caller's grace");
     let stored = fixture.stored(&rotated, end).await.expect("the session lives on under its new token");
     assert_eq!((stored.data.text(), stored.version), (r#"{"late":1}"#, 1));
+}
+
+async fn a_replaced_token_until_its_successor_is_seen(fixture: Fixture) {
+    let (rotated, old) = superseded(&fixture, false).await;
+    let late = NOW + GRACE * 30;
+    let wrote = fixture.apply(&old, new_data(0, r#"{"late":1}"#), late).await;
+    assert!(matches!(wrote, Applied::Done { .. }), "{wrote:?}");
+    assert!(!live(fixture.store.list(&old.user_id, Some(&old), late).await).is_empty());
+    // A replaced token doesn't count as its successor's presentation.
+    assert!(matches!(fixture.apply(&old, SEEN, late).await, Applied::Done { .. }));
+    let stored = fixture.stored(&rotated, late).await.expect("live");
+    assert_eq!((stored.token_seen, stored.successor), (false, Some(sealed(stored.token_hash))));
+
+    let seen = Update { seen: true, ..activity(NOW, NOW, NOW - Duration::DAY) };
+    assert!(matches!(fixture.apply(&caller(&rotated), seen, late).await, Applied::Done { .. }), "activity or not");
+    let stored = fixture.stored(&rotated, late).await.expect("live");
+    assert_eq!((stored.token_seen, stored.successor, stored.last_active_at), (true, None, NOW));
+    assert!(matches!(fixture.apply(&old, Update::default(), late).await, Applied::Gone));
+}
+
+async fn seen_with_data_in_one_step(fixture: Fixture) {
+    let (rotated, _) = superseded(&fixture, false).await;
+    let both = Update { seen: true, ..new_data(0, r#"{"a":1}"#) };
+    assert!(matches!(fixture.apply(&caller(&rotated), both.clone(), NOW).await, Applied::Done { .. }));
+    let stored = fixture.stored(&rotated, NOW).await.expect("live");
+    assert_eq!((stored.token_seen, stored.successor, stored.data.text()), (true, None, r#"{"a":1}"#));
+    assert!(matches!(fixture.apply(&caller(&rotated), both, NOW).await, Applied::Conflict(_)));
 }
 
 async fn replaced_twice(fixture: Fixture) {
@@ -207,12 +272,64 @@ async fn replaced_twice(fixture: Fixture) {
     assert!(matches!(fixture.apply(&caller(&third), Update::default(), NOW).await, Applied::Done { .. }));
 }
 
-async fn a_replaced_token_rotates_nothing(fixture: Fixture) {
-    let first = fixture.signed_in("ada").await;
-    let second = Record { token_hash: hash(), ..(*first).clone() };
-    fixture.apply(&caller(&first), rotation(second.token_hash), NOW).await;
-    let lost = fixture.apply(&caller(&first), rotation(hash()), NOW + Duration::SECOND).await;
-    assert!(matches!(lost, Applied::Done { rotated: false, .. }), "{lost:?}");
-    let stored = fixture.stored(&second, NOW).await.expect("lives on under the winner's token");
-    assert_eq!((stored.previous_token_hash, stored.token_issued_at), (Some(first.token_hash), NOW));
+async fn a_replaced_token_finds_its_successor(fixture: Fixture) {
+    let (rotated, old) = superseded(&fixture, false).await;
+    let later = NOW + Duration::SECOND;
+    let update = Update { rotation: rotation(hash()).rotation, ..activity(later, later + Duration::hours(2), later) };
+    match fixture.apply(&old, update, later).await {
+        Applied::Superseded(row) => {
+            assert_eq!((row.token_hash, row.successor), (rotated.token_hash, Some(sealed(rotated.token_hash))));
+        }
+        other => panic!("{other:?}"),
+    }
+    let stored = fixture.stored(&rotated, NOW).await.expect("lives on under the winner's token");
+    assert_eq!((stored.previous_token_hash, stored.token_issued_at), (Some(old.token), NOW));
+    assert_eq!((stored.last_active_at, stored.expires_at), (later, later + Duration::hours(2)), "the rest is done");
+}
+
+async fn a_rotation_twice_is_one(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let to = hash();
+    assert!(matches!(fixture.apply(&caller(&row), rotation(to), NOW).await, Applied::Done { .. }));
+    let once = fixture.stored(&row, NOW).await.expect("live");
+    match fixture.apply(&caller(&row), rotation(to), NOW).await {
+        Applied::Superseded(row) => assert_eq!(*row, *once, "it finds what it has done"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fixture.stored(&row, NOW).await, Some(once));
+}
+
+async fn a_strict_rotation(fixture: Fixture) {
+    for by_previous in [false, true] {
+        let (rotated, old) = superseded(&fixture, by_previous).await;
+        let (later, to) = (NOW + Duration::SECOND, hash());
+        let by = if by_previous { old.clone() } else { caller(&rotated) };
+        let update =
+            Update { rotation: strict_rotation(to).rotation, ..activity(later, later + Duration::HOUR, later) };
+        for _ in 0..2 {
+            match fixture.apply(&by, update.clone(), later).await {
+                Applied::Done { expires_at } => assert_eq!(expires_at, later + Duration::HOUR),
+                other => panic!("{other:?}"),
+            }
+            let stored = fixture.stored(&rotated, later).await.expect("live");
+            let expected = Record {
+                token_hash: to,
+                previous_token_hash: None,
+                token_issued_at: later,
+                token_seen: false,
+                successor: None,
+                strict_rotated_at: Some(later),
+                last_active_at: later,
+                expires_at: later + Duration::HOUR,
+                ..rotated.clone()
+            };
+            assert_eq!(*stored, expected);
+        }
+        for dead in [old, caller(&rotated)] {
+            for update in [Update::default(), new_data(0, "{}"), rotation(hash()), strict_rotation(hash())] {
+                assert!(matches!(fixture.apply(&dead, update, later).await, Applied::Gone));
+            }
+            assert!(super::is_gone(fixture.store.list(&dead.user_id, Some(&dead), later).await));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conformance_tests::BoxFuture;
 use conformance_tests::world::{Rows, StoreKind};
 use session_core::store::{
-    Applied, Caller, Checked, Created, MemoryStore, Replaced, SessionStore, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
 };
 use session_core::{Record, SessionId, TokenRef, UserId};
 use std::collections::HashMap;
@@ -59,7 +59,7 @@ impl SessionStore for BrokenStore {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
@@ -67,10 +67,10 @@ impl SessionStore for BrokenStore {
         self.inner.create(new, replaces, limit, now)
     }
 
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let found = self.inner.load(tokens, now).await?;
-            if let Some(record) = &found {
+            let found = self.inner.load(sessions, now).await?;
+            for record in &*found {
                 self.remember(record);
             }
             Ok(found)
@@ -84,8 +84,8 @@ impl SessionStore for BrokenStore {
                 (Broken::Upserts, Applied::Gone, Some(new)) => {
                     let Some(row) = self.remembered(caller.id) else { return Ok(Applied::Gone) };
                     let row = Arc::new(Record { data: new.data.clone(), version: new.based_on + 1, ..(*row).clone() });
-                    self.inner.create(&row, None, NonZeroU32::MAX, now).await?;
-                    Ok(Applied::Done { expires_at: row.expires_at, rotated: false })
+                    self.inner.create(&row, &[], NonZeroU32::MAX, now).await?;
+                    Ok(Applied::Done { expires_at: row.expires_at })
                 }
                 (Broken::IgnoresVersions, Applied::Conflict(row), Some(new)) => {
                     let mut update = update.clone();

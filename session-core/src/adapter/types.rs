@@ -241,18 +241,31 @@ macro_rules! adapter_types {
             }
 
             /// Stores pending changes now, for handlers that outlive the response head. It always asks the store, and
-            /// records activity that is due: a heartbeat.
+            /// records activity that is due.
             ///
             /// # Errors
-            /// 401 if the session ended meanwhile, 503 if the store failed, 413 or 500 if the changes don't fit what
-            /// others stored.
+            /// 401 without a session, if it ended meanwhile, or if its token was replaced and no longer counts; 503 if the
+            /// store failed, 413 or 500 if the changes don't fit what others stored.
             pub async fn save(&self) -> Result<()> {
                 Ok(self.0.save().await?)
             }
 
-            /// Replaces the token, after a change of privileges (ASVS 5.0 7.2.4): id, user and data stay, the idle
-            /// timeout starts anew, the absolute one doesn't. The old token is dead at once; if another request rotates
-            /// at the same time, one of them sends the cookie.
+            /// Takes over what the session holds now, without a write: the heartbeat of a handler that outlives the response
+            /// head. It asks by the session's id, so it works however often the token was rotated elsewhere meanwhile. What was
+            /// set here and isn't saved yet stays on top.
+            ///
+            /// # Errors
+            /// 401 without a session, if it ended, or after a [`rotate_strict`](Self::rotate_strict) elsewhere; 503 if the
+            /// store failed.
+            pub async fn reload(&self) -> Result<()> {
+                Ok(self.0.reload().await?)
+            }
+
+            /// Replaces the token by its successor: id, user and data stay, the idle timeout starts anew, the absolute one
+            /// doesn't. The old token works until a request has come with the new one, and for the configured grace after
+            /// that; so a lost or late answer signs nobody out. Several rotations of one token give the same successor.
+            ///
+            /// After a change of privileges or of the password use [`rotate_strict`](Self::rotate_strict).
             ///
             /// # Errors
             /// 401 without a session, 503 if the store failed, 500 once the response head has left.
@@ -260,10 +273,20 @@ macro_rules! adapter_types {
                 Ok(self.0.rotate().await?)
             }
 
-            /// Signs out: ends this session and removes the cookie. Without a session it succeeds.
+            /// Replaces the token by one that is no token's successor: all tokens of this session before it are dead at once
+            /// (ASVS 5.0 7.2.4), on open sockets too. If this answer is lost the browser is signed out.
             ///
             /// # Errors
-            /// 503 if the store failed; session and cookie stay then.
+            /// As [`rotate`](Self::rotate).
+            pub async fn rotate_strict(&self) -> Result<()> {
+                Ok(self.0.rotate_strict().await?)
+            }
+
+            /// Signs out: ends this session, and any other that a cookie of this request names, and removes the cookie. A
+            /// token that was replaced meanwhile signs out as well. Without a session it succeeds.
+            ///
+            /// # Errors
+            /// 503 if the store failed; the cookie stays then.
             pub async fn logout(&self) -> Result<()> {
                 Ok(self.0.logout().await?)
             }
@@ -285,7 +308,7 @@ macro_rules! adapter_types {
             }
 
             /// The user's live sessions, this one among them, as stored: most recently active first, ties by newest
-            /// sign-in.
+            /// sign-in. The `data` of all others is `null`.
             ///
             /// # Errors
             /// As [`logout_other`](Self::logout_other).
@@ -302,7 +325,7 @@ macro_rules! adapter_types {
                 Ok(self.0.revoke(id).await?)
             }
 
-            /// The live sessions of any user: the caller checks that whoever asks may see them.
+            /// The live sessions of any user, each without its `data`: check first that the one who asks may see them.
             ///
             /// # Errors
             /// 400 for a bad user id, 503 if the store failed.
@@ -310,7 +333,7 @@ macro_rules! adapter_types {
                 Ok(self.0.list(user_id).await?.into_iter().map(Session::from).collect())
             }
 
-            /// Ends one session of any user: the caller checks that whoever asks may.
+            /// Ends one session of any user: check first that the one who asks may.
             ///
             /// # Errors
             /// 404 if that user has no live session of that id, 400 for a bad user id, 503 if the store failed.
@@ -318,7 +341,7 @@ macro_rules! adapter_types {
                 Ok(self.0.revoke_by_id(user_id, id).await?)
             }
 
-            /// Ends all sessions of any user: the caller checks that whoever asks may.
+            /// Ends all sessions of any user: check first that the one who asks may.
             ///
             /// # Errors
             /// 400 for a bad user id, 503 if the store failed.

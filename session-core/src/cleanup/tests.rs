@@ -8,7 +8,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 use crate::session::{Data, Record, SessionId};
-use crate::store::{Applied, Caller, Checked, Created, MemoryStore, Replaced, SessionStore, StoreFuture, Update};
+use crate::store::{
+    Applied, Caller, Checked, Created, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
+};
 use crate::token::{TokenHash, TokenRef};
 use crate::user_id::UserId;
 use crate::{KeyRing, ManualClock, SessionConfig, SigningKey};
@@ -44,7 +46,7 @@ async fn over(expired: u16) -> (CookieSessionService, mpsc::UnboundedReceiver<In
     let rows = MemoryStore::new();
     for number in 0..expired {
         let new = Arc::new(record(number, now - time::Duration::days(2)));
-        rows.create(&new, None, NonZeroU32::MAX, new.created_at).await.unwrap();
+        rows.create(&new, &[], NonZeroU32::MAX, new.created_at).await.unwrap();
     }
     let (begun, begins) = mpsc::unbounded_channel();
     let gate = Gate {
@@ -71,6 +73,8 @@ fn record(number: u16, ended: OffsetDateTime) -> Record {
         previous_token_hash: None,
         token_issued_at: made,
         token_seen: false,
+        successor: None,
+        strict_rotated_at: None,
         client: Arc::default(),
         data: Data::from_text("{}"),
         version: 0,
@@ -210,15 +214,15 @@ impl SessionStore for Gated {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
         self.rows.create(new, replaces, limit, now)
     }
 
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        self.rows.load(tokens, now)
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
+        self.rows.load(sessions, now)
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {

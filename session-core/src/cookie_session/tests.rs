@@ -2,17 +2,18 @@
 
 mod updates;
 
-use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
+use crate::session::Record;
 use crate::state::State;
-use crate::store::{Created, Replaced, SessionStore, StoreFuture};
+use crate::store::{Applied, Created, Loaded, SessionKey, SessionStore, StoreFuture, Update};
 use crate::token::TokenRef;
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
@@ -21,17 +22,27 @@ use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 struct Silent {
     store: MemoryStore,
     silent: AtomicBool,
+    speaks: Notify,
+    failing: AtomicBool,
 }
 
 impl Silent {
     fn answer<'a, T: Send + 'a>(&'a self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         Box::pin(async move {
+            if self.failing.load(Ordering::SeqCst) {
+                return Err(StoreError::not_applied("told to fail"));
+            }
             let answer = work.await;
-            if self.silent.load(Ordering::SeqCst) {
-                std::future::pending::<Infallible>().await;
+            while self.silent.load(Ordering::SeqCst) {
+                self.speaks.notified().await;
             }
             answer
         })
+    }
+
+    fn keep_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
+        self.speaks.notify_one();
     }
 }
 
@@ -39,15 +50,15 @@ impl SessionStore for Silent {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
         self.answer(self.store.create(new, replaces, limit, now))
     }
 
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        self.answer(self.store.load(tokens, now))
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
+        self.answer(self.store.load(sessions, now))
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
@@ -107,8 +118,34 @@ async fn extract(guard: &ScopeGuard) -> CookieSession {
     scope.load(scope.read(&NoHead, None)).await.unwrap()
 }
 
+/// A request with this cookie.
+async fn extract_with(guard: &ScopeGuard, cookie: &str) -> CookieSession {
+    let scope = guard.scope();
+    scope.load(scope.read(&Response(vec![("cookie", cookie.to_owned())]), None)).await.unwrap()
+}
+
+/// Signs ada in: the cookie.
+async fn signed_in(service: &CookieSessionService) -> String {
+    let guard = service.begin(None);
+    extract(&guard).await.authenticate("ada").await.unwrap();
+    let mut response = Response::default();
+    guard.commit(200).await.apply(&mut response);
+    let line = response.lines("set-cookie").next().unwrap().to_vec();
+    String::from_utf8(line).unwrap().split(';').next().unwrap().to_owned()
+}
+
+/// The data of ada's only session.
 async fn stored(service: &CookieSessionService) -> Value {
-    service.list("ada").await.unwrap().pop().unwrap().data
+    let Checked::Live(rows) =
+        service.0.store.list(&UserId::parse("ada").unwrap(), None, service.0.now()).await.unwrap()
+    else {
+        unreachable!("no caller was named")
+    };
+    serde_json::from_str(rows[0].data.text()).unwrap()
+}
+
+fn token(session: &CookieSession) -> crate::TokenHash {
+    session.lock().state.active().unwrap().token
 }
 
 fn sends_cookie(session: &CookieSession) -> bool {
@@ -174,51 +211,187 @@ async fn a_commit_waits_behind_those_that_queue_for_its_session_and_a_save_does_
 }
 
 #[tokio::test]
-async fn a_dropped_save_makes_the_response_a_503() {
+async fn a_commit_waits_for_a_save_that_was_given_up() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));
     let guard = service.begin(None);
     let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
     session.set("a", &1).unwrap();
-    store.silent.store(true, Ordering::SeqCst);
+    store.keep_silent(true);
     let mut save = Box::pin(session.save());
     assert!(poll_once(&mut save).is_pending());
     drop(save);
-    store.silent.store(false, Ordering::SeqCst);
-    assert!(format!("{:?}", guard.commit(200).await).contains("503"));
-    session.set("b", &1).unwrap();
-    session.save().await.unwrap();
+    let mut commit = guard.commit(200);
+    assert!(poll_once(&mut commit).is_pending(), "the response speaks for what it stores");
+    store.keep_silent(false);
+    assert!(!format!("{:?}", commit.await).contains("503"));
+    assert_eq!(stored(&service).await, json!({"a": 1}));
 }
 
 #[tokio::test]
-async fn a_sign_in_or_rotation_whose_future_was_dropped_still_sends_its_cookie() {
+async fn a_sign_in_that_was_given_up_leaves_no_session_and_sends_no_cookie() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));
     let guard = service.begin(None);
     let session = extract(&guard).await;
-    store.silent.store(true, Ordering::SeqCst);
+    store.keep_silent(true);
     let mut sign_in = Box::pin(session.authenticate("ada"));
     assert!(poll_once(&mut sign_in).is_pending());
     drop(sign_in);
-    store.silent.store(false, Ordering::SeqCst);
-    drop(guard.commit(408).await);
-    assert!(sends_cookie(&session) && session.user_id().as_deref() == Some("ada"));
+    // It sends no cookie, and the response doesn't wait for it.
+    assert!(poll_once(&mut guard.commit(408)).is_ready());
+    assert!(!sends_cookie(&session));
+    store.keep_silent(false);
+    // What comes next waits until it is settled.
+    session.logout().await.unwrap();
+    assert!(service.list("ada").await.unwrap().is_empty());
+}
 
+#[tokio::test]
+async fn what_comes_after_a_sign_in_that_was_given_up_finds_it_ended() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
     let guard = service.begin(None);
     let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
+    store.keep_silent(true);
+    let mut first = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut first).is_pending());
+    drop(first);
+    let mut second = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut second).is_pending());
+    store.keep_silent(false);
+    second.await.unwrap();
+    assert_eq!(service.list("ada").await.unwrap().len(), 1, "the one whose cookie is sent");
+    assert!(sends_cookie(&session));
+}
+
+#[tokio::test]
+async fn an_operation_that_was_given_up_before_its_turn_never_begins() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    store.keep_silent(true);
+    let mut first = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut first).is_pending());
+    let mut waits = Box::pin(session.authenticate("alan"));
+    assert!(poll_once(&mut waits).is_pending());
+    drop(waits);
+    store.keep_silent(false);
+    first.await.unwrap();
+    assert_eq!(session.user_id().as_deref(), Some("ada"));
+    session.save().await.unwrap();
+    assert!(service.list("alan").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_given_up_goes_on_and_its_cookie_is_sent() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let cookie = signed_in(&service).await;
+    let guard = service.begin(None);
+    let session = extract_with(&guard, &cookie).await;
     session.set("a", &1).unwrap();
-    let before = session.caller().unwrap().token;
-    store.silent.store(true, Ordering::SeqCst);
+    let before = token(&session);
+    store.keep_silent(true);
     let mut rotate = Box::pin(session.rotate());
     assert!(poll_once(&mut rotate).is_pending());
     drop(rotate);
-    store.silent.store(false, Ordering::SeqCst);
-    drop(guard.commit(200).await);
-    assert!(sends_cookie(&session) && session.caller().unwrap().token != before);
-    let sessions = service.list("ada").await.unwrap();
-    assert!(sessions.iter().any(|session| session.data == json!({"a": 1})));
+    let mut commit = guard.commit(200);
+    assert!(poll_once(&mut commit).is_pending(), "there is something to store, and that waits");
+    store.keep_silent(false);
+    drop(commit.await);
+    assert!(sends_cookie(&session) && token(&session) != before);
+    assert_eq!(stored(&service).await, json!({"a": 1}));
+}
+
+#[tokio::test]
+async fn a_response_with_nothing_to_store_does_not_wait_for_a_rotation_that_was_given_up() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let cookie = signed_in(&service).await;
+    let guard = service.begin(None);
+    let session = extract_with(&guard, &cookie).await;
+    store.keep_silent(true);
+    let mut rotate = Box::pin(session.rotate());
+    assert!(poll_once(&mut rotate).is_pending());
+    drop(rotate);
+    assert!(poll_once(&mut guard.commit(200)).is_ready());
+    store.keep_silent(false);
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        let next = service.begin(None);
+        assert_eq!(extract_with(&next, &cookie).await.user_id().as_deref(), Some("ada"), "either token works");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_a_sign_in_in_another_task() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    store.keep_silent(true);
+    let mut sign_in = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut sign_in).is_pending());
+    let mut commit = guard.commit(200);
+    assert!(poll_once(&mut commit).is_pending());
+    store.keep_silent(false);
+    sign_in.await.unwrap();
+    drop(commit.await);
+    assert!(sends_cookie(&session));
+    assert_eq!(service.list("ada").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_set_after_the_response_and_never_saved_is_reported_once() {
+    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let observed = Arc::clone(&events);
+    let service = service(MemoryStore::new()).with_observer(move |event| {
+        observed.lock().unwrap().push(format!("{event:?}"));
+    });
+    for saves in [true, false] {
+        let guard = service.begin(None);
+        let session = extract(&guard).await;
+        session.authenticate("ada").await.unwrap();
+        session.set("before", &1).unwrap();
+        drop(guard.commit(200).await);
+        session.set("after", &2).unwrap();
+        if saves {
+            session.save().await.unwrap();
+        }
+        let other = session.clone();
+        drop(guard);
+        drop(session);
+        assert!(events.lock().unwrap().is_empty(), "another handle may still save it");
+        drop(other);
+        let seen = std::mem::take(&mut *events.lock().unwrap());
+        assert_eq!(
+            seen.iter().filter(|event| event.contains("ChangesNotSaved")).count(),
+            usize::from(!saves),
+            "{seen:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_was_set_here_on_top_of_what_others_stored() {
+    let service = service(MemoryStore::new());
+    let cookie = signed_in(&service).await;
+    let (guard, other) = (service.begin(None), service.begin(None));
+    let (session, elsewhere) = (extract_with(&guard, &cookie).await, extract_with(&other, &cookie).await);
+    session.set("mine", &1).unwrap();
+    session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
+    elsewhere.set("theirs", &2).unwrap();
+    elsewhere.set("n", &10).unwrap();
+    drop(other.commit(200).await);
+    session.reload().await.unwrap();
+    let seen = |key: &str| session.get::<u64>(key).unwrap();
+    assert_eq!((seen("mine"), seen("theirs"), seen("n")), (Some(1), Some(2), Some(11)));
+    assert_eq!(stored(&service).await, json!({"theirs": 2, "n": 10}), "nothing is written");
+    session.save().await.unwrap();
+    assert_eq!(stored(&service).await, json!({"mine": 1, "theirs": 2, "n": 11}));
 }
 
 #[tokio::test]
@@ -324,10 +497,7 @@ async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
     let inner = inside.begin(Some(outer.scope()));
     extract(&inner).await.authenticate("alan").await.unwrap();
     session.set("a", &1).unwrap();
-    store.silent.store(true, Ordering::SeqCst);
-    let mut save = Box::pin(session.save());
-    assert!(poll_once(&mut save).is_pending());
-    drop(save);
+    store.failing.store(true, Ordering::SeqCst);
 
     let mut response = Response(vec![("x-handler", "done".into())]);
     inner.commit(200).await.apply(&mut response);

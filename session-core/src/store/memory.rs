@@ -1,16 +1,19 @@
-//! Sessions in this process's memory: for tests, and for a single server whose users may be signed out by a restart.
-//! Leaves nothing to anybody: it keeps every rule of [`SessionStore`].
+//! Sessions in this process's memory: for tests, and for a single server whose users may be signed out by a restart. It keeps every
+//! rule of [`SessionStore`].
 
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
-use super::{Applied, Caller, Checked, Created, Replaced, SessionStore, StoreError, StoreFuture, Update};
+use super::{
+    Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture, Update,
+};
 use crate::session::{Record, SessionId};
-use crate::token::{Shard, TokenHash, TokenRef};
+use crate::token::{Shard, TokenRef};
 use crate::user_id::UserId;
 
 /// So that requests of different users seldom wait for each other.
@@ -34,29 +37,27 @@ impl MemoryStore {
         self.parts[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks the parts of one or two users, in the order of the parts so that two such calls never wait for each other.
-    fn lock(&self, user: &UserId, other: Option<&UserId>) -> Held<'_> {
-        let a = index(user.shard());
-        let b = other.map_or(a, |other| index(other.shard()));
-        let (low, high) = (a.min(b), a.max(b));
-        let first = self.lock_at(low);
-        Held { low, first, second: (low != high).then(|| self.lock_at(high)) }
+    /// Locks the parts of these users, in the order of the parts so that two such calls never wait for each other.
+    fn lock<'a>(&self, users: impl IntoIterator<Item = &'a UserId>) -> Held<'_> {
+        let mut parts: ArrayVec<usize, MAX_USERS> = users.into_iter().map(|user| index(user.shard())).collect();
+        parts.sort_unstable();
+        let mut held = Held(ArrayVec::new());
+        for part in parts {
+            if held.0.last().is_none_or(|(last, _)| *last != part) {
+                held.0.push((part, self.lock_at(part)));
+            }
+        }
+        held
     }
 
-    fn insert(
-        &self,
-        new: &Arc<Record>,
-        replaces: Option<&Replaced>,
-        limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> Result<Created, StoreError> {
-        let mut held = self.lock(&new.user_id, replaces.map(|replaced| &replaced.user_id));
+    fn insert(&self, new: &Arc<Record>, replaces: &[SessionKey], limit: NonZeroU32, now: OffsetDateTime) -> Created {
+        let mut held = self.lock([&new.user_id].into_iter().chain(replaces.iter().map(|replaced| &replaced.user_id)));
         let part = held.of(&new.user_id);
-        if part.rows.contains_key(&new.id) || part.tokens.contains_key(&new.token_hash) {
-            return Err(taken());
+        if part.rows.contains_key(&new.id) {
+            return Created::Taken;
         }
         part.add(Arc::clone(new));
-        if let Some(replaced) = replaces {
+        for replaced in replaces {
             held.of(&replaced.user_id).remove_live(&replaced.user_id, replaced.id, now);
         }
         let part = held.of(&new.user_id);
@@ -67,56 +68,65 @@ impl MemoryStore {
         for id in &evicted {
             part.remove(*id);
         }
-        Ok(Created { evicted })
+        Created::Inserted { evicted }
     }
 
-    fn find(&self, tokens: &[TokenRef], now: OffsetDateTime) -> Option<Arc<Record>> {
-        tokens.iter().find_map(|token| {
-            let part = self.lock_at(index(token.shard));
-            let row = part.rows.get(part.tokens.get(&token.hash)?)?;
-            row.is_live(now).then(|| Arc::clone(row))
-        })
+    fn find(&self, sessions: &[TokenRef], now: OffsetDateTime) -> Loaded {
+        let live = |session: &TokenRef| {
+            let part = self.lock_at(index(session.shard));
+            part.rows.get(&session.id).filter(|row| row.is_live(now)).cloned()
+        };
+        sessions.iter().filter_map(live).collect()
     }
 
-    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
-        let mut held = self.lock(&caller.user_id, None);
+    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Applied {
+        let mut held = self.lock([&caller.user_id]);
         let part = held.of(&caller.user_id);
-        let Some(row) = part.caller(caller, now) else { return Ok(Applied::Gone) };
+        let Some(row) = part.live_row(caller, now) else { return Applied::Gone };
+        let strict = update.rotation.filter(|rotation| rotation.successor.is_none());
+        if strict.is_some_and(|rotation| rotation.to == row.token_hash) {
+            return Applied::Done { expires_at: row.expires_at };
+        }
+        if !row.accepts(&caller.token, now, caller.grace) {
+            return Applied::Gone;
+        }
         if update.data.as_ref().is_some_and(|data| data.based_on != row.version) {
-            return Ok(Applied::Conflict(Arc::clone(row)));
+            return Applied::Conflict(Arc::clone(row));
         }
 
+        let found = Arc::clone(row);
         let mut next = Record::clone(row);
-        let mut written = false;
         if let Some(new) = &update.data {
             next.data = new.data.clone();
             next.version += 1;
-            written = true;
         }
         if let Some(activity) = update.activity.filter(|activity| row.last_active_at <= activity.unless_after) {
             next.last_active_at = next.last_active_at.max(activity.at);
             next.expires_at = next.expires_at.max(activity.expires_at);
-            written = true;
         }
-        let current = caller.token == row.token_hash;
-        if let Some(token) = update.rotate_to.filter(|_| current) {
-            if part.tokens.get(&token).is_some_and(|holder| *holder != row.id) {
-                return Err(taken());
-            }
-            next.previous_token_hash = Some(next.token_hash);
-            next.token_hash = token;
-            next.token_issued_at = now;
-            next.token_seen = false;
-            written = true;
-        } else if current && written {
+        let is_current = caller.token == row.token_hash;
+        if update.seen && is_current {
             next.token_seen = true;
+            next.successor = None;
+        }
+        let rotation = update.rotation.filter(|rotation| is_current || rotation.successor.is_none());
+        if let Some(rotation) = rotation {
+            next.token_issued_at = now.max(row.token_issued_at + time::Duration::MICROSECOND);
+            next.token_seen = false;
+            next.previous_token_hash = rotation.successor.map(|_| row.token_hash);
+            next.successor = rotation.successor;
+            next.token_hash = rotation.to;
+            if rotation.successor.is_none() {
+                next.strict_rotated_at = Some(next.token_issued_at);
+            }
         }
 
-        let done = Applied::Done { expires_at: next.expires_at, rotated: update.rotate_to == Some(next.token_hash) };
-        if written {
-            part.replace(next);
+        let expires_at = next.expires_at;
+        part.rows.insert(next.id, Arc::new(next));
+        if rotation.is_none() && update.rotation.is_some() {
+            return Applied::Superseded(found);
         }
-        Ok(done)
+        Applied::Done { expires_at }
     }
 
     /// Runs `then` on the user's part, in one step with the check of `by`.
@@ -127,8 +137,11 @@ impl MemoryStore {
         now: OffsetDateTime,
         then: impl FnOnce(&mut Part) -> T,
     ) -> Checked<T> {
-        let mut held = self.lock(user, by.map(|caller| &caller.user_id));
-        if by.is_some_and(|caller| held.of(&caller.user_id).caller(caller, now).is_none()) {
+        let mut held = self.lock([user].into_iter().chain(by.map(|caller| &caller.user_id)));
+        let is_live = |caller: &Caller, part: &Part| {
+            part.live_row(caller, now).is_some_and(|row| row.accepts(&caller.token, now, caller.grace))
+        };
+        if by.is_some_and(|caller| !is_live(caller, held.of(&caller.user_id))) {
             return Checked::CallerGone;
         }
         Checked::Live(then(held.of(user)))
@@ -170,19 +183,19 @@ impl SessionStore for MemoryStore {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        when_polled(move || self.insert(new, replaces, limit, now))
+        when_polled(move || Ok(self.insert(new, replaces, limit, now)))
     }
 
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>> {
-        when_polled(move || Ok(self.find(tokens, now)))
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
+        when_polled(move || Ok(self.find(sessions, now)))
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        when_polled(move || self.change(caller, update, now))
+        when_polled(move || Ok(self.change(caller, update, now)))
     }
 
     fn end<'a>(
@@ -232,15 +245,13 @@ impl SessionStore for MemoryStore {
 #[derive(Default)]
 struct Part {
     rows: HashMap<SessionId, Arc<Record>>,
-    tokens: HashMap<TokenHash, SessionId>,
     users: HashMap<UserId, Vec<SessionId>>,
 }
 
 impl Part {
-    /// The caller's row, if the caller is live.
-    fn caller(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
-        let row = self.rows.get(&caller.id)?;
-        (row.user_id == caller.user_id && row.is_live(now) && row.accepts(&caller.token, now)).then_some(row)
+    /// The caller's row, if it is live, whatever its token.
+    fn live_row(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
+        self.rows.get(&caller.id).filter(|row| row.user_id == caller.user_id && row.is_live(now))
     }
 
     /// The user's live rows, in the order of `list`.
@@ -253,19 +264,8 @@ impl Part {
     }
 
     fn add(&mut self, row: Arc<Record>) {
-        self.tokens.insert(row.token_hash, row.id);
         self.users.entry(row.user_id.clone()).or_default().push(row.id);
         self.rows.insert(row.id, row);
-    }
-
-    /// Puts `next` in the place of the row with its id, which exists.
-    fn replace(&mut self, next: Record) {
-        let (id, token) = (next.id, next.token_hash);
-        let old = self.rows.insert(id, Arc::new(next));
-        if let Some(old) = old.filter(|old| old.token_hash != token) {
-            self.tokens.remove(&old.token_hash);
-            self.tokens.insert(token, id);
-        }
     }
 
     /// Removes the user's row of that id if it is live: whether it was.
@@ -279,7 +279,6 @@ impl Part {
 
     fn remove(&mut self, id: SessionId) {
         let Some(row) = self.rows.remove(&id) else { return };
-        self.tokens.remove(&row.token_hash);
         if let Some(ids) = self.users.get_mut(&row.user_id) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -289,20 +288,18 @@ impl Part {
     }
 }
 
-/// One or two locked parts.
-struct Held<'a> {
-    low: usize,
-    first: MutexGuard<'a, Part>,
-    second: Option<MutexGuard<'a, Part>>,
-}
+/// How many users one operation can concern: the one who signs in, and those whose sessions that replaces.
+const MAX_USERS: usize = 1 + MAX_LOADED;
+
+/// Locked parts.
+struct Held<'a>(ArrayVec<(usize, MutexGuard<'a, Part>), MAX_USERS>);
 
 impl Held<'_> {
     /// The part of one of the users that the lock was taken for.
     fn of(&mut self, user: &UserId) -> &mut Part {
-        match &mut self.second {
-            Some(second) if index(user.shard()) != self.low => second,
-            _ => &mut self.first,
-        }
+        let part = index(user.shard());
+        let held = self.0.iter_mut().find(|(held, _)| *held == part);
+        &mut held.expect("the lock was taken for this user").1
     }
 }
 
@@ -313,9 +310,4 @@ fn index(shard: Shard) -> usize {
 /// A future that does nothing until it is polled, as those of every other store.
 fn when_polled<'a, T: Send + 'a>(act: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> StoreFuture<'a, T> {
     Box::pin(async move { act() })
-}
-
-/// Ids and token hashes are unique; 256 random bits only collide if the caller reuses them.
-fn taken() -> StoreError {
-    StoreError::not_applied("another session has this id or token")
 }

@@ -1,27 +1,31 @@
-//! What a session store must do. Leaves tokens, expiry rules and conflicts' replay to the core: a store keeps rows,
-//! compares what it is told to compare, and does each operation as one atomic step.
+//! What a session store must do. A store keeps rows, compares what it is asked to compare, and does each operation as one atomic
+//! step. Not here: tokens, expiry rules and the replay of conflicts, which are the core's.
 //!
 //! # Rules that hold for every operation
 //! 1. A row is *live* at `now` while `expires_at > now`. A row that isn't live is invisible to every operation but
 //!    [`purge_expired`](SessionStore::purge_expired).
-//! 2. A [`Caller`] is live if its row is, belongs to its user, and its token is the row's own, or is the row's previous
-//!    one and was replaced less than [`ROTATION_GRACE`] before `now`.
+//! 2. A [`Caller`] is live if its row is, belongs to its user, and [accepts](Record::accepts) its token: the token is the row's
+//!    own; or it is the row's previous one, and the current one was not presented yet (`token_seen`), or was issued less than the
+//!    caller's `grace` before `now`.
 //! 3. Only [`create`](SessionStore::create) inserts. Nothing brings back a row that has ended.
 //! 4. User ids are compared byte for byte, and data text comes back exactly as it went in.
-//! 5. A [`StoreError::NotApplied`] promises that nothing changed; whoever can't promise that says
-//!    [`StoreError::Unknown`].
+//! 5. A [`StoreError::NotApplied`] promises that nothing changed; where that is not certain it is [`StoreError::Unknown`].
+//! 6. Every operation ends: it has a time limit of its own. A request's operations wait for each other, so one that never ends
+//!    holds up its request for ever.
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 pub use crate::error::StoreError;
 use crate::session::{Data, Record, SessionId};
-use crate::token::{TokenHash, TokenRef};
+use crate::token::{SealedToken, TokenHash, TokenRef};
 use crate::user_id::UserId;
 
 mod memory;
@@ -45,14 +49,16 @@ pub mod databases {
     pub use super::mysql::{MySqlOptions, MySqlStore};
     #[cfg(feature = "postgres")]
     pub use super::postgres::{PostgresOptions, PostgresStore};
+    #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+    pub use super::sql::driver::DriverError;
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub use super::sql::server::ServerOpenError;
     #[cfg(feature = "sqlite")]
     pub use super::sqlite::{SqliteOpenError, SqliteOptions, SqliteStore};
 }
 
-/// For how long after a rotation a request in flight may still store data under the token it came with.
-pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
+/// How many sessions one look-up asks for at most.
+pub const MAX_LOADED: usize = 3;
 
 /// The future of one store operation.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -62,18 +68,21 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///
 /// Each operation is one atomic step. The time is always passed in: a store reads no clock.
 pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
-    /// Inserts `new`; ends the session that it `replaces`; then ends the user's least recently active live sessions
-    /// beyond `limit`, never `new` itself. All or nothing, wherever one shard holds both users.
+    /// Inserts `new`; ends the sessions that it `replaces` (at most three, of any users); then ends the user's least recently
+    /// active live sessions beyond `limit`, never `new` itself. All or nothing, wherever one shard holds all of it.
+    ///
+    /// Where a row of that id exists, expired or not, nothing changes and it is [`Created::Taken`]: ids are never used twice, so
+    /// the same sign-in has been stored before. One that is being inserted at this moment is waited for.
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: Option<&'a Replaced>,
+        replaces: &'a [SessionKey],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created>;
 
-    /// The first of `tokens` (one to three) whose hash is the current token hash of a live row.
-    fn load<'a>(&'a self, tokens: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Option<Arc<Record>>>;
+    /// The live rows among `sessions` (one to three), in that order.
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded>;
 
     /// Changes the caller's own row as `update` says, in one step, and never inserts.
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied>;
@@ -120,8 +129,8 @@ macro_rules! forward {
 }
 
 forward! {
-    create(new: &'a Arc<Record>, replaces: Option<&'a Replaced>, limit: NonZeroU32, now: OffsetDateTime) -> Created;
-    load(tokens: &'a [TokenRef], now: OffsetDateTime) -> Option<Arc<Record>>;
+    create(new: &'a Arc<Record>, replaces: &'a [SessionKey], limit: NonZeroU32, now: OffsetDateTime) -> Created;
+    load(sessions: &'a [TokenRef], now: OffsetDateTime) -> Loaded;
     apply(caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> Applied;
     end(user: &'a UserId, id: SessionId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<bool>;
     end_all(user: &'a UserId, except: Option<SessionId>, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<SessionId>>;
@@ -129,43 +138,100 @@ forward! {
     purge_expired(before: OffsetDateTime, limit: NonZeroU32) -> u64;
 }
 
-/// A session as a request holds it: whose it is, which one, and the hash of the token that the request came with.
+/// A session as a request holds it: whose it is, which one, and the hash of the token that the request holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Whose session it is.
     pub user_id: UserId,
     /// Which session it is.
     pub id: SessionId,
-    /// The hash of the token that the request came with.
+    /// The hash of the token that the request holds.
     pub token: TokenHash,
+    /// For how long a replaced token counts once its successor was presented.
+    pub grace: Duration,
 }
 
-/// A session that a sign-in replaces.
+/// Which session, and whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replaced {
-    /// Whose session it is; not always the user who signs in.
+pub struct SessionKey {
+    /// Whose session it is.
     pub user_id: UserId,
     /// Which session it is.
     pub id: SessionId,
 }
 
-/// What a sign-in did besides inserting.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Created {
-    /// The user's sessions that were ended to keep to the limit.
-    pub evicted: Vec<SessionId>,
+/// What came of a sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The session is there.
+    Inserted {
+        /// The user's sessions that were ended to keep to the limit.
+        evicted: Vec<SessionId>,
+    },
+    /// There was a row of that id already. Nothing changed.
+    Taken,
 }
 
-/// A change of one row: any of new data, activity and rotation. With none of them, a check that the caller is live.
+/// What a look-up found: at most three rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded(ArrayVec<Arc<Record>, MAX_LOADED>);
+
+impl Loaded {
+    /// No row.
+    pub const NONE: Self = Self(ArrayVec::new_const());
+}
+
+/// Takes the first three.
+impl FromIterator<Arc<Record>> for Loaded {
+    fn from_iter<I: IntoIterator<Item = Arc<Record>>>(rows: I) -> Self {
+        Self(rows.into_iter().take(MAX_LOADED).collect())
+    }
+}
+
+impl IntoIterator for Loaded {
+    type Item = Arc<Record>;
+    type IntoIter = arrayvec::IntoIter<Arc<Record>, MAX_LOADED>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Deref for Loaded {
+    type Target = [Arc<Record>];
+
+    fn deref(&self) -> &[Arc<Record>] {
+        &self.0
+    }
+}
+
+/// A change of one row: any of new data, activity, a new token, and that the current one was presented. With none of them, a
+/// check that the caller is live.
 #[derive(Debug, Clone, Default)]
 pub struct Update {
     /// New data, stored only on the version it was based on.
     pub data: Option<NewData>,
     /// Activity, which only ever moves forward.
     pub activity: Option<Activity>,
-    /// The hash that replaces the caller's token. The one that is replaced becomes the row's previous one.
-    /// Where the caller's token is the previous one already, nothing is replaced.
-    pub rotate_to: Option<TokenHash>,
+    /// A new token.
+    pub rotation: Option<Rotation>,
+    /// The caller's token was presented. If it is the row's current one, the row's `token_seen` becomes true and its `successor`
+    /// null. Never together with a rotation.
+    pub seen: bool,
+}
+
+/// A new token for a row. Its `token_issued_at` becomes the later of `now` and a microsecond after what it was, and its `token_seen`
+/// false.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// The hash of the new token.
+    pub to: TokenHash,
+    /// The new token, sealed to the one that it replaces: it becomes the row's `successor`, and the replaced one the row's previous
+    /// one. Where the caller's token is the previous one already, nothing is replaced: [`Applied::Superseded`].
+    ///
+    /// None for a strict rotation, which a live previous token can do as well: the row then has no previous token and no
+    /// `successor`, and its `strict_rotated_at` becomes its `token_issued_at`. Where the row's token is `to` already it is done.
+    pub successor: Option<SealedToken>,
 }
 
 /// New data for a row.
@@ -196,9 +262,10 @@ pub enum Applied {
     Done {
         /// When the row expires now.
         expires_at: OffsetDateTime,
-        /// Whether the row's token is the one of `rotate_to`.
-        rotated: bool,
     },
+    /// The rotation did nothing, as the caller's token is the row's previous one. The rest of the update was done. This is the row
+    /// as it was found before that.
+    Superseded(Arc<Record>),
     /// The row has another version than the data was based on; nothing changed. This is the row.
     Conflict(Arc<Record>),
     /// The caller isn't live; nothing changed.

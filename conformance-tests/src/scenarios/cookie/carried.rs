@@ -49,7 +49,7 @@ pub(super) async fn known(world: &World) {
     let mut record = (*only_row(world, "ada").await).clone();
     record.id = SessionId::from_bytes([9; 16]);
     record.token_hash = TokenHash::from_slice(&KNOWN_HASH).expect("32 bytes");
-    world.store.create(&Arc::new(record), None, World::LIMIT, world.clock.now()).await.expect("the store works");
+    world.store.create(&Arc::new(record), &[], World::LIMIT, world.clock.now()).await.expect("the store works");
 }
 
 /// The request is anonymous, and nobody asks the store or touches the cookie.

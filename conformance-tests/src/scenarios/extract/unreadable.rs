@@ -34,7 +34,7 @@ async fn with_data(world: &World, user: &str, text: &str) -> Arc<Record> {
     assert_eq!(ended, Checked::Live(true));
     record.data = Data::from_text(text);
     let record = Arc::new(record);
-    world.store.create(&record, None, World::LIMIT, now).await.expect("a store takes any text");
+    world.store.create(&record, &[], World::LIMIT, now).await.expect("a store takes any text");
     record
 }
 

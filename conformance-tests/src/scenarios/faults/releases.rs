@@ -27,7 +27,7 @@ async fn rewritten(world: &World, change: impl FnOnce(&mut Record)) {
     let mut record = (*row).clone();
     change(&mut record);
     let limit = 10.try_into().unwrap();
-    world.store.create(&Arc::new(record), None, limit, now).await.unwrap();
+    world.store.create(&Arc::new(record), &[], limit, now).await.unwrap();
 }
 
 async fn rows_of_another_release(world: World) {

@@ -1,12 +1,14 @@
 //! The MySQL and MariaDB tables, and how a database gets them: versioned, one node at a time, each step such that it can be run
-//! again, because these databases commit whatever changes tables at once. Leaves connecting to `options`.
+//! again, because these databases commit whatever changes tables at once. Not here: connecting, see `options`.
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use super::fault::number;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+
+const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because each collation that both
     // databases know takes some texts for equal. `user_id` alone is indexed, without activity, so that recording activity
@@ -41,7 +43,31 @@ CREATE TABLE IF NOT EXISTS cookie_session_user (
     user_id VARBINARY(255) NOT NULL PRIMARY KEY
 ) ENGINE = InnoDB;
 ",
-}];
+};
+
+pub(super) const ROTATED: Migration = Migration {
+    oldest_reader: 2,
+    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
+    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
+    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
+    // Each table changes by one statement, which is done whole or not at all: run again, it finds its columns there.
+    sql: "
+ALTER TABLE cookie_session
+    DROP KEY cookie_session_token_hash,
+    ADD COLUMN successor BINARY(32),
+    ADD COLUMN strict_rotated_at BIGINT,
+    ADD COLUMN last_ip_address TEXT,
+    ADD COLUMN last_user_agent TEXT,
+    ADD COLUMN label TEXT,
+    ADD COLUMN issuer TEXT,
+    ADD COLUMN issuer_sid TEXT,
+    ADD COLUMN sign_in_level BIGINT,
+    ADD COLUMN level BIGINT,
+    ADD COLUMN user_epoch BIGINT,
+    ADD COLUMN idle_timeout BIGINT;
+ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+",
+};
 
 const VERSION_TABLE: &str = "
 CREATE TABLE IF NOT EXISTS cookie_session_schema (
@@ -55,6 +81,9 @@ const LOCK: &str = "SELECT get_lock('cookie_session_schema', 60)";
 const UNLOCK: &str = "DO release_lock('cookie_session_schema')";
 
 const NO_SUCH_TABLE: u16 = 1146;
+/// The table was changed already, before a migration that was cut off.
+const DUPLICATE_COLUMN: u16 = 1060;
+const NO_SUCH_KEY: u16 = 1091;
 
 /// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
 pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
@@ -83,8 +112,12 @@ async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
     let missing = missing(conn).await?;
     let Some(last) = missing.last() else { return Ok(()) };
     sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
-    for migration in missing {
-        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *conn).await?;
+    for statement in missing.iter().flat_map(|migration| migration.sql.split(';')).filter(|sql| !sql.trim().is_empty())
+    {
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *conn).await {
+            Err(error) if matches!(number(&error), Some(DUPLICATE_COLUMN | NO_SUCH_KEY)) => {}
+            outcome => drop(outcome?),
+        }
     }
     sqlx::query("REPLACE INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, ?, ?)")
         .bind(MIGRATIONS.len() as i64)
@@ -103,4 +136,11 @@ async fn missing(conn: &mut MySqlConnection) -> Result<&'static [Migration], Mig
         Err(error) if number(&error) == Some(NO_SUCH_TABLE) => Ok(MIGRATIONS),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The tables as the first schema had them.
+#[cfg(test)]
+pub(super) fn first() -> String {
+    let noted = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 1, 1)";
+    [SIGNED_IN.sql, VERSION_TABLE, ";", noted].concat()
 }

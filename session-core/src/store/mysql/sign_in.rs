@@ -5,19 +5,21 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row};
 
 use super::{MySqlStore, TAKE_TURN, run};
+use crate::store::MAX_LOADED;
 use crate::store::sql::row::{Arg, micros};
 use crate::store::sql::server::Server;
 use crate::store::sql::{SignIn, Written};
 
-/// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced one, most recently active
+/// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced ones, most recently active
 /// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
 /// no row for who never signed in.
 pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id FROM cookie_session_user AS user \
-     LEFT JOIN cookie_session AS other FORCE INDEX (cookie_session_user_id) ON other.user_id = user.user_id AND other.expires_at > ? AND NOT (other.id <=> ?) \
+     LEFT JOIN cookie_session AS other FORCE INDEX (cookie_session_user_id) ON other.user_id = user.user_id AND other.expires_at > ? \
+     AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) \
      WHERE user.user_id = ? \
      ORDER BY other.last_active_at DESC, other.authenticated_at DESC, other.id DESC FOR UPDATE";
 
-/// How many sessions one statement ends, besides the replaced one.
+/// How many sessions one statement ends, besides the replaced ones.
 const AT_ONCE: usize = 8;
 
 /// Inserts, and ends what must go: the rows of what went beyond the limit.
@@ -38,15 +40,12 @@ pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) ->
     // The one row without a session has no id.
     let ids: Vec<_> = ids.into_iter().flatten().collect();
     let mut batches: Vec<_> = ids.chunks(AT_ONCE).collect();
-    if batches.is_empty() && replaces.is_some() {
+    if batches.is_empty() && !replaces.is_empty() {
         batches.push(&[]);
     }
     for batch in batches {
-        let mut args = vec![
-            Arg::time(*now),
-            Arg::Bytes(replaces.map(|replaced| &replaced.id.as_bytes()[..])),
-            Arg::Text(replaces.map(|replaced| replaced.user_id.as_str())),
-        ];
+        let mut args = vec![Arg::time(*now)];
+        args.extend(sign_in.replaced());
         args.extend((0..AT_ONCE).map(|index| Arg::Bytes(batch.get(index).map(|id| &id[..]))));
         run(conn, &(&MySqlStore::statements().evict, args)).await?;
     }
@@ -55,7 +54,8 @@ pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) ->
 }
 
 async fn find(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) -> sqlx::Result<Vec<MySqlRow>> {
-    let replaced = sign_in.replaces.map(|replaced| &replaced.id.as_bytes()[..]);
-    let query = sqlx::query(TAKE_TURN_AND_FIND).bind(micros(sign_in.now)).bind(replaced);
+    let query = sqlx::query(TAKE_TURN_AND_FIND).bind(micros(sign_in.now));
+    let replaced = (0..MAX_LOADED).map(|at| sign_in.replaces.get(at).map(|replaced| &replaced.id.as_bytes()[..]));
+    let query = replaced.fold(query, |query, id| query.bind(id));
     query.bind(sign_in.new.user_id.as_str()).fetch_all(conn).await
 }

@@ -12,7 +12,8 @@ use crate::session::Data;
 use crate::store::sql::testing::{
     LIMIT, NOW, SilentProxy, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record, token,
 };
-use crate::store::{Activity, NewData, Replaced, SessionStore, StoreError, Update};
+use crate::store::{Activity, Created, NewData, Rotation, SessionKey, SessionStore, StoreError, Update};
+use crate::token::SealedToken;
 
 /// A database of a test's own, with a collation that takes much for equal.
 struct Database {
@@ -126,8 +127,8 @@ async fn what_cannot_be_opened_says_why_and_shows_no_password() {
     }
     reader.migrate().await.expect("where the tables are there, no right to make them is needed");
     let new = record(1, "ada");
-    reader.create(&new, None, LIMIT, NOW).await.unwrap();
-    assert_eq!(reader.load(&token(&new), NOW).await.unwrap().as_deref(), Some(&*new));
+    reader.create(&new, &[], LIMIT, NOW).await.unwrap();
+    assert_eq!(reader.load(&token(&new), NOW).await.unwrap().first().map(|row| &**row), Some(&*new));
     execute(&mut conn, &format!("DROP USER {user}")).await;
     database.end().await;
 }
@@ -150,7 +151,7 @@ async fn twenty_nodes_may_migrate_at_once() {
             assert!(outcome.is_ok(), "round {round}: {outcome:?}");
         }
         let store = database.store(1).await;
-        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_none());
+        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_empty());
         let drop = "DROP TABLE cookie_session, cookie_session_user, cookie_session_schema";
         execute(&mut database.conn().await, drop).await;
     }
@@ -164,7 +165,7 @@ async fn a_migration_that_was_cut_off_is_taken_up_again() {
     for lost in ["TABLE cookie_session_user", "TABLE cookie_session, cookie_session_user"] {
         execute(&mut database.conn().await, &format!("DROP {lost}; DELETE FROM cookie_session_schema")).await;
         let store = database.store(1).await;
-        store.create(&record(1, "ada"), None, LIMIT, NOW).await.unwrap();
+        store.create(&record(1, "ada"), &[], LIMIT, NOW).await.unwrap();
     }
     database.end().await;
 }
@@ -179,7 +180,7 @@ async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
     };
     set(99, 99).await;
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 1 }), "{error:?}");
+    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 2 }), "{error:?}");
     set(99, 1).await;
     store.migrate().await.expect("a neighbouring release may share it");
     database.end().await;
@@ -190,7 +191,7 @@ async fn without_tables_it_says_to_migrate() {
     let Some(database) = Database::new().await else { return };
     let store = MySqlStore::new(database.pool(1, database.options.clone()).await);
     let new = record(1, "ada");
-    let error = store.create(&new, None, LIMIT, NOW).await.unwrap_err().to_string();
+    let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err().to_string();
     assert!(error.contains("MySqlStore::migrate") && error.contains("nothing was changed"), "{error}");
     let error = store.load(&token(&new), NOW).await.unwrap_err().to_string();
     assert!(error.contains("MySqlStore::migrate"), "{error}");
@@ -203,11 +204,16 @@ async fn every_statement_finds_its_rows_by_an_index() {
     let store = database.store(1).await;
     let mut conn = database.conn().await;
     // Enough rows that the optimizer has a choice: two digits of a number, a hundred times a hundred.
-    let fill = "INSERT INTO cookie_session SELECT unhex(md5(n)), unhex(sha2(n, 256)), NULL, 0, FALSE, concat('user ', n DIV 5), \
+    let fill = "INSERT INTO cookie_session (id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, \
+         ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
+         last_active_at, expires_at, absolute_expires_at) SELECT unhex(md5(n)), unhex(sha2(n, 256)), NULL, 0, FALSE, concat('user ', n DIV 5), \
          '', '', '', '', '', '{}', 0, TRUE, 0, 0, n, n, n FROM (WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 \
          FROM numbers WHERE n < 1000) SELECT a.n * 20 + b.n AS n FROM numbers AS a JOIN numbers AS b ON b.n <= 20) AS many";
-    execute(&mut conn, &format!("{fill}; INSERT INTO cookie_session_user SELECT DISTINCT user_id FROM cookie_session"))
-        .await;
+    execute(
+        &mut conn,
+        &format!("{fill}; INSERT INTO cookie_session_user (user_id) SELECT DISTINCT user_id FROM cookie_session"),
+    )
+    .await;
     execute(&mut conn, "ANALYZE TABLE cookie_session, cookie_session_user").await;
     let texts = store_texts();
     for sql in texts {
@@ -260,7 +266,7 @@ async fn each_operation_takes_few_statements() {
         row.get::<String, _>(1).parse().unwrap()
     };
     let first = record(1, "ada");
-    store.create(&first, None, LIMIT, NOW).await.unwrap();
+    store.create(&first, &[], LIMIT, NOW).await.unwrap();
     let counted = async |what: &str, most: i64, operation: StoreOperation<'_>| {
         let before = questions().await;
         operation.await;
@@ -272,22 +278,23 @@ async fn each_operation_takes_few_statements() {
     let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
     let at = NOW + time::Duration::MINUTE;
     let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
-    let update = Update { data: Some(data), activity: Some(activity), rotate_to: None };
+    let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
     counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
     // Besides the isolation level, the beginning and the commit.
     let around = 3;
     let second = record(2, "ada");
-    let sign_in = async { drop(store.create(&second, None, LIMIT, NOW).await.unwrap()) };
+    let sign_in = async { drop(store.create(&second, &[], LIMIT, NOW).await.unwrap()) };
     counted("a sign-in", 2 + around, Box::pin(sign_in)).await;
-    let replaced = Replaced { user_id: first.user_id.clone(), id: first.id };
+    let replaced = SessionKey { user_id: first.user_id.clone(), id: first.id };
     let third = record(3, "ada");
-    let sign_in = async { drop(store.create(&third, Some(&replaced), LIMIT, NOW).await.unwrap()) };
+    let sign_in = async { drop(store.create(&third, std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap()) };
     counted("a sign-in that replaces", 3 + around, Box::pin(sign_in)).await;
     let fourth = record(4, "ada");
-    let sign_in = async { assert_eq!(store.create(&fourth, None, LIMIT, NOW).await.unwrap().evicted, [second.id]) };
+    let evicts = Created::Inserted { evicted: vec![second.id] };
+    let sign_in = async { assert_eq!(store.create(&fourth, &[], LIMIT, NOW).await.unwrap(), evicts) };
     counted("a sign-in beyond the limit", 3 + around, Box::pin(sign_in)).await;
     let other = record(5, "alan");
-    let sign_in = async { drop(store.create(&other, None, LIMIT, NOW).await.unwrap()) };
+    let sign_in = async { drop(store.create(&other, &[], LIMIT, NOW).await.unwrap()) };
     counted("a user's first sign-in", 3 + around, Box::pin(sign_in)).await;
     let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
     counted("a list", 1, Box::pin(list)).await;
@@ -306,11 +313,12 @@ async fn more_than_one_statement_ends_are_ended_when_the_limit_was_lowered() {
     let store = database.store(1).await;
     let many = std::num::NonZeroU32::new(100).unwrap();
     for byte in 1..=30 {
-        store.create(&record(byte, "ada"), None, many, NOW).await.unwrap();
+        store.create(&record(byte, "ada"), &[], many, NOW).await.unwrap();
     }
-    let replaced = Replaced { user_id: record(7, "ada").user_id.clone(), id: record(7, "ada").id };
-    let created = store.create(&record(31, "ada"), Some(&replaced), LIMIT, NOW).await.unwrap();
-    assert_eq!(created.evicted.len(), 28, "of 30, the replaced one is told apart, and one may stay");
+    let replaced = SessionKey { user_id: record(7, "ada").user_id.clone(), id: record(7, "ada").id };
+    let created = store.create(&record(31, "ada"), std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap();
+    let Created::Inserted { evicted } = created else { panic!("{created:?}") };
+    assert_eq!(evicted.len(), 28, "of 30, the replaced one is told apart, and one may stay");
     let left: Vec<_> = match store.list(&record(31, "ada").user_id, None, NOW).await.unwrap() {
         crate::store::Checked::Live(rows) => rows.iter().map(|row| row.id).collect(),
         crate::store::Checked::CallerGone => panic!("no caller"),
@@ -324,7 +332,7 @@ async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in() {
     let Some(database) = Database::new().await else { return };
     let store = database.store(4).await;
     let new = record(1, "ada");
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     for round in 2..12 {
         // As when the server was restarted in between.
         let mut conn = database.conn().await;
@@ -334,8 +342,12 @@ async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in() {
         for id in ids {
             execute(&mut conn, &format!("KILL {}", id.get::<i64, _>(0))).await;
         }
-        assert_eq!(store.load(&token(&new), NOW).await.unwrap().as_deref().map(|row| row.id), Some(new.id), "{round}");
-        store.create(&record(round, "alan"), None, LIMIT, NOW).await.unwrap();
+        assert_eq!(
+            store.load(&token(&new), NOW).await.unwrap().first().map(|row| &**row).map(|row| row.id),
+            Some(new.id),
+            "{round}"
+        );
+        store.create(&record(round, "alan"), &[], LIMIT, NOW).await.unwrap();
     }
     database.end().await;
 }
@@ -359,7 +371,7 @@ async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_to
     let through = database.options.clone().host("127.0.0.1").port(proxy.port);
     let store = MySqlStore::new(database.pool(2, through).await);
     let (new, by) = (record(1, "ada"), caller(&record(1, "ada")));
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
 
     proxy.keep_silent(true);
     let hasty = store.clone().answer_within(Duration::from_millis(200));
@@ -367,7 +379,7 @@ async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_to
     for _ in 0..3 {
         let read = hasty.load(&token(&new), NOW).await.unwrap_err();
         assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
-        let other = hasty.create(&record(2, "alan"), None, LIMIT, NOW).await.unwrap_err();
+        let other = hasty.create(&record(2, "alan"), &[], LIMIT, NOW).await.unwrap_err();
         assert!(matches!(other, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{other:?}");
         let write = hasty.apply(&by, &update, NOW).await.unwrap_err();
         assert!(matches!(write, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{write:?}");
@@ -383,11 +395,11 @@ async fn a_pool_without_a_free_connection_is_a_bounded_wait() {
     let store = database.store(1).await;
     let held = store.pool.acquire().await.unwrap();
     let new = record(1, "ada");
-    let refused = store.create(&new, None, LIMIT, NOW).await.unwrap_err();
+    let refused = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
     assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
     drop(held);
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     database.end().await;
 }
 
@@ -401,12 +413,12 @@ async fn deadlocks_are_tried_again_until_they_are_over_and_no_longer() {
          SET @tries = ifnull(@tries, 0) + 1; IF @tries % 4 <> 0 THEN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END";
     execute(&mut database.conn().await, deadlock).await;
     for new in &new {
-        store.create(new, None, LIMIT, NOW).await.expect("the fourth try");
+        store.create(new, &[], LIMIT, NOW).await.expect("the fourth try");
     }
     let always = "CREATE OR REPLACE TRIGGER deadlock BEFORE INSERT ON cookie_session FOR EACH ROW \
          SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213";
     execute(&mut database.conn().await, always).await;
-    let refused = store.create(&record(9, "ada"), None, LIMIT, NOW).await.unwrap_err();
+    let refused = store.create(&record(9, "ada"), &[], LIMIT, NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
     database.end().await;
 }
@@ -427,17 +439,18 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
             data: Data::from_text(r#"{"\u0000 \\ ' \" 😀":"ä"}"#),
             ..(*record(1, "ada ")).clone()
         });
-        store.create(&new, None, LIMIT, NOW).await.unwrap();
-        assert_eq!(store.load(&token(&new), NOW).await.unwrap(), Some(Arc::clone(&new)), "{mode}");
+        store.create(&new, &[], LIMIT, NOW).await.unwrap();
+        assert_eq!(store.load(&token(&new), NOW).await.unwrap()[..], [Arc::clone(&new)], "{mode}");
         let to = record(2, "ada").token_hash;
         let update = Update {
             data: Some(NewData { based_on: 0, data: Data::from_text("{}") }),
-            rotate_to: Some(to),
+            rotation: Some(Rotation { to, successor: SealedToken::from_slice(&[7; 32]) }),
             ..Update::default()
         };
         store.apply(&caller(&new), &update, NOW).await.unwrap();
-        let rotated = [crate::token::TokenRef { shard: new.user_id.shard(), hash: to }];
-        let row = store.load(&rotated, NOW).await.unwrap().expect("rotated");
+        let rows = store.load(&token(&new), NOW).await.unwrap();
+        let row = &rows[0];
+        assert_eq!((row.token_hash, row.successor), (to, SealedToken::from_slice(&[7; 32])), "{mode}");
         assert_eq!((row.previous_token_hash, row.version, row.token_seen), (Some(new.token_hash), 1, false), "{mode}");
         store.end_all(&new.user_id, None, None, NOW).await.unwrap();
     }
@@ -468,8 +481,8 @@ async fn a_store_outlives_the_runtime_that_opened_it() {
         runtime.block_on(MySqlStore::open(&url)).unwrap()
     });
     let (store, new) = (opening.await.unwrap(), record(1, "ada"));
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
-    assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+    assert!(store.load(&token(&new), NOW).await.unwrap().first().is_some());
     database.end().await;
 }
 
@@ -479,5 +492,40 @@ async fn each_of_many_requests_at_once_gets_its_own() {
     let store = database.opened().await;
     each_of_many_gets_its_own(&store).await;
     drop(store);
+    database.end().await;
+}
+
+#[tokio::test]
+async fn tables_of_the_first_schema_migrate_and_their_sessions_live_on() {
+    // Where a migration was cut off before, none of its tables was changed, one, or both.
+    for changed in 0..=2 {
+        let Some(database) = Database::new().await else { return };
+        let mut conn = database.conn().await;
+        execute(&mut conn, &schema::first()).await;
+        execute(&mut conn, crate::store::sql::testing::ROW_OF_THE_FIRST_SCHEMA).await;
+        for statement in schema::ROTATED.sql.split(';').take(changed) {
+            execute(&mut conn, statement).await;
+        }
+        let store = database.store(1).await;
+        crate::store::sql::testing::the_row_of_the_first_schema_lives_on(&store).await;
+        let indexes = sqlx::raw_sql("SHOW INDEX FROM cookie_session").fetch_all(&mut conn).await.unwrap();
+        let names: std::collections::BTreeSet<String> = indexes.iter().map(|row| row.get_unchecked(2)).collect();
+        assert_eq!(Vec::from_iter(names), ["PRIMARY", "cookie_session_expires_at", "cookie_session_user_id"]);
+        database.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_database_says_of_a_row_is_not_shown() {
+    let Some(database) = Database::new().await else { return };
+    let store = database.store(1).await;
+    let narrow = "ALTER TABLE cookie_session MODIFY data VARCHAR(3) NOT NULL, ADD CONSTRAINT no_carol CHECK (user_agent <> 'agent')";
+    execute(&mut database.conn().await, narrow).await;
+    let new = crate::store::sql::testing::record(1, "ada");
+    let long = crate::session::Record { data: Data::from_text(r#"{"secret":"in the data"}"#), ..(*new).clone() };
+    for new in [Arc::new(long), new] {
+        let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
+        crate::store::sql::testing::shows_no_row(&error);
+    }
     database.end().await;
 }

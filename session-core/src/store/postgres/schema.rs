@@ -1,12 +1,14 @@
 //! The PostgreSQL tables, and how a database gets them: versioned, in one transaction, safe when many nodes start at once.
-//! Leaves connecting to `options`.
+//! Not here: connecting, see `options`.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::fault::{code, is_rolled_back};
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+
+const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes; texts are compared byte by byte, whatever the database's
     // collation. `user_id` alone is indexed, without activity, and `expires_at` by slots of 2^32 microseconds, about 72 minutes,
@@ -42,7 +44,30 @@ CREATE TABLE cookie_session_user (
     user_id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY
 );
 ",
-}];
+};
+
+const ROTATED: Migration = Migration {
+    oldest_reader: 2,
+    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
+    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
+    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
+    sql: "
+ALTER TABLE cookie_session
+    DROP CONSTRAINT cookie_session_token_hash_key,
+    ADD COLUMN successor BYTEA,
+    ADD COLUMN strict_rotated_at BIGINT,
+    ADD COLUMN last_ip_address TEXT,
+    ADD COLUMN last_user_agent TEXT,
+    ADD COLUMN label TEXT,
+    ADD COLUMN issuer TEXT,
+    ADD COLUMN issuer_sid TEXT,
+    ADD COLUMN sign_in_level BIGINT,
+    ADD COLUMN level BIGINT,
+    ADD COLUMN user_epoch BIGINT,
+    ADD COLUMN idle_timeout BIGINT;
+ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+",
+};
 
 const VERSION_TABLE: &str = "
 CREATE TABLE IF NOT EXISTS cookie_session_schema (
@@ -104,4 +129,11 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
 /// Whether another node made the same table at the same moment: `IF NOT EXISTS` doesn't wait for that.
 fn is_another_nodes(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("23505" | "42P07" | "42710"))
+}
+
+/// The tables as the first schema had them.
+#[cfg(test)]
+pub(super) fn first() -> String {
+    let noted = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 1, 1)";
+    [SIGNED_IN.sql, VERSION_TABLE, ";", noted].concat()
 }

@@ -15,7 +15,7 @@ use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{
     LIMIT, NOW, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record, token,
 };
-use crate::store::{Activity, Applied, NewData, Replaced, SessionStore, StoreError, Update};
+use crate::store::{Activity, Applied, NewData, SessionKey, SessionStore, StoreError, Update};
 
 mod waits;
 
@@ -105,8 +105,8 @@ async fn what_cannot_be_opened_says_why_and_shows_no_password() {
     run(&mut conn, &format!("{grant} {role}")).await;
     reader.migrate().await.expect("where the tables are there, no right to make them is needed");
     let new = record(1, "ada");
-    reader.create(&new, None, LIMIT, NOW).await.unwrap();
-    assert_eq!(reader.load(&token(&new), NOW).await.unwrap().as_deref(), Some(&*new));
+    reader.create(&new, &[], LIMIT, NOW).await.unwrap();
+    assert_eq!(reader.load(&token(&new), NOW).await.unwrap().first().map(|row| &**row), Some(&*new));
     run(&mut conn, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     schema.end().await;
 }
@@ -138,7 +138,7 @@ async fn twenty_nodes_may_migrate_at_once() {
             assert!(outcome.is_ok(), "round {round}: {outcome:?}");
         }
         let store = schema.store().await;
-        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_none());
+        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_empty());
         let drop = "DROP TABLE cookie_session, cookie_session_user, cookie_session_schema";
         run(&mut PgConnection::connect_with(&schema.options).await.unwrap(), drop).await;
     }
@@ -155,7 +155,7 @@ async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
     };
     set(99, 99).await;
     let error = store.migrate().await.unwrap_err();
-    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 1 }), "{error:?}");
+    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 2 }), "{error:?}");
     set(99, 1).await;
     store.migrate().await.expect("a neighbouring release may share it");
     schema.end().await;
@@ -166,7 +166,7 @@ async fn without_tables_it_says_to_migrate() {
     let Some(schema) = Schema::new().await else { return };
     let store = PostgresStore::new(schema.pool(schema.options.clone()).await);
     let new = record(1, "ada");
-    let error = store.create(&new, None, LIMIT, NOW).await.unwrap_err().to_string();
+    let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err().to_string();
     assert!(error.contains("PostgresStore::migrate") && error.contains("nothing was changed"), "{error}");
     let error = store.load(&token(&new), NOW).await.unwrap_err().to_string();
     assert!(error.contains("PostgresStore::migrate"), "{error}");
@@ -179,7 +179,9 @@ async fn every_statement_finds_its_rows_by_an_index() {
     let store = schema.store().await;
     let mut conn = store.pool.acquire().await.unwrap();
     // Enough rows that the planner has a choice.
-    let fill = "INSERT INTO cookie_session SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), \
+    let fill = "INSERT INTO cookie_session (id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, \
+         ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
+         last_active_at, expires_at, absolute_expires_at) SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), \
          CASE WHEN n % 5 = 0 THEN sha256((-n)::text::bytea) END, 0, false, 'user ' || n / 5, '', '', '', '', '', '{}', 0, \
          true, 0, 0, n, n, n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session";
     run(&mut conn, fill).await;
@@ -188,12 +190,13 @@ async fn every_statement_finds_its_rows_by_an_index() {
         let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint";
         let most = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
         let types = match sql {
-            _ if sql.contains("OFFSET") => "text, bigint, bytea, bigint, bytea, text".to_owned(),
+            _ if sql.contains("OFFSET") => format!("text, bigint, bytea, bigint{}", ", bytea, text".repeat(3)),
             _ if sql.contains("LIMIT $2") => "bigint, bigint".to_owned(),
             _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint".to_owned(),
             _ if sql.contains("expires_at > $1") => format!("bigint{}", ", bytea".repeat(most - 1)),
-            _ if sql.contains("VALUES") => vec![caller; most / 10].join(", "),
-            _ => format!("{caller}, bytea"),
+            _ if sql.contains("VALUES") => vec![format!("{caller}, boolean"); most / 11].join(", "),
+            _ if sql.contains("$11 AND") => format!("{caller}, boolean"),
+            _ => format!("{caller}, bytea, bytea"),
         };
         run(&mut conn, &format!("SET plan_cache_mode = force_generic_plan; PREPARE plan ({types}) AS {sql}")).await;
         let nulls = vec!["NULL"; types.split(',').count()].join(", ");
@@ -287,17 +290,17 @@ async fn each_operation_takes_few_statements() {
             }
         };
         let [first, second, third] = ids.map(|id| record(id, user));
-        store.create(&first, None, LIMIT, NOW).await.unwrap();
-        store.create(&second, None, LIMIT, NOW).await.unwrap();
+        store.create(&first, &[], LIMIT, NOW).await.unwrap();
+        store.create(&second, &[], LIMIT, NOW).await.unwrap();
         let (one, by) = (token(&first), caller(&first));
         counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
         let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
         let at = NOW + time::Duration::MINUTE;
         let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
-        let update = Update { data: Some(data), activity: Some(activity), rotate_to: None };
+        let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
         counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
-        let replaced = Replaced { user_id: first.user_id.clone(), id: first.id };
-        let sign_in = async { drop(store.create(&third, Some(&replaced), LIMIT, NOW).await.unwrap()) };
+        let replaced = SessionKey { user_id: first.user_id.clone(), id: first.id };
+        let sign_in = async { drop(store.create(&third, std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap()) };
         counted("a sign-in, with BEGIN and COMMIT", 4, Box::pin(sign_in)).await;
         let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
         counted("a list", 1, Box::pin(list)).await;
@@ -313,7 +316,7 @@ async fn recording_activity_leaves_the_indexes_alone() {
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store().await;
     let row = record(1, "ada");
-    store.create(&row, None, LIMIT, NOW).await.unwrap();
+    store.create(&row, &[], LIMIT, NOW).await.unwrap();
     for second in 1..=WRITES {
         let later = time::Duration::seconds(second);
         let activity = Activity { at: NOW + later, expires_at: row.expires_at + later, unless_after: NOW + later };
@@ -344,7 +347,7 @@ async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in() {
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store().await;
     let new = record(1, "ada");
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     for round in 2..12 {
         // As when the server was restarted in between.
         let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
@@ -352,9 +355,13 @@ async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in() {
              WHERE pid <> pg_backend_pid() AND application_name = $1";
         let ended = sqlx::query(others).bind(&schema.name).fetch_all(&mut conn).await.unwrap();
         assert!(!ended.is_empty(), "there were connections to end");
-        assert_eq!(store.load(&token(&new), NOW).await.unwrap().as_deref().map(|row| row.id), Some(new.id), "{round}");
+        assert_eq!(
+            store.load(&token(&new), NOW).await.unwrap().first().map(|row| &**row).map(|row| row.id),
+            Some(new.id),
+            "{round}"
+        );
         let other = record(round, "alan");
-        store.create(&other, None, LIMIT, NOW).await.unwrap();
+        store.create(&other, &[], LIMIT, NOW).await.unwrap();
         drop(other);
     }
     schema.end().await;
@@ -369,7 +376,7 @@ async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_to
     let pool = pool.connect_with(schema.options.clone().host("127.0.0.1").port(port)).await.unwrap();
     let store = PostgresStore::new(pool);
     let (new, by) = (record(1, "ada"), caller(&record(1, "ada")));
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
 
     silent.store(true, Ordering::SeqCst);
     let hasty = store.clone().answer_within(Duration::from_millis(200));
@@ -377,7 +384,7 @@ async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_to
     for _ in 0..3 {
         let read = hasty.load(&token(&new), NOW).await.unwrap_err();
         assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
-        let other = hasty.create(&record(2, "alan"), None, LIMIT, NOW).await.unwrap_err();
+        let other = hasty.create(&record(2, "alan"), &[], LIMIT, NOW).await.unwrap_err();
         assert!(matches!(other, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{other:?}");
         let write = hasty.apply(&by, &update, NOW).await.unwrap_err();
         assert!(matches!(write, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{write:?}");
@@ -396,11 +403,11 @@ async fn a_pool_without_a_free_connection_is_a_bounded_wait() {
     let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
     let held = store.pool.acquire().await.unwrap();
     let new = record(1, "ada");
-    let refused = store.create(&new, None, LIMIT, NOW).await.unwrap_err();
+    let refused = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
     assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
     drop(held);
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     schema.end().await;
 }
 
@@ -424,5 +431,39 @@ async fn each_of_many_requests_at_once_gets_its_own() {
         each_of_many_gets_its_own(&store).await;
         sqlx::raw_sql("TRUNCATE cookie_session").execute(&store.pool).await.unwrap();
     }
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn tables_of_the_first_schema_migrate_and_their_sessions_live_on() {
+    let Some(schema) = Schema::new().await else { return };
+    let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+    run(&mut conn, &schema::first()).await;
+    run(&mut conn, &crate::store::sql::testing::ROW_OF_THE_FIRST_SCHEMA.replace("X'", "'\\x")).await;
+    let store = schema.store().await;
+    crate::store::sql::testing::the_row_of_the_first_schema_lives_on(&store).await;
+    let indexes: Vec<String> = sqlx::query_scalar(
+        "SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'cookie_session' ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(indexes, ["cookie_session_expires_slot", "cookie_session_pkey", "cookie_session_user_id"]);
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn what_a_database_says_of_a_row_is_not_shown() {
+    let Some(schema) = Schema::new().await else { return };
+    let store = schema.store().await;
+    let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
+    run(&mut conn, "ALTER TABLE cookie_session ADD CONSTRAINT no_agent CHECK (user_agent <> 'agent')").await;
+    let new = Arc::new(crate::session::Record {
+        data: Data::from_text(r#"{"secret":"in the data"}"#),
+        ..(*record(1, "ada")).clone()
+    });
+    let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
+    crate::store::sql::testing::shows_no_row(&error);
+    assert!(error.to_string().contains("no_agent"), "{error}");
     schema.end().await;
 }

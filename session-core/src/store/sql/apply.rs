@@ -10,9 +10,9 @@ pub(super) struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    // 1 to 5 the caller, 6 data, 7 its version, 8 activity's time, 9 its end, 10 its "unless after", 11 the next token. Each part
-    // of the update that is absent is null, and with it nothing matches where it would have nothing to write. The three differ in
-    // the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
+    // 1 to 5 the caller, 6 data, 7 its version, 8 activity's time, 9 its end, 10 its "unless after"; then 11 whether the token was
+    // presented, or 11 the next token and 12 the same, sealed. Each part of the update that is absent is null, and with it nothing
+    // matches where it would have nothing to write. The statements differ in the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
     // an expression sees the old or the new value of a column that was set before it differs too, so none refers to one.
 
     pub(super) fn data(&self) -> [String; 2] {
@@ -22,33 +22,53 @@ impl Apply<'_> {
             // The expiry is the one thing that an update must tell.
             Changes::Counted => ", expires_at = last_insert_id(expires_at)",
         };
-        [format!("{}, {}{set_expiry}", self.set_data(), self.set_seen()), format!("{p}6 IS NOT NULL")]
+        [format!("{}{set_expiry}", self.set_data()), format!("{p}6 IS NOT NULL")]
     }
 
     pub(super) fn activity(&self) -> [String; 2] {
         let Self { p, .. } = self;
-        let set = format!("{}, {}, {}", self.set_data(), self.set_activity(), self.set_seen());
-        [set, format!("{p}6 IS NOT NULL OR last_active_at <= {p}10")]
+        let is_seen = format!("{p}11 AND token_hash = {p}3");
+        let set = format!(
+            "{}, {}, token_seen = (token_seen OR ({is_seen})), successor = CASE WHEN {is_seen} THEN NULL ELSE successor END",
+            self.set_data(),
+            self.set_activity()
+        );
+        [set, format!("{p}6 IS NOT NULL OR last_active_at <= {p}10 OR ({is_seen} AND NOT token_seen)")]
     }
 
     /// The caller's token must be the row's own.
     pub(super) fn rotation(&self) -> [String; 2] {
-        let Self { p, .. } = self;
+        let p = self.p;
         let set = format!(
-            "{}, {}, previous_token_hash = token_hash, token_issued_at = {p}4, token_seen = FALSE, token_hash = {p}11",
+            "{}, {}, previous_token_hash = token_hash, token_issued_at = {}, token_seen = FALSE, token_hash = {p}11, successor = {p}12",
+            self.set_data(),
+            self.set_activity(),
+            self.issued_at()
+        );
+        [set, format!("token_hash = {p}3")]
+    }
+
+    /// The caller's token may be the row's previous one.
+    pub(super) fn strict_rotation(&self) -> [String; 2] {
+        let (p, issued_at) = (self.p, self.issued_at());
+        // `strict_rotated_at` first, where an expression sees the new value of what was set before.
+        let set = format!(
+            "{}, {}, previous_token_hash = NULL, strict_rotated_at = {issued_at}, token_issued_at = {issued_at}, \
+             token_seen = FALSE, token_hash = {p}11, successor = NULL",
             self.set_data(),
             self.set_activity()
         );
-        [set, format!("token_hash = {p}3")]
+        [set, "1 = 1".to_owned()]
+    }
+
+    /// Later than that of the token before.
+    fn issued_at(&self) -> String {
+        format!("{}({}4, token_issued_at + 1)", self.dialect.greatest, self.p)
     }
 
     fn set_data(&self) -> String {
         let Self { p, .. } = self;
         format!("data = coalesce({p}6, data), version = version + CASE WHEN {p}6 IS NULL THEN 0 ELSE 1 END")
-    }
-
-    fn set_seen(&self) -> String {
-        format!("token_seen = (token_seen OR token_hash = {}3)", self.p)
     }
 
     fn set_activity(&self) -> String {
@@ -78,9 +98,9 @@ impl Apply<'_> {
         Statement::new(self.dialect.parameters, &text)
     }
 
-    /// As many rows as there are rows of values, each with ten.
+    /// As many rows as there are rows of values, each with eleven.
     pub(super) fn many(&self, [set, due]: [String; 2]) -> Sizes {
-        const VALUES: usize = 10;
+        const VALUES: usize = 11;
         let Changes::Returned { leaving_locked, .. } = self.dialect.changes else { return Vec::new() };
         let due = self.is_due(&due);
         let statement = |rows: usize| {

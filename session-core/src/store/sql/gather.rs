@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use super::driver::DriverError;
 use super::home::Home;
 use super::packed::Unreadable;
 use crate::error::StoreError;
@@ -295,7 +296,7 @@ impl<Q, A> Drop for Groups<Q, A> {
 /// Whether the database refused the statement itself, or one of its rows can't be read, so that not all of its questions need be to blame.
 pub(super) fn is_refused(error: &StoreError) -> bool {
     let StoreError::NotApplied(source) = error else { return false };
-    source.is::<Unreadable>() || matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
+    source.is::<Unreadable>() || source.downcast_ref().is_some_and(DriverError::is_of_database)
 }
 
 #[cfg(test)]

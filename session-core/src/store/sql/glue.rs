@@ -21,6 +21,10 @@ macro_rules! sqlx_glue {
                 read(self.try_get(index))
             }
 
+            fn maybe_int(&self, index: usize) -> Result<Option<i64>, $crate::store::sql::row::Unreadable> {
+                read(self.try_get(index))
+            }
+
             fn flag(&self, index: usize) -> Result<bool, $crate::store::sql::row::Unreadable> {
                 read(self.try_get(index))
             }
@@ -44,7 +48,7 @@ macro_rules! sql_store {
             fn create<'a>(
                 &'a self,
                 new: &'a ::std::sync::Arc<$crate::session::Record>,
-                replaces: Option<&'a $crate::store::Replaced>,
+                replaces: &'a [$crate::store::SessionKey],
                 limit: ::std::num::NonZeroU32,
                 now: ::time::OffsetDateTime,
             ) -> $crate::store::StoreFuture<'a, $crate::store::Created> {
@@ -53,10 +57,10 @@ macro_rules! sql_store {
 
             fn load<'a>(
                 &'a self,
-                tokens: &'a [$crate::token::TokenRef],
+                sessions: &'a [$crate::token::TokenRef],
                 now: ::time::OffsetDateTime,
-            ) -> $crate::store::StoreFuture<'a, Option<::std::sync::Arc<$crate::session::Record>>> {
-                Box::pin($crate::store::sql::load(self, tokens, now))
+            ) -> $crate::store::StoreFuture<'a, $crate::store::Loaded> {
+                Box::pin($crate::store::sql::load(self, sessions, now))
             }
 
             fn apply<'a>(

@@ -1,5 +1,5 @@
-//! What can be asked of an SQL store for many sessions in one statement: looking a token up, and storing changes. Leaves when
-//! that happens to `gather`, and the texts to `statements`.
+//! What can be asked of an SQL store for many sessions in one statement: looking one up, and storing changes. Not here: when that
+//! happens, see `gather`; and the texts, see `statements`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use super::{Backend, caller_args};
 use crate::error::StoreError;
 use crate::session::{Record, SessionId};
 use crate::store::{Caller, Update};
-use crate::token::TokenHash;
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.
 pub(in crate::store) struct Groups<R> {
@@ -49,10 +48,10 @@ impl<R: Send + Sync + 'static> Groups<R> {
     }
 }
 
-/// Which row has this token, and is live now?
+/// Is the row of this id live now?
 #[derive(Clone, Copy)]
 pub(super) struct Look {
-    pub(super) token: TokenHash,
+    pub(super) id: SessionId,
     pub(super) now: OffsetDateTime,
 }
 
@@ -94,7 +93,7 @@ impl<B: Backend> Question<B> for Look {
     }
 
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {
-        let args = vec![Arg::time(self.now), Arg::Bytes(Some(self.token.as_bytes()))];
+        let args = vec![Arg::time(self.now), Arg::Bytes(Some(self.id.as_bytes()))];
         let row = backend.read_one((&backend.sql().load_one, args)).await?;
         Ok(row.map(|row| Found::Row(Arc::new(row))))
     }
@@ -102,37 +101,38 @@ impl<B: Backend> Question<B> for Look {
     async fn together(looks: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {
         // Each request has read the clock for itself.
         let earliest = looks.iter().map(|look| look.now).min().unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let hashes = looks.iter().map(|look| &look.token);
-        let found = look_up(backend, hashes, earliest).await?;
-        Ok(looks.iter().map(|look| Ok(found.get(&look.token).cloned())).collect())
+        let found = look_up(backend, looks.iter().map(|look| look.id), earliest).await?;
+        Ok(looks.iter().map(|look| Ok(found.get(&look.id).cloned())).collect())
     }
 }
 
-/// The live rows of these tokens, up to as many as go together.
-pub(in crate::store) async fn look_up<'a, B: Backend>(
+/// The live rows of these ids, up to as many as go together.
+pub(in crate::store) async fn look_up<B: Backend>(
     backend: &B,
-    tokens: impl ExactSizeIterator<Item = &'a TokenHash> + Send,
+    ids: impl ExactSizeIterator<Item = SessionId> + Send,
     now: OffsetDateTime,
-) -> Result<HashMap<TokenHash, Found<B::Row>>, StoreError> {
+) -> Result<HashMap<SessionId, Found<B::Row>>, StoreError> {
+    const ID_BYTES: usize = 16;
     let sql = backend.sql();
-    let (statement, size) = sized(&sql.load_many, tokens.len());
+    let (statement, size) = sized(&sql.load_many, ids.len());
     let now = Arg::time(now);
+    // One after the other. No session has an id of zeros.
+    let mut bytes = Vec::with_capacity(ID_BYTES * size);
+    ids.for_each(|id| bytes.extend(id.as_bytes()));
     if sql.packs_rows {
-        let mut tokens = tokens.flat_map(TokenHash::as_bytes).copied().collect::<Vec<_>>();
-        // Nobody asks for what matches zeros.
-        tokens.resize(32 * size, 0);
-        let row = backend.read_one((statement, vec![now, Arg::Bytes(Some(&tokens))])).await?;
+        bytes.resize(ID_BYTES * size, 0);
+        let row = backend.read_one((statement, vec![now, Arg::Bytes(Some(&bytes))])).await?;
         let row = row.ok_or_else(packed::unreadable)?;
         let Some(lines) = row.bytes(0).map_err(|_| packed::unreadable())? else { return Ok(HashMap::new()) };
-        return Ok(packed::rows(lines)?.into_iter().map(|(token, row)| (token, Found::Packed(row))).collect());
+        return Ok(packed::rows(lines)?.into_iter().map(|(id, row)| (id, Found::Packed(row))).collect());
     }
     let mut args = vec![now];
-    args.extend(tokens.map(|token| Arg::Bytes(Some(token.as_bytes()))));
+    args.extend(bytes.chunks_exact(ID_BYTES).map(|id| Arg::Bytes(Some(id))));
     // Null matches nothing.
     args.resize(1 + size, Arg::Bytes(None));
     let rows = backend.read((statement, args)).await?;
     // A row that was found and can't be read isn't absent: that would sign somebody out.
-    let named = |row| Ok((row::token_hash(&row).ok_or_else(packed::unreadable)?, Found::Row(Arc::new(row))));
+    let named = |row| Ok((row::id(&row).map_err(|_| packed::unreadable())?, Found::Row(Arc::new(row))));
     rows.into_iter().map(named).collect()
 }
 
@@ -175,11 +175,23 @@ impl Change {
         match backend.groups() {
             // Where rows aren't returned, nobody could tell which of a group were changed.
             Some(groups) if !backend.sql().apply_data_many.is_empty() => {
-                let gather = if self.update.activity.is_some() { &groups.activity } else { &groups.data };
+                let gather = if self.has_activity() { &groups.activity } else { &groups.data };
                 gather.ask(self, backend, &groups.home).await
             }
             _ => Box::pin(self.alone(backend)).await,
         }
+    }
+
+    /// Whether it is more than data.
+    const fn has_activity(&self) -> bool {
+        self.update.activity.is_some() || self.update.seen
+    }
+
+    /// The arguments of its statement.
+    fn all_args(&self) -> Vec<Arg<'_>> {
+        let mut args = Self::args(&self.caller, &self.update, self.now);
+        args.push(Arg::Flag(self.update.seen));
+        args
     }
 
     /// ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 to ?10 activity.
@@ -197,7 +209,7 @@ impl Change {
 }
 
 /// The arguments of no change at all.
-const NO_CHANGE: [Arg<'_>; 10] = [
+const NO_CHANGE: [Arg<'_>; 11] = [
     Arg::Bytes(None),
     Arg::Text(None),
     Arg::Bytes(None),
@@ -208,6 +220,7 @@ const NO_CHANGE: [Arg<'_>; 10] = [
     Arg::Int(None),
     Arg::Int(None),
     Arg::Int(None),
+    Arg::Flag(false),
 ];
 
 impl<B: Backend> Question<B> for Change {
@@ -220,19 +233,19 @@ impl<B: Backend> Question<B> for Change {
 
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {
         let sql = backend.sql();
-        let statement = if self.update.activity.is_some() { &sql.apply_activity } else { &sql.apply_data };
-        let written = backend.write((statement, Self::args(&self.caller, &self.update, self.now))).await?;
+        let statement = if self.has_activity() { &sql.apply_activity } else { &sql.apply_data };
+        let written = backend.write((statement, self.all_args())).await?;
         (written.count > 0).then(|| row::expires_at(&written, self.caller.id)).transpose()
     }
 
     async fn together(changes: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {
         let sql = backend.sql();
-        let has_activity = changes.iter().any(|change| change.update.activity.is_some());
+        let has_activity = changes.iter().any(|change| change.has_activity());
         let (statement, size) =
             sized(if has_activity { &sql.apply_activity_many } else { &sql.apply_data_many }, changes.len());
         let mut args = Vec::with_capacity(size * NO_CHANGE.len());
         for change in changes {
-            args.extend(Self::args(&change.caller, &change.update, change.now));
+            args.extend(change.all_args());
         }
         for _ in changes.len()..size {
             args.extend(NO_CHANGE);

@@ -1,22 +1,24 @@
-//! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Leaves connections,
-//! transactions and what a failure means to each database's `Backend`, and the texts to `statements`.
+//! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Not here: connections,
+//! transactions and what a failure means, see each database's `Backend`; and the texts, see `statements`.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Activity, Applied, Caller, Checked, Created, ROTATION_GRACE, Replaced, StoreError, Update};
+use super::{Activity, Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, StoreError, Update};
+use crate::expiry::earlier;
 use crate::session::{Record, SessionId};
-use crate::token::{TokenHash, TokenRef};
+use crate::token::TokenRef;
 use crate::user_id::UserId;
-use gather::{MOST, Question};
-use groups::{Change, Found, Groups, Look, look_up};
+use driver::DriverError;
+use gather::Question;
+use groups::{Change, Groups, Look, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 
 mod apply;
+pub(super) mod driver;
 mod gather;
 pub(super) mod glue;
 pub(super) mod groups;
@@ -58,7 +60,8 @@ impl<R> Written<R> {
 /// A sign-in.
 pub(super) struct SignIn<'a> {
     pub(super) new: &'a Record,
-    pub(super) replaces: Option<&'a Replaced>,
+    /// At most three.
+    pub(super) replaces: &'a [SessionKey],
     /// How many other sessions may stay.
     pub(super) others: i64,
     pub(super) now: OffsetDateTime,
@@ -72,15 +75,23 @@ impl<'a> SignIn<'a> {
     /// Inserts, then ends what must go.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn steps(&self, sql: &'static Statements) -> [Step<'a>; 2] {
-        let evict = vec![
+        let mut evict = vec![
             Arg::text(&self.new.user_id),
             Arg::time(self.now),
             Arg::Bytes(Some(self.new.id.as_bytes())),
             Arg::Int(Some(self.others)),
-            Arg::Bytes(self.replaces.map(|replaced| &replaced.id.as_bytes()[..])),
-            Arg::Text(self.replaces.map(|replaced| replaced.user_id.as_str())),
         ];
+        evict.extend(self.replaced());
         [self.insert(sql), (&sql.evict, evict)]
+    }
+
+    /// Three times the id of a session that is replaced and its user, or null.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = Arg<'a>> {
+        let replaces = self.replaces;
+        (0..MAX_LOADED).map(move |at| replaces.get(at)).flat_map(|replaced| {
+            let id = replaced.map(|replaced| &replaced.id.as_bytes()[..]);
+            [Arg::Bytes(id), Arg::Text(replaced.map(|replaced| replaced.user_id.as_str()))]
+        })
     }
 }
 
@@ -122,60 +133,53 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
 pub(super) async fn create(
     backend: &impl Backend,
     new: &Record,
-    replaces: Option<&Replaced>,
+    replaces: &[SessionKey],
     limit: NonZeroU32,
     now: OffsetDateTime,
 ) -> Result<Created, StoreError> {
-    let ended = backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now }).await?;
+    let ended = match backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now }).await {
+        Err(StoreError::NotApplied(source)) if source.downcast_ref().is_some_and(DriverError::is_duplicate) => {
+            return Ok(Created::Taken);
+        }
+        ended => ended?,
+    };
     let mut evicted = ended.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
-    evicted.retain(|id| replaces.is_none_or(|replaced| replaced.id != *id));
-    Ok(Created { evicted })
+    evicted.retain(|id| replaces.iter().all(|replaced| replaced.id != *id));
+    Ok(Created::Inserted { evicted })
 }
 
 pub(super) async fn load(
     backend: &impl Backend,
-    tokens: &[TokenRef],
+    sessions: &[TokenRef],
     now: OffsetDateTime,
-) -> Result<Option<Arc<Record>>, StoreError> {
-    if let [token] = tokens {
-        return Look { token: token.hash, now }.ask(backend).await;
+) -> Result<Loaded, StoreError> {
+    if let [session] = sessions {
+        return Ok(Look { id: session.id, now }.ask(backend).await?.into_iter().collect());
     }
     // Boxed, as few requests come here.
-    Box::pin(first_of(backend, tokens, now)).await
+    Box::pin(some_of(backend, &sessions[..sessions.len().min(MAX_LOADED)], now)).await
 }
 
-async fn first_of(
-    backend: &impl Backend,
-    tokens: &[TokenRef],
-    now: OffsetDateTime,
-) -> Result<Option<Arc<Record>>, StoreError> {
-    for some in tokens.chunks(MOST) {
-        let mut found = match look_up(backend, some.iter().map(|token| &token.hash), now).await {
-            Err(error) if gather::is_refused(&error) => one_by_one(backend, some, now).await?,
-            found => found?,
-        };
-        for TokenRef { hash, .. } in some {
-            if let Some(row) = found.remove(hash)
-                && let Some(record) = (Look { token: *hash, now }).read(Some(row), backend).await?
-            {
-                return Ok(Some(record));
+async fn some_of(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateTime) -> Result<Loaded, StoreError> {
+    let looks: Vec<_> = sessions.iter().map(|session| Look { id: session.id, now }).collect();
+    let mut found = match look_up(backend, looks.iter().map(|look| look.id), now).await {
+        Err(error) if gather::is_refused(&error) => {
+            let mut found = Vec::new();
+            for look in &looks {
+                found.push(look.alone(backend).await?);
             }
+            found
         }
+        found => {
+            let mut found = found?;
+            looks.iter().map(|look| found.remove(&look.id)).collect()
+        }
+    };
+    let mut rows = Vec::new();
+    for (look, found) in looks.into_iter().zip(found.drain(..)) {
+        rows.extend(look.read(found, backend).await?);
     }
-    Ok(None)
-}
-
-async fn one_by_one<B: Backend>(
-    backend: &B,
-    tokens: &[TokenRef],
-    now: OffsetDateTime,
-) -> Result<HashMap<TokenHash, Found<B::Row>>, StoreError> {
-    let mut found = HashMap::new();
-    for TokenRef { hash, .. } in tokens {
-        let look = Look { token: *hash, now };
-        found.extend(look.alone(backend).await?.map(|row| (*hash, row)));
-    }
-    Ok(found)
+    Ok(rows.into_iter().collect())
 }
 
 pub(super) async fn apply(
@@ -185,44 +189,57 @@ pub(super) async fn apply(
     now: OffsetDateTime,
 ) -> Result<Applied, StoreError> {
     let sql = backend.sql();
-    let (mut rotate_to, mut rotated) = (update.rotate_to.as_ref(), false);
+    let mut rotation = update.rotation.as_ref();
+    let mut superseded = None;
+    let done = |expires_at, superseded: Option<_>| superseded.map_or(Applied::Done { expires_at }, Applied::Superseded);
     for race in 0..RACES {
         let change = || Change { caller: caller.clone(), update: update.clone(), now };
-        let expires_at = match rotate_to {
-            Some(hash) => {
+        let expires_at = match rotation {
+            Some(rotation) => {
+                let statement =
+                    if rotation.successor.is_some() { &sql.apply_rotation } else { &sql.apply_strict_rotation };
                 let mut args = Change::args(caller, update, now);
-                args.push(Arg::Bytes(Some(hash.as_bytes())));
-                let written = Box::pin(backend.write((&sql.apply_rotation, args))).await?;
+                args.push(Arg::Bytes(Some(rotation.to.as_bytes())));
+                args.push(Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])));
+                let written = Box::pin(backend.write((statement, args))).await?;
                 (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
-            None if update.data.is_none() && update.activity.is_none() => None,
+            None if update.data.is_none() && update.activity.is_none() && !update.seen => None,
             None if race == 0 => change().ask(backend).await?,
             // Not in a group, which leaves out a row that another request holds.
             None => Box::pin(change().alone(backend)).await?,
         };
         if let Some(expires_at) = expires_at {
-            return Ok(Applied::Done { expires_at, rotated: rotated || rotate_to.is_some() });
+            return Ok(done(expires_at, superseded));
         }
 
-        // Nothing was written. The row tells why.
+        // Nothing was written. The row says why.
         let args = vec![Arg::Bytes(Some(caller.id.as_bytes())), Arg::text(&caller.user_id)];
         let row = Box::pin(backend.read_one((&sql.row, args))).await?;
         let Some(row) = row else { return Ok(Applied::Gone) };
         let row = row::record(&row)?;
-        if !row.is_live(now) || !row.accepts(&caller.token, now) {
+        if !row.is_live(now) {
+            return Ok(Applied::Gone);
+        }
+        if rotation.is_some_and(|rotation| rotation.successor.is_none() && rotation.to == row.token_hash) {
+            return Ok(Applied::Done { expires_at: row.expires_at });
+        }
+        if !row.accepts(&caller.token, now, caller.grace) {
             return Ok(Applied::Gone);
         }
         if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
             return Ok(Applied::Conflict(row));
         }
-        if row.token_hash != caller.token {
+        let is_current = row.token_hash == caller.token;
+        if !is_current && rotation.is_some_and(|rotation| rotation.successor.is_some()) {
             // The caller's is the previous one: there is nothing to rotate.
-            rotated = update.rotate_to == Some(row.token_hash);
-            rotate_to = None;
+            (superseded, rotation) = (Some(Arc::clone(&row)), None);
         }
         let is_due = |activity: Activity| row.last_active_at <= activity.unless_after;
-        if update.data.is_none() && rotate_to.is_none() && !update.activity.is_some_and(is_due) {
-            return Ok(Applied::Done { expires_at: row.expires_at, rotated });
+        let is_first_seen = update.seen && is_current && !row.token_seen;
+        let has_more = update.data.is_some() || rotation.is_some() || is_first_seen;
+        if !has_more && !update.activity.is_some_and(is_due) {
+            return Ok(done(row.expires_at, superseded));
         }
         // Another request changed the row in between: now there is something to write.
     }
@@ -334,7 +351,7 @@ fn caller_args(caller: &Caller, now: OffsetDateTime) -> Vec<Arg<'_>> {
         Arg::text(&caller.user_id),
         Arg::Bytes(Some(caller.token.as_bytes())),
         Arg::time(now),
-        Arg::time(now - ROTATION_GRACE),
+        Arg::time(earlier(now, caller.grace)),
     ]
 }
 
@@ -344,7 +361,7 @@ fn by_args(caller: &Caller, now: OffsetDateTime) -> [Arg<'_>; 4] {
         Arg::Bytes(Some(caller.id.as_bytes())),
         Arg::text(&caller.user_id),
         Arg::Bytes(Some(caller.token.as_bytes())),
-        Arg::time(now - ROTATION_GRACE),
+        Arg::time(earlier(now, caller.grace)),
     ]
 }
 

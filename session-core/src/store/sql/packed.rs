@@ -11,14 +11,14 @@ use serde::Deserialize;
 use super::row::time;
 use crate::error::StoreError;
 use crate::session::{ClientInfo, Data, Record, SessionId};
-use crate::token::TokenHash;
+use crate::token::{SealedToken, TokenHash};
 use crate::user_id::UserId;
 
-/// What to select of all rows, instead of columns: a line for each, that begins with its token. `json_array` writes no line end, and
+/// What to select of all rows, instead of columns: a line for each, that begins with its id. `json_array` writes no line end, and
 /// escapes those in text. Null if there is no row.
-pub(super) const SELECTED: &str = "group_concat(json_array(hex(token_hash), hex(id), hex(previous_token_hash), \
+pub(super) const SELECTED: &str = "group_concat(json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
      token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, \
-     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at), '\n')";
+     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at, hex(successor), strict_rotated_at), '\n')";
 
 /// A row can't be read from many, or isn't what it should be: it has to be asked for by itself, to know why.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +36,15 @@ pub(in crate::store) struct PackedRow {
     line: Range<usize>,
 }
 
-/// The rows with their tokens.
-pub(super) fn rows(lines: &[u8]) -> Result<Vec<(TokenHash, PackedRow)>, StoreError> {
+/// The rows with their ids.
+pub(super) fn rows(lines: &[u8]) -> Result<Vec<(SessionId, PackedRow)>, StoreError> {
     let rows: Arc<[u8]> = lines.into();
     let mut found = Vec::new();
     let mut start = 0;
     for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
         // After `["`.
-        let token = lines.get(start + 2..start + 66).and_then(token_hash).ok_or_else(unreadable)?;
-        found.push((token, PackedRow { rows: Arc::clone(&rows), line: start..end }));
+        let id = lines.get(start + 2..start + 34).and_then(bytes).map(SessionId::from_bytes).ok_or_else(unreadable)?;
+        found.push((id, PackedRow { rows: Arc::clone(&rows), line: start..end }));
         start = end + 1;
     }
     Ok(found)
@@ -79,6 +79,8 @@ struct Packed<'a>(
     i64,
     i64,
     i64,
+    &'a str,
+    Option<i64>,
 );
 
 /// Borrowed, unless it holds escapes.
@@ -88,8 +90,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl Packed<'_> {
     fn record(self) -> Option<Arc<Record>> {
         let Self(
-            token,
             id,
+            token,
             previous,
             issued,
             seen,
@@ -107,10 +109,20 @@ impl Packed<'_> {
             active,
             expires,
             absolute,
+            successor,
+            strict,
         ) = self;
         let previous_token_hash = match previous {
             "" => None,
             hex => Some(token_hash(hex)?),
+        };
+        let successor = match successor {
+            "" => None,
+            hex => Some(SealedToken::from_slice(&bytes::<32>(hex)?)?),
+        };
+        let strict_rotated_at = match strict {
+            None => None,
+            Some(micros) => Some(time(micros)?),
         };
         Some(Arc::new(Record {
             id: SessionId::from_bytes(bytes(id)?),
@@ -119,6 +131,8 @@ impl Packed<'_> {
             previous_token_hash,
             token_issued_at: time(issued)?,
             token_seen: seen != 0,
+            successor,
+            strict_rotated_at,
             client: Arc::new(ClientInfo {
                 ip_address: ip.0.into_owned(),
                 user_agent: agent.0.into_owned(),

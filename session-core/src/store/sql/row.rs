@@ -1,4 +1,4 @@
-//! A record as columns and back, and the values that statements take. Leaves the data's JSON to whoever reads it.
+//! A record as columns and back, and the values that statements take. Not here: the data's JSON, which is decoded when it is read.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::Written;
 use crate::error::StoreError;
 use crate::session::{ClientInfo, Data, Record, SessionId};
-use crate::token::TokenHash;
+use crate::token::{SealedToken, TokenHash};
 use crate::user_id::UserId;
 
 /// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
@@ -32,6 +32,7 @@ impl<'a> Arg<'a> {
 /// A row of a result.
 pub(in crate::store) trait Columns: Send + Sync {
     fn int(&self, index: usize) -> Result<i64, Unreadable>;
+    fn maybe_int(&self, index: usize) -> Result<Option<i64>, Unreadable>;
     fn flag(&self, index: usize) -> Result<bool, Unreadable>;
     /// Of text too, which is UTF-8.
     fn bytes(&self, index: usize) -> Result<Option<&[u8]>, Unreadable>;
@@ -84,6 +85,8 @@ pub(super) fn args(row: &Record) -> Vec<Arg<'_>> {
         Arg::time(row.last_active_at),
         Arg::time(row.expires_at),
         Arg::time(row.absolute_expires_at),
+        Arg::Bytes(row.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])),
+        Arg::Int(row.strict_rotated_at.map(micros)),
     ]
 }
 
@@ -95,6 +98,14 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
         Some(bytes) => Some(TokenHash::from_slice(bytes).ok_or_else(|| columns.corrupt("previous_token_hash"))?),
         None => None,
     };
+    let successor = match columns.bytes(19, "successor")? {
+        Some(bytes) => Some(SealedToken::from_slice(bytes).ok_or_else(|| columns.corrupt("successor"))?),
+        None => None,
+    };
+    let strict_rotated_at = match columns.of(row.maybe_int(20), "strict_rotated_at")? {
+        Some(micros) => Some(time(micros).ok_or_else(|| columns.corrupt("strict_rotated_at"))?),
+        None => None,
+    };
     Ok(Arc::new(Record {
         id,
         user_id: UserId::parse(columns.text(5, "user_id")?).map_err(|_| columns.corrupt("user_id"))?,
@@ -102,6 +113,8 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
         previous_token_hash,
         token_issued_at: columns.time(3, "token_issued_at")?,
         token_seen: columns.of(row.flag(4), "token_seen")?,
+        successor,
+        strict_rotated_at,
         client: Arc::new(ClientInfo {
             ip_address: columns.text(6, "ip_address")?.to_owned(),
             user_agent: columns.text(7, "user_agent")?.to_owned(),
@@ -119,11 +132,6 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
         expires_at: columns.time(17, "expires_at")?,
         absolute_expires_at: columns.time(18, "absolute_expires_at")?,
     }))
-}
-
-/// The token hash of a row that has all columns.
-pub(super) fn token_hash(row: &impl Columns) -> Option<TokenHash> {
-    row.bytes(1).ok().flatten().and_then(TokenHash::from_slice)
 }
 
 /// The id in the first column.

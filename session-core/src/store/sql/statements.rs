@@ -12,7 +12,7 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) greatest: &'static str,
     /// Before and after a parameter: it is another id, or null.
     pub(in crate::store) is_not_id: [&'static str; 2],
-    /// Whether tokens that are looked up together go as one value, and their rows come as one, in JSON.
+    /// Whether ids that are looked up together go as one value, and their rows come as one, in JSON.
     pub(in crate::store) packs_rows: bool,
     /// Had expired at ?1, those first that did so first: by an index.
     pub(in crate::store) expired: &'static str,
@@ -177,6 +177,7 @@ pub(in crate::store) struct Statements {
     pub(super) apply_data_many: Sizes,
     pub(super) apply_activity_many: Sizes,
     pub(super) apply_rotation: Statement,
+    pub(super) apply_strict_rotation: Statement,
     pub(super) end: Statement,
     pub(super) end_by: Statement,
     pub(super) end_all: Deletion,
@@ -189,14 +190,16 @@ pub(in crate::store) struct Statements {
 /// The columns in the order that `row` reads and writes them.
 const COLUMNS: &str = "id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, ip_address, \
      user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
-     last_active_at, expires_at, absolute_expires_at";
+     last_active_at, expires_at, absolute_expires_at, successor, strict_rotated_at";
+/// How many they are.
+pub(super) const COLUMN_COUNT: usize = 21;
 
-/// Whether a row is the caller's live one, where `p` before a number is its id, user, token, now, and a minute before now: when a
-/// previous token's successor was issued after that, the previous one still counts.
+/// Whether a row is the caller's live one, where `p` before a number is its id, user, token, now, and the grace before now. A previous
+/// token counts until its successor was presented, and if that was issued after the last one.
 pub(super) fn is_live_caller(p: &str, [id, user, token, now, grace]: [u8; 5]) -> String {
     format!(
         "id = {p}{id} AND user_id = {p}{user} AND expires_at > {p}{now} AND (token_hash = {p}{token} \
-         OR (previous_token_hash = {p}{token} AND token_issued_at > {p}{grace}))"
+         OR (previous_token_hash = {p}{token} AND (NOT token_seen OR token_issued_at > {p}{grace})))"
     )
 }
 
@@ -252,9 +255,15 @@ impl Statements {
         let list = format!("SELECT {COLUMNS} FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2");
         let recent_first = "ORDER BY last_active_at DESC, authenticated_at DESC, id DESC";
         let expired = format!("SELECT id FROM cookie_session WHERE {expired} LIMIT ?2");
+        // A session that is replaced, and its user, at these numbers.
+        let first = if matches!(changes, Changes::Returned { .. }) { 5 } else { 2 };
+        let replaced = [first, first + 2, first + 4];
+        let is_none_of = replaced.map(|id| format!("{is_not_id}?{id}{end_of_id}")).join(" AND ");
+        let is_of_user =
+            replaced.map(|id| format!("({is_not_id}?{id}{end_of_id} OR user_id = ?{})", id + 1)).join(" AND ");
         let (evict, purge) = match changes {
-            // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 the session that is replaced, ?6 its
-            // user. Ends what is replaced, and what is beyond the limit without it.
+            // ?1 user, ?2 now, ?3 the new session, ?4 how many others may stay, ?5 ?7 ?9 the sessions that are replaced, ?6 ?8 ?10
+            // their users. Ends what is replaced, and what is beyond the limit without it.
             Changes::Returned {
                 is_one_of: [is_one_of, end_of_them],
                 all_rows,
@@ -266,10 +275,10 @@ impl Statements {
                 format!(
                     "DELETE FROM cookie_session WHERE id {is_one_of}SELECT id FROM (SELECT id FROM (\
                          SELECT id, last_active_at, authenticated_at FROM cookie_session \
-                         WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 AND {is_not_id}?5{end_of_id}{for_update}\
+                         WHERE user_id = ?1 AND expires_at > ?2 AND id <> ?3 AND {is_none_of}{for_update}\
                        ) AS others {recent_first} LIMIT {all_rows} OFFSET ?4) AS beyond \
                      UNION ALL \
-                     SELECT id FROM cookie_session WHERE id = ?5 AND user_id = ?6 AND expires_at > ?2{end_of_them} \
+                     SELECT id FROM cookie_session WHERE id IN (?5, ?7, ?9) AND {is_of_user} AND expires_at > ?2{end_of_them} \
                      RETURNING id"
                 ),
                 format!(
@@ -277,11 +286,12 @@ impl Statements {
                      RETURNING id"
                 ),
             ),
-            // ?1 now, ?2 the session that is replaced, ?3 its user, ?4 to ?11 what is beyond the limit.
+            // ?1 now, ?2 to ?7 the sessions that are replaced and their users, ?8 to ?15 what is beyond the limit.
             Changes::Counted => (
-                "DELETE FROM cookie_session WHERE expires_at > ?1 AND id IN (?2, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-                 AND (NOT (id <=> ?2) OR user_id = ?3)"
-                    .to_owned(),
+                format!(
+                    "DELETE FROM cookie_session WHERE expires_at > ?1 AND id IN (?2, ?4, ?6, {}) AND {is_of_user}",
+                    numbered(8..=15)
+                ),
                 format!(
                     "DELETE old FROM ({expired} FOR UPDATE SKIP LOCKED) AS expired \
                      JOIN cookie_session AS old ON old.id = expired.id"
@@ -294,27 +304,23 @@ impl Statements {
             row: statement(format!("SELECT {COLUMNS} FROM cookie_session WHERE id = ?1 AND user_id = ?2")),
             // ?1 to ?5 the caller.
             caller: statement(format!("SELECT id FROM cookie_session WHERE {}", is_live_caller("?", [1, 2, 3, 4, 5]))),
-            // ?1 now, ?2 token.
-            load_one: statement(format!(
-                "SELECT {COLUMNS} FROM cookie_session WHERE token_hash = ?2 AND expires_at > ?1"
-            )),
+            // ?1 now, ?2 id.
+            load_one: statement(format!("SELECT {COLUMNS} FROM cookie_session WHERE id = ?2 AND expires_at > ?1")),
             packs_rows: *packs_rows,
-            // ?1 now, then tokens; or ?2 all of them, one after the other.
-            load_many: sized(|tokens| {
-                let tokens = if *packs_rows {
-                    let each = (0..tokens).map(|at| format!("substr(?2, {}, 32)", 32 * at + 1));
+            // ?1 now, then ids; or ?2 all of them, one after the other.
+            load_many: sized(|ids| {
+                let ids = if *packs_rows {
+                    let each = (0..ids).map(|at| format!("substr(?2, {}, 16)", 16 * at + 1));
                     each.collect::<Vec<_>>().join(", ")
                 } else {
-                    numbered(2..=1 + tokens)
+                    numbered(2..=1 + ids)
                 };
-                statement(format!(
-                    "SELECT {many_columns} FROM cookie_session WHERE token_hash IN ({tokens}) AND expires_at > ?1"
-                ))
+                statement(format!("SELECT {many_columns} FROM cookie_session WHERE id IN ({ids}) AND expires_at > ?1"))
             }),
             // The columns in their order.
             insert: statement(format!(
                 "{take_turn}INSERT INTO cookie_session ({COLUMNS}) VALUES ({})",
-                numbered(1..=19)
+                numbered(1..=COLUMN_COUNT)
             )),
             evict: statement(evict),
             apply_data: apply.one(apply.data()),
@@ -322,6 +328,7 @@ impl Statements {
             apply_data_many: many.many(many.data()),
             apply_activity_many: many.many(many.activity()),
             apply_rotation: apply.one(apply.rotation()),
+            apply_strict_rotation: apply.one(apply.strict_rotation()),
             // ?1 user, ?2 now, ?3 id.
             end: statement(format!("{end}{}", returning("id"))),
             end_by: statement(format!("{end}{by}{}", returning("id"))),
@@ -347,6 +354,7 @@ impl Statements {
             &self.apply_data,
             &self.apply_activity,
             &self.apply_rotation,
+            &self.apply_strict_rotation,
             &self.end,
             &self.end_by,
             &self.list,

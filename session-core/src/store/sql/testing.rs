@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -11,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::session::{ClientInfo, Data, Record, SessionId};
-use crate::store::{Activity, Applied, Caller, NewData, SessionStore, Update};
-use crate::token::{TokenHash, TokenRef};
+use crate::store::{Activity, Applied, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update};
+use crate::token::{SealedToken, TokenHash, TokenRef};
 use crate::user_id::UserId;
 
 pub(in crate::store) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
@@ -26,6 +27,8 @@ pub(in crate::store) fn record(byte: u8, user: &str) -> Arc<Record> {
         previous_token_hash: None,
         token_issued_at: NOW,
         token_seen: false,
+        successor: None,
+        strict_rotated_at: None,
         client: Arc::new(ClientInfo {
             ip_address: "192.0.2.1".to_owned(),
             user_agent: "agent".to_owned(),
@@ -45,17 +48,17 @@ pub(in crate::store) fn record(byte: u8, user: &str) -> Arc<Record> {
 }
 
 pub(in crate::store) fn caller(record: &Record) -> Caller {
-    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash }
+    Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash, grace: Duration::from_secs(60) }
 }
 
 pub(in crate::store) fn token(record: &Record) -> [TokenRef; 1] {
-    [TokenRef { shard: record.user_id.shard(), hash: record.token_hash }]
+    [TokenRef { shard: record.user_id.shard(), id: record.id }]
 }
 
 /// Uses `store` from runtimes that end, as those of Actix's workers do, and each time goes on to use it from this one.
 pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore + Clone + 'static)) {
     let (new, other) = (record(1, "ada"), store.clone());
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     let data = NewData { based_on: 0, data: Data::from_text("{}") };
     let (by, update) = (caller(&new), Update { data: Some(data), ..Update::default() });
     for round in 0..5 {
@@ -80,14 +83,14 @@ pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore 
 /// acknowledged after that, `other` must see.
 pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other: &impl SessionStore) {
     let new = record(1, "ada");
-    store.create(&new, None, LIMIT, NOW).await.unwrap();
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
     let (by, mut version) = (caller(&new), 0);
     for polls in 0..60 {
         let dropped = record(2, "alan");
         let tokens = token(&new);
         let alan = dropped.user_id.clone();
         let operations: [std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>; 3] = [
-            Box::pin(async { drop(store.create(&dropped, None, LIMIT, NOW).await) }),
+            Box::pin(async { drop(store.create(&dropped, &[], LIMIT, NOW).await) }),
             Box::pin(async { drop(store.load(&tokens, NOW).await) }),
             Box::pin(async { drop(store.end_all(&alan, None, None, NOW).await) }),
         ];
@@ -101,8 +104,11 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
             let update = Update { data: Some(NewData { based_on: version, data }), ..Update::default() };
             store.apply(&by, &update, NOW).await.unwrap();
             version += 1;
-            let seen = other.load(&token(&new), NOW).await.unwrap().expect("live");
-            assert_eq!(seen.version, version, "dropped after {polls} polls: what was acknowledged is there for others");
+            let seen = other.load(&token(&new), NOW).await.unwrap();
+            assert_eq!(
+                seen[0].version, version,
+                "dropped after {polls} polls: what was acknowledged is there for others"
+            );
         }
         other.end_all(&alan, None, None, NOW).await.unwrap();
     }
@@ -116,7 +122,7 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
         Arc::make_mut(expiring).expires_at = NOW + time::Duration::SECOND;
     }
     for new in &records {
-        store.create(new, None, LIMIT, NOW).await.unwrap();
+        store.create(new, &[], LIMIT, NOW).await.unwrap();
     }
     let unknown = record(SESSIONS, "nobody");
     let mut reads = JoinSet::new();
@@ -127,7 +133,7 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
             reads.spawn(async move {
                 let loaded = store.load(&token(&new), now).await.unwrap();
                 let expected = (new.id.as_bytes()[0] < SESSIONS && new.is_live(now)).then_some(new);
-                assert_eq!(loaded, expected, "{now}");
+                assert_eq!(loaded.into_iter().next(), expected, "{now}");
             });
         }
     }
@@ -176,7 +182,7 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
     for new in records {
         let byte = new.id.as_bytes()[0];
         let now = store.load(&token(&new), NOW).await.unwrap();
-        let data = now.map(|row| (row.version, row.data.text().to_owned()));
+        let data = now.first().map(|row| (row.version, row.data.text().to_owned()));
         assert_eq!(data, (byte != 1).then(|| (1, format!(r#"{{"n":"\u0000{byte}"}}"#))));
     }
 }
@@ -232,5 +238,52 @@ impl SilentProxy {
 
     pub(in crate::store) fn keep_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::SeqCst);
+    }
+}
+
+/// A live row of ada's as the first schema had it, whose token was replaced.
+pub(in crate::store) const ROW_OF_THE_FIRST_SCHEMA: &str = "INSERT INTO cookie_session VALUES ( \
+     X'01010101010101010101010101010101', \
+     X'0202020202020202020202020202020202020202020202020202020202020202', \
+     X'0101010101010101010101010101010101010101010101010101010101010101', \
+     1893456000123456, FALSE, 'ada', '192.0.2.1', 'agent', 'Firefox on Linux', 'desktop', 'linux/firefox', '{\"a\":1}', 3, TRUE, \
+     1893456000123456, 1893456000123456, 1893456000123456, 1893459600123456, 1893542400123456)";
+
+/// Reads, rotates and lists it.
+pub(in crate::store) async fn the_row_of_the_first_schema_lives_on(store: &impl SessionStore) {
+    let old = record(1, "ada");
+    let rows = store.load(&token(&old), NOW).await.unwrap();
+    let expected = Record {
+        token_hash: TokenHash::from_slice(&[2; 32]).unwrap(),
+        previous_token_hash: Some(old.token_hash),
+        data: Data::from_text(r#"{"a":1}"#),
+        version: 3,
+        ..(*old).clone()
+    };
+    assert_eq!(*rows[0], expected);
+    let to = TokenHash::from_slice(&[3; 32]).unwrap();
+    let rotation = Some(Rotation { to, successor: SealedToken::from_slice(&[4; 32]) });
+    let by = caller(&expected);
+    store.apply(&by, &Update { rotation, ..Update::default() }, NOW).await.unwrap();
+    match store.list(&old.user_id, Some(&by), NOW).await.unwrap() {
+        Checked::Live(rows) => {
+            assert_eq!((rows[0].token_hash, rows[0].successor), (to, SealedToken::from_slice(&[4; 32])))
+        }
+        Checked::CallerGone => panic!("its token was replaced just now"),
+    }
+    store.create(&record(9, "alan"), &[], LIMIT, NOW).await.unwrap();
+}
+
+/// No spelling of the error has anything of a row that was refused.
+pub(in crate::store) fn shows_no_row(error: &StoreError) {
+    let mut shown = format!("{error} {error:?} {:?}", crate::Error::from(error.clone()));
+    shown += &format!("{:?}", crate::Event::StoreFailed { error: error.clone() });
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        shown += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    for secret in ["in the data", "secret", "\\x01", "0101", "\u{1}\u{1}", "Failing row", "192.0.2.1"] {
+        assert!(!shown.contains(secret), "{secret:?} in {shown}");
     }
 }

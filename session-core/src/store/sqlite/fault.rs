@@ -3,6 +3,7 @@
 use sqlx::error::Error as SqlxError;
 
 use crate::error::StoreError;
+use crate::store::sql::driver::DriverError;
 
 // Primary result codes: <https://sqlite.org/rescode.html>.
 const ERROR: i32 = 1;
@@ -24,7 +25,7 @@ const NOTADB: i32 = 26;
 /// The database has no tables for sessions.
 #[derive(Debug, thiserror::Error)]
 #[error("the database lacks this release's session tables: call `SqliteStore::migrate` once at start")]
-struct NotMigrated(#[source] SqlxError);
+struct NotMigrated(#[source] DriverError);
 
 /// SQLite's extended result code.
 pub(super) fn code(error: &SqlxError) -> Option<i32> {
@@ -45,9 +46,9 @@ pub(super) fn before_commit(error: SqlxError) -> StoreError {
     let message = error.as_database_error().map(|error| error.message()).unwrap_or_default();
     let tables = ["no such table: cookie_session", "no such column", "has no column named"];
     if tables.iter().any(|text| message.contains(text)) {
-        return StoreError::not_applied(NotMigrated(error));
+        return StoreError::not_applied(NotMigrated(error.into()));
     }
-    StoreError::not_applied(error)
+    StoreError::not_applied(DriverError::from(error))
 }
 
 /// Of a statement that is its own transaction, so that the failure may be one of its commit.
@@ -60,14 +61,14 @@ pub(super) fn statement(error: SqlxError) -> StoreError {
             ERROR | PERM | BUSY | LOCKED | READONLY | INTERRUPT | FULL | CANTOPEN | SCHEMA | TOOBIG | CONSTRAINT
             | MISMATCH | AUTH | RANGE | NOTADB,
         ) => before_commit(error),
-        _ => StoreError::unknown(error),
+        _ => StoreError::unknown(DriverError::from(error)),
     }
 }
 
 /// Of a `COMMIT`. Where it says that nothing changed, the transaction is still to be rolled back.
 pub(super) fn commit(error: SqlxError) -> StoreError {
     match code(&error).map(primary) {
-        Some(BUSY | LOCKED | READONLY | FULL) => StoreError::not_applied(error),
-        _ => StoreError::unknown(error),
+        Some(BUSY | LOCKED | READONLY | FULL) => StoreError::not_applied(DriverError::from(error)),
+        _ => StoreError::unknown(DriverError::from(error)),
     }
 }

@@ -1,5 +1,5 @@
 //! Opening a SQLite file with settings that lose no session, and saying clearly why one can't be opened.
-//! Leaves the tables to `schema`.
+//! Not here: the tables, see `schema`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use super::SqliteStore;
 use super::fault::{code, primary};
 use super::schema;
+use crate::store::sql::driver::DriverError;
 use crate::store::sql::groups::{Beside, Groups};
 use crate::store::sql::migrations::MigrateError;
 use crate::store::sql::spares::Spares;
@@ -218,7 +219,7 @@ pub enum SqliteOpenError {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
-        source: sqlx::Error,
+        source: DriverError,
     },
 }
 
@@ -249,10 +250,10 @@ impl SqliteOpenError {
                 } else if [path, folder].iter().any(|path| is_readonly(path)) {
                     Self::ReadOnly { path: file }
                 } else {
-                    Self::Other { path: file, source }
+                    Self::Other { path: file, source: source.into() }
                 }
             }
-            _ => Self::Other { path: file, source },
+            _ => Self::Other { path: file, source: source.into() },
         }
     }
 }

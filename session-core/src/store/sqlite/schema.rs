@@ -1,11 +1,13 @@
 //! The SQLite tables, and how a file gets them: versioned, in one transaction, safe when many processes start at once.
-//! Leaves opening the file to `options` and the statements that use the tables to `statements`.
+//! Not here: opening the file, see `options`; and the statements that use the tables, see `statements`.
 
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
-const MIGRATIONS: &[Migration] = &[Migration {
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+
+const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes. `user_id` alone is indexed, without activity, so
     // that recording activity leaves that index alone.
@@ -34,7 +36,64 @@ CREATE TABLE cookie_session (
 CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
 CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
 ",
-}];
+};
+
+const ROTATED: Migration = Migration {
+    oldest_reader: 2,
+    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
+    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
+    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
+    // SQLite can't drop a column's own UNIQUE, so the rows move to a new table.
+    sql: "
+CREATE TABLE cookie_session_next (
+    id BLOB NOT NULL PRIMARY KEY,
+    token_hash BLOB NOT NULL,
+    previous_token_hash BLOB,
+    token_issued_at INTEGER NOT NULL,
+    token_seen INTEGER NOT NULL,
+    successor BLOB,
+    strict_rotated_at INTEGER,
+    user_id TEXT COLLATE BINARY NOT NULL,
+    ip_address TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    device_type TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    last_ip_address TEXT,
+    last_user_agent TEXT,
+    label TEXT,
+    issuer TEXT,
+    issuer_sid TEXT,
+    sign_in_level INTEGER,
+    level INTEGER,
+    user_epoch INTEGER,
+    data TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    persistent INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    last_active_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    absolute_expires_at INTEGER NOT NULL,
+    idle_timeout INTEGER
+) STRICT;
+INSERT INTO cookie_session_next (
+    id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type,
+    fingerprint, data, version, persistent, created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at
+) SELECT
+    id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type,
+    fingerprint, data, version, persistent, created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at
+FROM cookie_session;
+DROP TABLE cookie_session;
+ALTER TABLE cookie_session_next RENAME TO cookie_session;
+CREATE INDEX cookie_session_user_id ON cookie_session (user_id);
+CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
+CREATE TABLE cookie_session_user (
+    user_id TEXT COLLATE BINARY NOT NULL PRIMARY KEY,
+    epoch INTEGER NOT NULL DEFAULT 0
+) STRICT;
+",
+};
 
 const VERSION_TABLE: &str = "
 CREATE TABLE IF NOT EXISTS cookie_session_schema (
@@ -73,4 +132,11 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// The tables as the first schema had them.
+#[cfg(test)]
+pub(super) fn first() -> String {
+    let noted = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 1, 1)";
+    [SIGNED_IN.sql, VERSION_TABLE, ";", noted].concat()
 }

@@ -28,14 +28,14 @@ async fn a_session_that_became_active_while_a_sign_in_waited_is_not_the_one_to_g
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store().await;
     let (oldest, other) = (record(1, "ada"), record(2, "ada"));
-    store.create(&oldest, None, LIMIT, NOW).await.unwrap();
-    store.create(&other, None, LIMIT, NOW).await.unwrap();
+    store.create(&oldest, &[], LIMIT, NOW).await.unwrap();
+    store.create(&other, &[], LIMIT, NOW).await.unwrap();
     let (mut holds, mut looks) = holding(&schema, oldest.id, NOW + time::Duration::MINUTE).await;
     let signs_in = store.clone();
-    let sign_in = tokio::spawn(async move { signs_in.create(&record(3, "ada"), None, LIMIT, NOW).await });
+    let sign_in = tokio::spawn(async move { signs_in.create(&record(3, "ada"), &[], LIMIT, NOW).await });
     while waiting(&mut looks, &schema).await == 0 {}
     run(&mut holds, "COMMIT").await;
-    assert_eq!(sign_in.await.unwrap().unwrap().evicted, [other.id]);
+    assert_eq!(sign_in.await.unwrap().unwrap(), crate::store::Created::Inserted { evicted: vec![other.id] });
     schema.end().await;
 }
 
@@ -44,8 +44,8 @@ async fn whoever_ends_a_session_waits_for_what_that_session_ends() {
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store().await;
     let (one, other) = (record(1, "ada"), record(2, "ada"));
-    store.create(&one, None, LIMIT, NOW).await.unwrap();
-    store.create(&other, None, LIMIT, NOW).await.unwrap();
+    store.create(&one, &[], LIMIT, NOW).await.unwrap();
+    store.create(&other, &[], LIMIT, NOW).await.unwrap();
     let (mut holds, mut looks) = holding(&schema, other.id, NOW).await;
     let (revokes, signs_out) = (store.clone(), store.clone());
     let (by, target) = (caller(&one), other.id);
@@ -68,7 +68,7 @@ async fn a_migration_that_is_dropped_spoils_no_connection() {
     let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
     let store = PostgresStore::new(pool.connect_with(schema.options.clone()).await.unwrap());
     let new = record(1, "ada");
-    direct.create(&new, None, LIMIT, NOW).await.unwrap();
+    direct.create(&new, &[], LIMIT, NOW).await.unwrap();
     for polls in 0..60 {
         // It has to begin a transaction.
         run(&mut direct.pool.acquire().await.unwrap(), "UPDATE cookie_session_schema SET version = 0").await;
@@ -85,7 +85,7 @@ async fn a_migration_that_is_dropped_spoils_no_connection() {
         let data = NewData { based_on: polls, data: Data::from_text("{}") };
         let update = Update { data: Some(data), ..Update::default() };
         store.apply(&caller(&new), &update, NOW).await.unwrap();
-        let seen = direct.load(&token(&new), NOW).await.unwrap().expect("live");
+        let seen = Arc::clone(&direct.load(&token(&new), NOW).await.unwrap()[0]);
         assert_eq!(seen.version, polls + 1, "dropped after {polls} polls: what was acknowledged is there for others");
     }
     schema.end().await;
@@ -96,7 +96,7 @@ async fn a_pool_full_of_dead_connections_costs_no_read() {
     let Some(schema) = Schema::new().await else { return };
     let direct = schema.store().await;
     let new = record(1, "ada");
-    direct.create(&new, None, LIMIT, NOW).await.unwrap();
+    direct.create(&new, &[], LIMIT, NOW).await.unwrap();
     let options = schema.options.clone().application_name("many");
     let pool = PgPoolOptions::new().max_connections(30).min_connections(30).test_before_acquire(false);
     let store = PostgresStore::new(pool.connect_with(options).await.unwrap());
@@ -106,6 +106,6 @@ async fn a_pool_full_of_dead_connections_costs_no_read() {
     let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
     let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'many'";
     assert_eq!(sqlx::query(all).fetch_all(&mut conn).await.unwrap().len(), 30);
-    assert!(store.load(&token(&new), NOW).await.unwrap().is_some());
+    assert!(store.load(&token(&new), NOW).await.unwrap().first().is_some());
     schema.end().await;
 }

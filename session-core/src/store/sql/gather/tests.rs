@@ -220,7 +220,8 @@ async fn who_gives_up_strands_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_group_that_is_refused_is_asked_one_by_one() {
-    let database = Fake::new(|| Some(StoreError::not_applied(sqlx::Error::Database(Box::new(Refused)))));
+    let database =
+        Fake::new(|| Some(StoreError::not_applied(DriverError::from(sqlx::Error::Database(Box::new(Refused))))));
     let mut asking = Asking::of(&database);
     for number in 1..=4 {
         asking.ask(number, None).await;

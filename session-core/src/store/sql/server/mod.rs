@@ -10,6 +10,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::{Database, Pool};
 use tokio::time::{Instant, timeout_at};
 
+use super::driver::DriverError;
 use super::groups::{Beside, Groups};
 use super::home::at_home;
 use super::row::Columns;
@@ -129,15 +130,15 @@ struct NoAnswer;
 #[error("the database lacks this release's session tables: call `{migrate}` once at start")]
 struct NotMigrated {
     migrate: &'static str,
-    source: SqlxError,
+    source: DriverError,
 }
 
 /// Of whatever can't have changed anything: a read, or a step before the commit.
 pub(in crate::store) fn before_commit<S: Server>(error: SqlxError) -> StoreError {
     if S::is_not_migrated(&error) {
-        StoreError::not_applied(NotMigrated { migrate: S::NAMES.migrate, source: error })
+        StoreError::not_applied(NotMigrated { migrate: S::NAMES.migrate, source: error.into() })
     } else {
-        StoreError::not_applied(error)
+        StoreError::not_applied(DriverError::from(error))
     }
 }
 
@@ -145,10 +146,12 @@ pub(in crate::store) fn before_commit<S: Server>(error: SqlxError) -> StoreError
 fn at_commit<S: Server>(error: SqlxError) -> StoreError {
     match &error {
         // Nothing was sent.
-        SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Encode(_) => StoreError::not_applied(error),
+        SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Encode(_) => {
+            StoreError::not_applied(DriverError::from(error))
+        }
         // The server refused it and has rolled it back; unless it was told to go away, which may be after the commit.
         SqlxError::Database(_) if !S::is_end_of_connection(&error) => before_commit::<S>(error),
-        _ => StoreError::unknown(error),
+        _ => StoreError::unknown(DriverError::from(error)),
     }
 }
 

@@ -3,6 +3,7 @@
 use sqlx::error::Error as SqlxError;
 
 use super::{Closed, Server};
+use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
 /// Why a database server can't be used for sessions. Nothing of it shows the URL's password.
@@ -23,7 +24,7 @@ pub enum ServerOpenError {
         /// The server's name.
         server: &'static str,
         /// What happened.
-        source: SqlxError,
+        source: DriverError,
     },
     /// User or password are wrong.
     #[error(
@@ -33,7 +34,7 @@ pub enum ServerOpenError {
         /// The server's name.
         server: &'static str,
         /// What the server said.
-        source: SqlxError,
+        source: DriverError,
     },
     /// The database isn't there.
     #[error("the {server} server has no such database: create it, or correct the URL")]
@@ -41,7 +42,7 @@ pub enum ServerOpenError {
         /// The server's name.
         server: &'static str,
         /// What the server said.
-        source: SqlxError,
+        source: DriverError,
     },
     /// The user may not make or use the tables.
     #[error(
@@ -50,7 +51,7 @@ pub enum ServerOpenError {
     )]
     MissingRights {
         /// What the server said.
-        source: SqlxError,
+        source: DriverError,
     },
     /// A newer release changed the tables in a way that this one doesn't understand.
     #[error("the session tables are of version {found}, this release knows {known}: use a newer release")]
@@ -66,7 +67,7 @@ pub enum ServerOpenError {
         /// The server's name.
         server: &'static str,
         /// What the server said.
-        source: SqlxError,
+        source: DriverError,
     },
 }
 
@@ -81,11 +82,14 @@ impl ServerOpenError {
             MigrateError::Newer { found, known } => return Self::NewerSchema { found, known },
             MigrateError::Sqlx(source) => source,
         };
-        match S::why_not_open(&source) {
+        let why = S::why_not_open(&source);
+        let is_unreachable = matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut);
+        let source = source.into();
+        match why {
             Some(Closed::Refused) => Self::Refused { server, source },
             Some(Closed::NoDatabase) => Self::NoDatabase { server, source },
             Some(Closed::MissingRights) => Self::MissingRights { source },
-            None if matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut) => Self::NoServer { server, source },
+            None if is_unreachable => Self::NoServer { server, source },
             None => Self::Other { server, source },
         }
     }

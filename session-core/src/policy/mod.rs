@@ -1,0 +1,3 @@
+//! Decisions that need no I/O: the time is passed in, the store's answer too.
+
+pub(crate) mod rotation;

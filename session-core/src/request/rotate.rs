@@ -1,0 +1,146 @@
+//! Rotating the token. What a presented token still allows is decided by `policy::rotation`, and sealing is `token`'s.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::Request;
+use crate::error::{Error, Result, StoreError};
+use crate::policy::rotation::{Rotation as Decided, Standing, successor};
+use crate::state::{Did, State};
+use crate::store::{Activity, Applied, Caller, Rotation, Update};
+use crate::token::SessionToken;
+
+/// A strict rotation that the store was asked for. Its outcome may be unknown.
+#[derive(Clone)]
+pub(crate) struct OpenStrict {
+    caller: Caller,
+    token: SessionToken,
+    absolute_expires_at: OffsetDateTime,
+}
+
+impl Request {
+    /// Replaces the token by its one successor, or finds that successor; keeps a token that this request has made.
+    pub(crate) async fn rotate(self: Arc<Self>) -> Result<()> {
+        let service = &self.service;
+        let grace = service.config.rotation_grace;
+        let (caller, absolute_expires_at, presented) = {
+            let progress = self.lock();
+            progress.check_head()?;
+            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
+            let presented = match &progress.state {
+                State::Carried(_) => progress.presented.clone(),
+                State::Issued(..) | State::Anonymous | State::SignedOut | State::Ended(_) => None,
+            };
+            (active.caller(grace), active.record.absolute_expires_at, presented)
+        };
+        let id = caller.id;
+        let now = service.now();
+        let activity = service.config.expiry.renewal(now, absolute_expires_at);
+        let next = presented.as_ref().map(SessionToken::next).transpose()?;
+        let sealed = presented.as_ref().zip(next.as_ref()).map(|(presented, next)| presented.seal(next));
+        let rotation = next.as_ref().map(|next| Rotation { to: next.hash(), successor: sealed });
+        let update = Update { activity: Some(activity), rotation, ..Update::default() };
+        let applied = self.apply_twice(&caller, &update, now).await.map_err(|error| service.failed(error))?;
+        let did = match (applied, next, presented) {
+            (Applied::Done { expires_at }, Some(token), _) => {
+                Some(Did::Rotate { token, strict: false, at: now, expires_at })
+            }
+            (Applied::Superseded(row), _, Some(presented)) => {
+                match Standing::of(&presented.hash(), &row, now, grace).rotation() {
+                    Decided::SendAgain => successor(&presented, &row).map(Did::SendAgain),
+                    // It has arrived. (The store judged by the same row, so nothing else is left.)
+                    Decided::Nothing | Decided::Issue | Decided::Refuse => None,
+                }
+            }
+            (Applied::Done { .. } | Applied::Superseded(_), ..) => None,
+            (Applied::Gone, ..) => return Err(self.found_ended(id)),
+            (Applied::Conflict(_), ..) => return Err(service.failed(conflict_without_data())),
+        };
+        let mut progress = self.lock();
+        // A token that can't be sent any more is forgotten: the one that the browser has still counts.
+        progress.check_head()?;
+        if let Some(did) = did {
+            progress.advance(did);
+        }
+        record_activity(&mut progress.state, id, activity);
+        Ok(())
+    }
+
+    /// Replaces the token by one that is no token's successor: all before it die at once.
+    pub(crate) async fn rotate_strict(self: Arc<Self>) -> Result<()> {
+        let open = {
+            let progress = self.lock();
+            progress.check_head()?;
+            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
+            let caller = active.caller(self.service.config.rotation_grace);
+            let token = SessionToken::generate(&caller.user_id, caller.id)?;
+            OpenStrict { caller, token, absolute_expires_at: active.record.absolute_expires_at }
+        };
+        self.lock().open_strict = Some(open.clone());
+        self.finish_strict(open).await
+    }
+
+    /// Asks the store for a strict rotation, again if its outcome was unknown before: it is the same done twice.
+    pub(super) async fn finish_strict(&self, open: OpenStrict) -> Result<()> {
+        let service = &self.service;
+        let OpenStrict { caller, token, absolute_expires_at } = open;
+        let now = service.now();
+        let activity = service.config.expiry.renewal(now, absolute_expires_at);
+        let rotation = Some(Rotation { to: token.hash(), successor: None });
+        let update = Update { activity: Some(activity), rotation, ..Update::default() };
+        let applied = self.apply_twice(&caller, &update, now).await;
+        if !matches!(applied, Err(StoreError::Unknown(_))) {
+            self.lock().open_strict = None;
+        }
+        match applied.map_err(|error| service.failed(error))? {
+            Applied::Done { expires_at } => {
+                if self.advance_to_cookie(Did::Rotate { token, strict: true, at: now, expires_at }) {
+                    return Ok(());
+                }
+                // No browser will ever hold this token, and none before it counts.
+                let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
+                ended.map_err(|error| service.failed(error))?;
+                Err(Error::HeadSent)
+            }
+            Applied::Gone => Err(self.found_ended(caller.id)),
+            Applied::Superseded(_) | Applied::Conflict(_) => Err(service.failed(conflict_without_data())),
+        }
+    }
+
+    /// Takes over a token, if its cookie can follow: whether it can.
+    fn advance_to_cookie(&self, did: Did) -> bool {
+        let mut progress = self.lock();
+        let can_follow = !progress.head_sent;
+        if can_follow {
+            progress.advance(did);
+        }
+        can_follow
+    }
+
+    /// Applies an update that may be applied twice: asks once more where the outcome is unknown.
+    async fn apply_twice(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
+        match self.service.store.apply(caller, update, now).await {
+            Err(StoreError::Unknown(_)) => self.service.store.apply(caller, update, now).await.map_err(|error| {
+                // What is certain of the second says nothing of the first.
+                match error {
+                    StoreError::NotApplied(source) => StoreError::Unknown(source),
+                    error => error,
+                }
+            }),
+            applied => applied,
+        }
+    }
+}
+
+fn record_activity(state: &mut State, id: crate::session::SessionId, activity: Activity) {
+    if let Some(active) = state.still(id) {
+        let is_first_seen = active.is_first_seen;
+        active.recorded(activity, activity.expires_at);
+        active.is_first_seen = is_first_seen;
+    }
+}
+
+pub(super) fn conflict_without_data() -> StoreError {
+    StoreError::not_applied("the store reported a conflict for a change without data")
+}
