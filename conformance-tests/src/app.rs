@@ -72,7 +72,9 @@ enum Op {
         browser_session: bool,
     },
     Save,
+    Reload,
     Rotate,
+    RotateStrict,
     Logout,
     LogoutAll,
     LogoutOther,
@@ -265,7 +267,9 @@ async fn session_op(session: &CookieSession, op: Op) -> Result<Value> {
             session.authenticate_opts(&user, options).await.map(done)
         }
         Op::Save => session.save().await.map(done),
+        Op::Reload => session.reload().await.map(done),
         Op::Rotate => session.rotate().await.map(done),
+        Op::RotateStrict => session.rotate_strict().await.map(done),
         Op::Logout => session.logout().await.map(done),
         Op::LogoutAll => session.logout_all().await.map(done),
         Op::LogoutOther => session.logout_other().await.map(done),

@@ -2,7 +2,7 @@
 
 use crate::scenario::Scenario;
 
-mod support;
+pub(crate) mod support;
 
 pub mod admin;
 pub mod client;

@@ -25,16 +25,21 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-4", "a token anywhere else is ignored", a_token_elsewhere),
 ];
 
-/// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the secret `[7; 32]`. [`known`] makes its row.
-pub(super) const KNOWN: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
+/// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the session `[9; 16]`, the secret `[7; 32]`. [`known`] makes its row.
+pub(super) const KNOWN: &str =
+    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHkMq2vttpzf0Vcz4HntXkUw";
 
 /// The same signed with that key itself, not with the one that is derived from it.
-pub(super) const UNDERIVED: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwerSS4r27hhAMCNTs4s0YdE";
+pub(super) const UNDERIVED: &str =
+    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHfRMrIAOHGRLQy0LXMD5DYQ";
+
+/// A cookie as the release before made it: without the session, and signed with a key that was derived in another way.
+const FORMER: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
 
 /// The same, but of version 0 and 2, well signed.
 const OTHER_VERSIONS: [&str; 2] = [
-    "AP3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc39rN_gXpUN0ObboiCqisG",
-    "Av3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwejwBWaB_O4EXOeHsFm4anV",
+    "AP3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHCUqXC4tTx-Y99e9ASzruXg",
+    "Av3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHOUtym9dlZPOez_Qlq4GqZQ",
 ];
 
 /// SHA-256 of the secret.
@@ -80,23 +85,25 @@ async fn unusable(world: &World) -> Vec<(&'static str, Vec<u8>)> {
         ("one character", "A".to_owned()),
         ("truncated by one", real[..real.len() - 1].to_owned()),
         ("truncated by half", real[..real.len() / 2].to_owned()),
-        ("without its signature", real[..46].to_owned()),
+        ("without its signature", real[..68].to_owned()),
         ("longer by one", format!("{real}A")),
         ("padded", format!("{real}====")),
         ("oversized", "A".repeat(10_000)),
         ("oversized with a real head", format!("{real}{}", "A".repeat(10_000))),
         ("of another user's shard", swapped(2, 'z')),
-        ("of another secret", swapped(20, 'z')),
-        ("of another signature", swapped(60, 'z')),
+        ("of another session", swapped(10, 'z')),
+        ("of another secret", swapped(40, 'z')),
+        ("of another signature", swapped(80, 'z')),
         ("of no base64", swapped(30, '!')),
         ("in another case", real.to_ascii_lowercase()),
         ("signed for another cookie name", other_name),
         ("signed by an unknown key", other_key),
         ("underived", UNDERIVED.to_owned()),
+        ("of the former format", FORMER.to_owned()),
     ];
     let mut values: Vec<_> = values.into_iter().map(|(what, value)| (what, value.into_bytes())).collect();
-    values.push(("non-ASCII", "é".repeat(34).into_bytes()));
-    values.push(("no UTF-8", vec![0xff; 68]));
+    values.push(("non-ASCII", "é".repeat(45).into_bytes()));
+    values.push(("no UTF-8", vec![0xff; 90]));
     values.push(("a tab inside", [&real.as_bytes()[..30], b"\t", &real.as_bytes()[31..]].concat()));
     values
 }
@@ -181,7 +188,7 @@ async fn beside_the_real_one(world: World) {
     for beside in [
         ours("forged"),
         ours(""),
-        ours(&"A".repeat(68)),
+        ours(&"A".repeat(90)),
         dead.clone(),
         many,
         format!("{dead}; {dead}"),

@@ -84,7 +84,9 @@ async fn replaced_token(world: World) {
     browser.sign_in("ada").await;
     let recent = in_flight(&world, &browser, json!([{"op": "set", "key": "a", "value": 1}]), "recent", json!([])).await;
     let late = in_flight(&world, &browser, json!([{"op": "set", "key": "b", "value": 1}]), "late", json!([])).await;
+    world.clock.advance(Duration::from_secs(1));
     browser.run(json!([{"op": "rotate"}])).await;
+    browser.run(json!([{"op": "user_id"}])).await;
     world.clock.advance(Duration::from_secs(59));
     assert_eq!(recent.finish(&world).await.1.status, 200);
     world.clock.advance(Duration::from_secs(1));

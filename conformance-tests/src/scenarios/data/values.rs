@@ -1,4 +1,4 @@
-//! DATA-12: which values a session keeps, exactly as they were.
+//! DATA-12, DATA-17: which values a session keeps, exactly as they were.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-12", "every key comes back as it went in", every_key_comes_back),
     scenario!("DATA-12", "every value comes back as it went in", every_value_comes_back),
     scenario!("DATA-12", "floats come back to the bit", floats_come_back_to_the_bit),
-    scenario!("DATA-12", "floats that aren't finite are null", non_finite_floats_are_null),
+    scenario!("DATA-17", "floats that aren't finite are refused where they are set", non_finite_floats_are_refused),
     scenario!("DATA-12", "null is a value", null_is_a_value),
     scenario!("DATA-12", "a value 100 deep is kept and a deeper one refused", deep_values),
     scenario!("DATA-12", "a value whose Serialize fails is refused", unserializable_values),
@@ -154,15 +154,21 @@ async fn floats_come_back_to_the_bit(world: World) {
     assert_eq!(back, floats.map(f64::to_bits));
 }
 
-async fn non_finite_floats_are_null(world: World) {
+async fn non_finite_floats_are_refused(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
+    browser.run(json!([{"op": "set", "key": "alone", "value": 1.5}])).await;
     let (scope, session) = extracted(&world, &browser).await;
-    session.set("alone", &f64::NAN).unwrap();
-    session.set("list", &[f64::INFINITY, 1.0, f64::NEG_INFINITY]).unwrap();
-    assert_eq!(session.get::<Value>("alone").unwrap(), Some(Value::Null));
+    let infinite = [1.0, f64::INFINITY, f64::NEG_INFINITY];
+    for refused in [session.set("alone", &f64::NAN), session.set("list", &infinite), session.set("single", &f32::NAN)] {
+        assert_eq!(refused.unwrap_err().status(), 500);
+    }
+    let error = session.update("alone", |_: Option<f64>| f64::NAN).unwrap_err();
+    assert!(error.status() == 500 && error.to_string().contains("alone") && error.to_string().contains("NaN"), "{error}");
+    assert_eq!(session.get::<f64>("alone").unwrap(), Some(1.5));
+    session.set("other", &2.5).unwrap();
     committed(&scope).await;
-    assert_eq!(data(&world, "ada").await, json!({"alone": null, "list": [null, 1.0, null]}));
+    assert_eq!(data(&world, "ada").await, json!({"alone": 1.5, "other": 2.5}));
 }
 
 async fn null_is_a_value(world: World) {
@@ -215,8 +221,9 @@ async fn unserializable_values(world: World) {
             {"op": "set", "key": "b", "value": 2},
         ]))
         .await;
-    assert_eq!((reply.error_status(0), reply.error_status(2)), (Some(400), Some(400)));
-    assert!(message(&reply.result(2)).contains("unknown"));
+    assert_eq!((reply.error_status(0), reply.error_status(2)), (Some(500), Some(500)));
+    let message = message(&reply.result(2));
+    assert!(message.contains("unknown") && message.contains("refused"), "the key and the reason: {message}");
     assert_eq!(reply.result(1), json!({"value": 1}));
     assert_eq!(data(&world, "ada").await, json!({"a": 1, "b": 2}));
 }

@@ -44,7 +44,7 @@ async fn an_expired_row_is_invisible(world: World) {
     ]);
     let reply = expired.run(script).await;
     assert_eq!((reply.result(0), reply.result(1)), (json!(null), json!({"absent": true})));
-    assert_eq!((reply.error_status(2), reply.error_status(3)), (None, None), "as anyone who isn't signed in");
+    assert_eq!((reply.error_status(2), reply.error_status(3)), (None, Some(401)), "as anyone who isn't signed in");
     for i in 4..7 {
         assert_eq!(reply.error_status(i), Some(401), "entry {i}");
     }

@@ -28,7 +28,7 @@ async fn each_error_has_its_status(world: World) {
     check(&mut ada, json!({"op": "authenticate", "user": ""}), 400, &mut bodies).await;
     check(&mut ada, json!({"op": "list", "user": "secret-key\u{0}"}), 400, &mut bodies).await;
     check(&mut ada, json!({"op": "authenticate_with", "user": "ada", "data": ["secret-key"]}), 400, &mut bodies).await;
-    check(&mut ada, json!({"op": "set_unserializable", "key": "secret-key"}), 400, &mut bodies).await;
+    check(&mut ada, json!({"op": "set_unserializable", "key": "secret-key"}), 500, &mut bodies).await;
     check(&mut ada, json!({"op": "set", "key": "secret-key", "value": "x".repeat(70_000)}), 413, &mut bodies).await;
     check(&mut ada, json!({"op": "get_u64", "key": "secret-key"}), 500, &mut bodies).await;
     world.faults.fail_all(Fault::NotApplied);

@@ -75,7 +75,8 @@ async fn each_service_commits_its_own(world: World) {
     assert!(sent.len() == 2 && sent[0].0.starts_with("__Host-admin=") && sent[1].0.starts_with("__Host-session="));
     assert_eq!(lines(&head, "vary").len(), 1);
     assert_eq!(data(&world, "ada").await, json!({"of": "ada"}));
-    assert_eq!(admin.list("root").await.unwrap()[0].data, json!({"of": "root"}));
+    assert_eq!(admin.list("root").await.unwrap().len(), 1);
+    assert_eq!(inside.get::<String>("of").unwrap().as_deref(), Some("root"));
 }
 
 async fn the_outer_service_fails(world: World) {

@@ -1,6 +1,6 @@
 //! What scenarios share.
 
-pub(super) mod in_flight;
-pub(super) mod in_process;
-pub(super) mod sessions;
-pub(super) mod stored;
+pub(crate) mod in_flight;
+pub(crate) mod in_process;
+pub(crate) mod sessions;
+pub(crate) mod stored;
