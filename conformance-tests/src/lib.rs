@@ -19,6 +19,7 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod runs;
+mod random;
 pub mod scenario;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]

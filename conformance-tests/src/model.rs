@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::adapter::Adapter;
 use crate::browser::Browser;
+use crate::random::Random;
 use crate::trial;
 use crate::world::{StoreKind, World};
 
@@ -44,7 +45,7 @@ async fn one_run(seed: u64, world: World) {
             config.idle_timeout(IDLE).absolute_timeout(ABSOLUTE).touch_interval(TOUCH).max_sessions_per_user(limit)
         })
         .await;
-    let mut random = Random(seed);
+    let mut random = Random::seeded(seed);
     let mut model = Model { now: world.clock.now(), ..Model::default() };
     let mut browsers: Vec<Browser> = (0..BROWSERS).map(|_| world.browser()).collect();
     let mut taken: Vec<String> = Vec::new();
@@ -236,23 +237,5 @@ impl Model {
         let mut sessions: Vec<_> = self.sessions.iter().filter(|session| session.user == user).collect();
         sessions.sort_by_key(|session| std::cmp::Reverse(session.last_active));
         sessions.into_iter().map(|session| (session.id.clone(), session.data.clone())).collect()
-    }
-}
-
-/// SplitMix64: the same numbers on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        usize::try_from(bits % bound as u64).expect("below a usize")
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
-        if choices.is_empty() { None } else { Some(&choices[self.below(choices.len())]) }
     }
 }

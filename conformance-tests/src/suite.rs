@@ -136,7 +136,9 @@ pub fn mount_store(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
             run(async move { run_it(crate::store_suite::Fixture::new(store.fresh().await).await).await })
         })
     };
-    crate::store_suite::all().map(trial).collect()
+    let mut trials: Vec<_> = crate::store_suite::all().map(trial).collect();
+    trials.extend(crate::random::mount(store));
+    trials
 }
 
 /// The trial that every clause has a scenario, and every scenario a clause and a name of its own.

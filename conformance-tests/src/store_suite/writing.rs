@@ -198,7 +198,7 @@ async fn each_is_issued_later(fixture: Fixture) {
 
 /// The caller of a row's previous token, which was replaced at [`NOW`].
 async fn superseded(fixture: &Fixture, seen: bool) -> (Record, Caller) {
-    let row = fixture.signed_in("ada").await;
+    let row = fixture.insert(Record { token_issued_at: NOW - Duration::HOUR, ..record("ada") }).await;
     let to = hash();
     fixture.apply(&caller(&row), rotation(to), NOW).await;
     let rotated = Record { token_hash: to, ..(*row).clone() };
