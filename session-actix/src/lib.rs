@@ -39,6 +39,20 @@
 //! # }
 //! ```
 //!
+//! # Streams and WebSockets
+//!
+//! A handler that outlives its response keeps its [`CookieSession`]. The example `websocket-actix` shows it.
+//!
+//! - Call [`save`](CookieSession::save) before `actix_ws::handle`, and return its error. Later nothing calls the handler's task
+//!   off: where what the handler set can't be stored, its 101 becomes a 503 and the connection closes, but the task runs. It can
+//!   hear what the client has sent together with its request, its own messages fail, and then its stream ends.
+//! - Let [`reload`](CookieSession::reload) be the heartbeat. On its 401 close the socket: the session has ended, or a
+//!   [`rotate_strict`](CookieSession::rotate_strict) elsewhere has killed the token. On a 503 go on, as an outage is no
+//!   sign-out. It writes nothing, so it isn't activity: by it alone a session ends at its idle timeout.
+//! - What is set after the response is stored by `save`, which records activity too. Once rotations elsewhere have killed the
+//!   token that the socket was opened with, `save` is a 401 while `reload` succeeds: from then on values are stored by requests,
+//!   or by a new socket.
+//!
 //! # What is Actix's own
 //!
 //! - `Option<CookieSession>` and `Result<CookieSession, _>` take an error for themselves, and the handler runs. If the store

@@ -37,6 +37,20 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Streams and WebSockets
+//!
+//! A handler that outlives its response keeps its [`CookieSession`]. The example `websocket-axum` shows it.
+//!
+//! - Call [`save`](CookieSession::save) before `on_upgrade`, and return its error. Later nothing calls the upgrade off: where
+//!   what the handler set can't be stored, its 101 becomes a 503, but hyper keeps the upgrade, and the closure runs when the
+//!   connection ends. For a client that asked with `Connection: Upgrade, close` that is at once, and over an open connection.
+//! - Let [`reload`](CookieSession::reload) be the heartbeat. On its 401 close the socket: the session has ended, or a
+//!   [`rotate_strict`](CookieSession::rotate_strict) elsewhere has killed the token. On a 503 go on, as an outage is no
+//!   sign-out. It writes nothing, so it isn't activity: by it alone a session ends at its idle timeout.
+//! - What is set after the response is stored by `save`, which records activity too. Once rotations elsewhere have killed the
+//!   token that the socket was opened with, `save` is a 401 while `reload` succeeds: from then on values are stored by requests,
+//!   or by a new socket.
 
 mod extract;
 mod layer;
