@@ -7,9 +7,9 @@ use conformance_tests::BoxFuture;
 use session_core::{MySqlStore, PostgresStore, SessionStore};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
-use crate::sessions::{GROUP, GROUP_SESSIONS, MADE_OVER, NOW, Sessions};
+use crate::sessions::{GROUP, GROUP_SESSIONS, NOW, Sessions, micros, whole};
 
 /// Rows that one statement inserts.
 const CHUNK: u64 = 100_000;
@@ -27,7 +27,7 @@ struct Dialect {
     hex: &'static str,
     /// Bytes of a hexadecimal text, before and after it.
     unhex: [&'static str; 2],
-    /// SHA-256 of a text, before and after it.
+    /// SHA-256 of a text, as hexadecimal text, before and after it.
     sha256: [&'static str; 2],
     drop: fn(&str) -> String,
     /// Leaves the table as it is some time after it was filled.
@@ -44,7 +44,7 @@ const POSTGRES: Dialect = Dialect {
     integer: "bigint",
     hex: "to_hex",
     unhex: ["decode(", ", 'hex')"],
-    sha256: ["sha256(convert_to(", ", 'UTF8'))"],
+    sha256: ["encode(sha256(convert_to(", ", 'UTF8')), 'hex')"],
     drop: |name| format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
     settle: &["VACUUM (ANALYZE) cookie_session, cookie_session_user", "CHECKPOINT"],
     bytes: "SELECT pg_table_size('cookie_session'), pg_indexes_size('cookie_session')",
@@ -59,7 +59,7 @@ const MYSQL: Dialect = Dialect {
     integer: "signed",
     hex: "hex",
     unhex: ["unhex(", ")"],
-    sha256: ["unhex(sha2(", ", 256))"],
+    sha256: ["sha2(", ", 256)"],
     drop: |name| format!("DROP DATABASE IF EXISTS {name}"),
     settle: &["ANALYZE TABLE cookie_session, cookie_session_user"],
     bytes: "SELECT CAST(data_length AS signed), CAST(index_length AS signed) FROM information_schema.tables \
@@ -170,8 +170,7 @@ impl Database {
             self.dialect;
         let (stride, count, first, last) =
             (sessions.stride(), sessions.count, sessions.first, micros(NOW - sessions.ago));
-        let start = last - whole(MADE_OVER);
-        let step = whole(MADE_OVER) / i64::try_from(count).expect("a count");
+        let (start, step) = (sessions.start(), sessions.step());
         let (day, month) = (whole(Duration::DAY), whole(Duration::days(30)));
         let series = series(from, to);
         format!(
@@ -180,14 +179,14 @@ impl Database {
                last_active_at, expires_at, absolute_expires_at) \
              SELECT {unhex}concat(lpad({hex}(CAST(floor(created / 1000) AS {integer})), 12, '0'), '7', \
                  substr(random, 1, 3), '8', substr(random, 4, 15)){end_unhex}, \
-               {sha256}concat('token ', n){end_sha256}, created, FALSE, \
+               {unhex}{sha256}concat('token ', n){end_sha256}{end_unhex}, created, FALSE, \
                concat('user-', CAST(floor(place / {GROUP_SESSIONS}) AS {integer}) * {GROUP} \
                  + CAST(floor((sqrt(8 * (place % {GROUP_SESSIONS}) + 1) - 1) / 2) AS {integer})), \
                concat('192.0.2.', n % 256), '{USER_AGENT}', 'Chrome on Windows', 'desktop', 'windows/chrome', \
                concat('{{\"theme\":\"dark\",\"locale\":\"en-GB\",\"seen\":', n, ',\"cart\":\"', random, '\"}}'), \
                0, TRUE, created, created, active, least(active + 15 * {day}, created + {month}), created + {month} \
              FROM (\
-               SELECT n, place, created, md5(concat('id ', n)) AS random, \
+               SELECT n, place, created, substr({sha256}concat('id ', n){end_sha256}, 1, 32) AS random, \
                  created + CAST(floor(({last} - created) * ((n * 7919) % 1000) / 1000) AS {integer}) AS active \
                FROM (\
                  SELECT {number} AS n, ({number} * {stride}) % {count} AS place, \
@@ -204,12 +203,4 @@ async fn execute(conn: &mut AnyConnection, sql: &str) -> sqlx::Result<()> {
 
 async fn row(conn: &mut AnyConnection, sql: &str) -> sqlx::Result<AnyRow> {
     sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(conn).await
-}
-
-fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1000).expect("a time of this century")
-}
-
-fn whole(duration: Duration) -> i64 {
-    i64::try_from(duration.whole_microseconds()).expect("some weeks")
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_core::store::{Activity, Applied, Caller, Checked, NewData, SessionStore, Update};
+use session_core::store::{Activity, Applied, Caller, Checked, Created, NewData, SessionStore, Update};
 use session_core::{Data, Record, SessionId, TokenHash};
 use sha2::{Digest, Sha256};
 
@@ -42,8 +42,9 @@ impl Subject {
         let [reads, writes, lists, sign_ins, revocations] = &mut samples;
         for _ in 0..REQUESTS {
             let token = self.sessions.token(self.pick.below(self.sessions.count));
-            let row = timed(reads, self.store.load(&token, NOW)).await.expect("the session is there");
-            let (caller, update) = self.write_to(&row);
+            let rows = timed(reads, self.store.load(&token, NOW)).await;
+            let row = rows.first().expect("the session is there");
+            let (caller, update) = self.write_to(row);
             let applied = timed(writes, self.store.apply(&caller, &update, NOW)).await;
             assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
         }
@@ -51,12 +52,14 @@ impl Subject {
             let user = user(self.pick.below(self.sessions.users()));
             let Checked::Live(rows) = timed(lists, self.store.list(&user, None, NOW)).await else { unreachable!() };
             let new = self.new_session(&rows[0]);
-            timed(sign_ins, self.store.create(&new, None, LIMIT, NOW)).await;
+            let created = timed(sign_ins, self.store.create(&new, &[], LIMIT, NOW)).await;
+            assert!(matches!(created, Created::Inserted { .. }), "a sign-in of its own");
             let ended = timed(revocations, self.store.end_all(&user, None, None, NOW)).await;
             let Checked::Live(ended) = ended else { unreachable!() };
             assert_eq!(ended.len(), (rows.len() + 1).min(10), "what was listed, and the new one");
             for row in &rows {
-                self.store.create(row, None, MANY, NOW).await.expect("back as it was");
+                let back = self.store.create(row, &[], MANY, NOW).await.expect("a store that works");
+                assert_eq!(back, Created::Inserted { evicted: Vec::new() }, "back as it was");
             }
         }
         samples
@@ -65,7 +68,8 @@ impl Subject {
     /// What a request with new data and due activity stores.
     fn write_to(&mut self, row: &Record) -> (Caller, Update) {
         self.made += 1;
-        let caller = Caller { user_id: row.user_id.clone(), id: row.id, token: row.token_hash };
+        let caller =
+            Caller { user_id: row.user_id.clone(), id: row.id, token: row.token_hash, grace: Duration::from_mins(1) };
         let text = format!(
             r#"{{"theme":"light","locale":"en-GB","seen":{},"cart":"{}"}}"#,
             self.made,
@@ -78,7 +82,7 @@ impl Subject {
             unless_after: row.last_active_at,
         };
         let data = NewData { based_on: row.version, data: Data::from_text(text) };
-        (caller, Update { data: Some(data), activity: Some(activity), rotate_to: None })
+        (caller, Update { data: Some(data), activity: Some(activity), ..Update::default() })
     }
 
     /// A sign-in now, from the same browser as `like`.
@@ -93,6 +97,8 @@ impl Subject {
             id: SessionId::from_bytes(id),
             token_hash: TokenHash::from_slice(&hash).expect("32 bytes"),
             previous_token_hash: None,
+            successor: None,
+            strict_rotated_at: None,
             token_issued_at: NOW,
             version: 0,
             created_at: NOW,

@@ -1,7 +1,7 @@
 //! Which sessions a filled table holds: the same rule here as in the SQL that fills it, so that nothing has to be kept in
 //! memory to find any of millions.
 
-use session_core::{TokenHash, TokenRef, UserId};
+use session_core::{SessionId, TokenRef, UserId};
 use sha2::{Digest, Sha256};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 pub(crate) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 
 /// The sessions were made over this time, one after the other.
-pub(crate) const MADE_OVER: Duration = Duration::weeks(2);
+const MADE_OVER: Duration = Duration::weeks(2);
 
 /// Users come in groups of ten, who have 1, 2, 3 … 10 sessions.
 pub(crate) const GROUP: u64 = 10;
@@ -52,20 +52,35 @@ impl Sessions {
         user(user_at(number * self.stride() % self.count))
     }
 
+    /// When the first one was made, in microseconds since 1970.
+    pub(crate) fn start(self) -> i64 {
+        micros(NOW - self.ago) - whole(MADE_OVER)
+    }
+
+    /// Microseconds from each to the next.
+    pub(crate) fn step(self) -> i64 {
+        whole(MADE_OVER) / i64::try_from(self.count).expect("a count")
+    }
+
     /// What a browser's cookie says of this session.
     pub(crate) fn token(self, number: u64) -> [TokenRef; 1] {
-        [TokenRef { shard: self.user_of(number).shard(), hash: token_hash(number) }]
+        [TokenRef { shard: self.user_of(number).shard(), id: self.id_of(number) }]
+    }
+
+    /// Which session it is: when it was made, in milliseconds, and then bits in no order, as in any UUID of version 7.
+    fn id_of(self, number: u64) -> SessionId {
+        let created = self.start() + i64::try_from(number - self.first).expect("a count") * self.step();
+        let random = u128::from_be_bytes(Sha256::digest(format!("id {number}"))[..16].try_into().expect("16 bytes"));
+        // What the SQL puts together of hexadecimal digits: 12 of the time, `7`, 3 at random, `8`, and the next 15.
+        let millis = u128::try_from(created / 1000).expect("after 1970");
+        let bits = millis << 80 | 7 << 76 | random >> 116 << 64 | 8 << 60 | random << 12 >> 68;
+        SessionId::from_bytes(bits.to_be_bytes())
     }
 }
 
 /// The user of this number.
 pub(crate) fn user(number: u64) -> UserId {
     UserId::parse(&format!("user-{number}")).expect("a short text")
-}
-
-/// The hash of a session's token.
-pub(crate) fn token_hash(number: u64) -> TokenHash {
-    TokenHash::from_slice(&Sha256::digest(format!("token {number}"))).expect("32 bytes")
 }
 
 /// The number of the user whose session is at this place in the order of users.
@@ -79,6 +94,16 @@ fn user_at(place: u64) -> u64 {
         user += 1;
     }
     user
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1000).expect("a time of this century")
+}
+
+/// Microseconds.
+pub(crate) fn whole(duration: Duration) -> i64 {
+    i64::try_from(duration.whole_microseconds()).expect("some weeks")
 }
 
 fn divisor(a: u64, b: u64) -> u64 {
