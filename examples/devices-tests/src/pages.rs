@@ -1,7 +1,7 @@
 //! The app as browsers use it, over HTTP.
 
 use conformance_tests::browser::{Browser, Reply};
-use conformance_tests::{BoxFuture, suite};
+use conformance_tests::{BoxFuture, suite, trial};
 use devices_pages::headers;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{Method, Request};
@@ -14,12 +14,13 @@ use crate::program::{App, Cookies, Database, Running};
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn trials(app: App) -> Vec<Trial> {
-    let trial = |name: &str, run: fn(Running) -> BoxFuture<'static, ()>| {
-        Trial::test(format!("{} · {name}", app.name), move || {
+    let named = |behaviour| trial::name(&[app.name, "pages"], behaviour);
+    let trial = |behaviour, run: fn(Running) -> BoxFuture<'static, ()>| {
+        Trial::test(named(behaviour), move || {
             suite::run(async move { run(app.start(Cookies::Secure, &Database::file())).await })
         })
     };
-    let restart = Trial::test(format!("{} · sessions survive a restart", app.name), move || suite::run(restart(app)));
+    let restart = Trial::test(named("sessions survive a restart"), move || suite::run(restart(app)));
     vec![
         restart,
         trial("who isn't signed in is sent to the sign-in page", |site| Box::pin(nobody(site))),

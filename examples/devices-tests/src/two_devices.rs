@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 
-use conformance_tests::suite;
+use conformance_tests::{suite, trial};
 use futures_util::FutureExt;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -19,7 +19,7 @@ pub(crate) fn trials(app: App, folder: &Path) -> Vec<Trial> {
     [(Cookies::Plain, "plain"), (Cookies::Secure, "secure")]
         .map(|(cookies, mode)| {
             let shots = Shots { folder: folder.join(app.name).join(mode) };
-            let name = format!("{} · two devices in Chromium, {mode} cookies", app.name);
+            let name = trial::name(&[app.name, "chromium"], &format!("two devices, {mode} cookies"));
             Trial::test(name, move || suite::run(in_chromium(app, cookies, shots)))
         })
         .into()

@@ -28,20 +28,22 @@ use place::Place;
 /// How many rounds a race runs unless `SESSION_TEST_ROUNDS` says otherwise: there are many combinations.
 const ROUNDS: usize = 10;
 
-/// A race: what it proves, and how.
-type Race = (&'static str, fn(Nodes, Count) -> BoxFuture<'static, ()>);
+/// A race: which clauses it proves, by what, and how.
+type Race = (&'static [&'static str], &'static str, fn(Nodes, Count) -> BoxFuture<'static, ()>);
 
 const RACES: &[Race] = &[
-    ("DATA-4 · different keys set and removed at once", |nodes, count| Box::pin(data::different_keys(nodes, count))),
-    ("DATA-5 · visits counted at once", |nodes, count| Box::pin(data::visits(nodes, count))),
-    ("DATA-6 · writes across a sign-out", |nodes, count| Box::pin(data::writes_across_a_sign_out(nodes, count))),
-    ("AUTH-2 · signing in again", |nodes, count| Box::pin(auth::again(nodes, count))),
-    ("AUTH-2, REV-1 · two sign-ins over one session at once, then one revokes the other", |nodes, count| {
+    (&["DATA-4"], "different keys set and removed at once", |nodes, count| {
+        Box::pin(data::different_keys(nodes, count))
+    }),
+    (&["DATA-5"], "visits counted at once", |nodes, count| Box::pin(data::visits(nodes, count))),
+    (&["DATA-6"], "writes across a sign-out", |nodes, count| Box::pin(data::writes_across_a_sign_out(nodes, count))),
+    (&["AUTH-2"], "signing in again", |nodes, count| Box::pin(auth::again(nodes, count))),
+    (&["AUTH-2", "REV-1"], "two sign-ins over one session at once, then one revokes the other", |nodes, count| {
         Box::pin(auth::again_at_once(nodes, count))
     }),
-    ("AUTH-4 · many sign-ins at once", |nodes, count| Box::pin(auth::many_at_once(nodes, count))),
-    ("ROT-1 · a rotation beside writes", |nodes, count| Box::pin(rotation::beside_writes(nodes, count))),
-    ("ROT-3 · rotations at once", |nodes, count| Box::pin(rotation::at_once_on_all(nodes, count))),
+    (&["AUTH-4"], "many sign-ins at once", |nodes, count| Box::pin(auth::many_at_once(nodes, count))),
+    (&["ROT-1"], "a rotation beside writes", |nodes, count| Box::pin(rotation::beside_writes(nodes, count))),
+    (&["ROT-3"], "rotations at once", |nodes, count| Box::pin(rotation::at_once_on_all(nodes, count))),
 ];
 
 /// The trials of all races and restarts in all places.
@@ -53,13 +55,11 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
     let (places, untested) = place::all();
     let mut trials: Vec<_> = untested.into_iter().filter_map(suite::untested).collect();
     for place in places {
-        for &(what, race) in RACES {
-            let (name, place) = (name(app, &place, what), place.clone());
-            trials.push(Trial::test(name.clone(), move || {
-                suite::run(async move {
-                    let nodes = Nodes::start([app, app, other], place.fresh().await).await;
-                    race(nodes, Count::new(name)).await;
-                })
+        for &(clauses, what, race) in RACES {
+            let (title, start) = (title(app, &place, what), place.clone());
+            trials.push(proves(&place, clauses, what, move || async move {
+                let nodes = Nodes::start([app, app, other], start.fresh().await).await;
+                race(nodes, Count::new(title)).await;
             }));
         }
         if place.is_for_restarts {
@@ -69,8 +69,19 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
     trials
 }
 
-fn name(app: App, place: &Place, what: &str) -> String {
-    format!("{} × {}, three processes · {what}", app.name, place.name)
+/// The trial `processes/PLACE/CLAUSE/behaviour`. Which app most of the nodes are says the binary that it is in.
+fn proves<F: Future<Output = ()> + Send + 'static>(
+    place: &Place,
+    clauses: &'static [&'static str],
+    what: &str,
+    proof: impl FnOnce() -> F + Send + 'static,
+) -> Trial {
+    suite::proves("processes", &place.name, clauses, what, proof)
+}
+
+/// What its report begins with.
+fn title(app: App, place: &Place, what: &str) -> String {
+    format!("{}, {}, {what}", app.name, place.name)
 }
 
 /// Three processes on one database.
@@ -170,7 +181,7 @@ async fn at_once(posts: impl IntoIterator<Item = Post>) -> Vec<(Browser, Reply)>
 
 /// The rounds of a race, and those that broke its clause.
 struct Count {
-    name: String,
+    title: String,
     start: Instant,
     rounds: usize,
     /// By round.
@@ -178,8 +189,8 @@ struct Count {
 }
 
 impl Count {
-    fn new(name: String) -> Self {
-        Self { name, start: Instant::now(), rounds: race_rounds_or(ROUNDS), violations: BTreeMap::new() }
+    fn new(title: String) -> Self {
+        Self { title, start: Instant::now(), rounds: race_rounds_or(ROUNDS), violations: BTreeMap::new() }
     }
 
     /// Notes what was seen in a round, if that breaks the clause.
@@ -191,9 +202,9 @@ impl Count {
 
     /// Says what was counted, and fails if anything was violated. `more` is what else is worth to know.
     fn finish(self, more: &str) {
-        let Self { name, start, rounds, violations } = self;
+        let Self { title, start, rounds, violations } = self;
         let (broken, took) = (violations.len(), start.elapsed());
-        println!("{name}: {rounds} rounds, {broken} violations, {more}, {took:.1?}");
+        println!("{title}: {rounds} rounds, {broken} violations, {more}, {took:.1?}");
         assert!(broken == 0, "{broken} of {rounds} rounds: {:#?}", violations.iter().take(3).collect::<Vec<_>>());
     }
 }

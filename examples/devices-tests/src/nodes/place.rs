@@ -17,7 +17,7 @@ const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 /// A kind of database.
 #[derive(Clone)]
 pub(super) struct Place {
-    /// Its name in the report.
+    /// Its name, as a part of a trial's: the database, and the isolation level where there are several.
     pub(super) name: String,
     /// Whether nodes are restarted on it too: once for each database.
     pub(super) is_for_restarts: bool,
@@ -52,7 +52,7 @@ pub(super) fn all() -> (Vec<Place>, Vec<String>) {
         Ok(server) => places.extend(LEVELS.map(|level| {
             let server = server.clone();
             let is_default = level == LEVELS[0];
-            Place::new(format!("postgres, {level}"), is_default, move || on_postgres(server.schema(), level))
+            Place::new(named("postgres", level), is_default, move || on_postgres(server.schema(), level))
         })),
         Err(why) => untested.push(why),
     }
@@ -63,11 +63,15 @@ pub(super) fn all() -> (Vec<Place>, Vec<String>) {
             let programs = programs.clone();
             let is_default = level == LEVELS[1];
             let fresh = move || on_mariadb(Arc::clone(&server), programs.clone(), level);
-            Place::new(format!("mariadb, {level}"), is_default, fresh)
+            Place::new(named("mariadb", level), is_default, fresh)
         })),
         Err(why) => untested.push(why),
     }
     (places, untested)
+}
+
+fn named(database: &str, level: &str) -> String {
+    format!("{database}-{}", level.replace(' ', "-"))
 }
 
 async fn on_postgres(schema: impl Future<Output = String>, level: &str) -> Database {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conformance_tests::{race_rounds_or, suite};
+use conformance_tests::race_rounds_or;
 use http::Request;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::place::Place;
-use super::{Nodes, leads_to, name};
+use super::{Nodes, leads_to, proves, title};
 use crate::pages::{post, redirects, session};
 use crate::program::{App, Cookies, Database, Running};
 
@@ -31,18 +31,16 @@ enum End {
 }
 
 pub(super) fn trials(apps: [App; 3], place: &Place) -> Vec<Trial> {
-    let trial = |end, what: &str| {
-        let (name, place) = (name(apps[0], place, what), place.clone());
-        Trial::test(name.clone(), move || {
-            suite::run(async move {
-                let database = place.fresh().await;
-                under_load(Fleet::start(apps, database).await, end, &name).await;
-            })
+    let trial = |end, clauses, what| {
+        let (title, start) = (title(apps[0], place, what), place.clone());
+        proves(place, clauses, what, move || async move {
+            let database = start.fresh().await;
+            under_load(Fleet::start(apps, database).await, end, &title).await;
         })
     };
     vec![
-        trial(End::Killed, "FLT-1, DATA-6 · nodes killed under load lose and revive nothing"),
-        trial(End::Stopped, "FLT-1, FLT-2 · nodes stopped under load answer all that they accepted"),
+        trial(End::Killed, &["FLT-1", "DATA-6"], "nodes killed under load lose and revive nothing"),
+        trial(End::Stopped, &["FLT-1", "FLT-2"], "nodes stopped under load answer all that they accepted"),
     ]
 }
 
@@ -99,7 +97,7 @@ impl Drop for Ending {
     }
 }
 
-async fn under_load(fleet: Arc<Fleet>, end: End, name: &str) {
+async fn under_load(fleet: Arc<Fleet>, end: End, title: &str) {
     let _ending = Ending(Arc::clone(&fleet));
     // A full round is some fifty requests.
     let restarts = race_rounds_or(super::ROUNDS).div_ceil(5).max(3);
@@ -166,7 +164,7 @@ async fn under_load(fleet: Arc<Fleet>, end: End, name: &str) {
     }
     let Met { stored, refused, nobody, broken } = all;
     println!(
-        "{name}: {restarts} restarts, {stored} writes acknowledged, none lost; {refused} refused with 503, {nobody} connections \
+        "{title}: {restarts} restarts, {stored} writes acknowledged, none lost; {refused} refused with 503, {nobody} connections \
          that nobody took, {broken} closed without an answer; {} sign-outs stayed",
         ended.len()
     );
