@@ -116,7 +116,9 @@ async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
     {
         match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *conn).await {
             Err(error) if matches!(number(&error), Some(DUPLICATE_COLUMN | NO_SUCH_KEY)) => {}
-            outcome => drop(outcome?),
+            outcome => {
+                outcome?;
+            }
         }
     }
     sqlx::query("REPLACE INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, ?, ?)")
