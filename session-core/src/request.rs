@@ -180,13 +180,12 @@ impl Request {
                 return Ok(());
             }
         }
-        let record = rotation::lowered(record, standing);
         let admission = standing.admission();
         let successor = match admission {
             Admission::SignedInAndSent => rotation::successor(&token, &record),
             Admission::SignedIn | Admission::SignedInAndSeen | Admission::Anonymous => None,
         };
-        let mut active = Active::of(record, hash, now);
+        let mut active = Active::of(rotation::lowered(record, standing), hash, now);
         active.is_first_seen = admission == Admission::SignedInAndSeen;
         let mut progress = self.lock();
         (progress.state, progress.named, progress.presented) = (State::Carried(active), named, Some(token));
