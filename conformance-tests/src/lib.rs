@@ -17,9 +17,9 @@ pub mod model;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod random;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod runs;
-mod random;
 pub mod scenario;
 pub mod scenarios;
 #[cfg(feature = "sqlite")]

@@ -108,8 +108,7 @@ impl<'a> Round<'a> {
 
     async fn run(mut self) {
         // A visitor, or somebody who is signed in.
-        let mut jar =
-            if self.random.once_in(3) { Jar::default() } else { sign_in(self.service, &self.user).await };
+        let mut jar = if self.random.once_in(3) { Jar::default() } else { sign_in(self.service, &self.user).await };
         let before = jar.clone();
         let (guard, session) = request(self.service, &jar).await.expect("the store works");
         let log = Log::default();
@@ -184,7 +183,7 @@ impl<'a> Round<'a> {
 
     /// Every live row is one that a browser holds, and every browser that was sent a cookie holds a live one.
     async fn check_rows(&self, log: &Log, jar: &Jar) {
-        let log = log.borrow();
+        let log = log.borrow().clone();
         let told = |what: &str| format!("seed {}: {what} after {log:?}", self.seed);
         let mut held = Vec::new();
         for jar in [jar, &self.other] {

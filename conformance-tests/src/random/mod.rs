@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::Response;
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use libtest_mimic::Trial;
 use session_core::adapter::ScopeGuard;
 use session_core::{CookieSession, CookieSessionService};
@@ -105,7 +105,10 @@ impl Jar {
 }
 
 /// Extracts the session of a request with this jar.
-async fn request(service: &CookieSessionService, jar: &Jar) -> Result<(ScopeGuard, CookieSession), session_core::Error> {
+async fn request(
+    service: &CookieSessionService,
+    jar: &Jar,
+) -> Result<(ScopeGuard, CookieSession), session_core::Error> {
     let mut head = HeaderMap::new();
     if let Some(cookie) = &jar.0 {
         head.insert(COOKIE, HeaderValue::try_from(cookie).expect("a cookie"));

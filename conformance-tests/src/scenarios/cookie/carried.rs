@@ -1,4 +1,4 @@
-//! COOK-2, COOK-3, COOK-4: the cookies that requests carry, and which of them count.
+//! COOK-2, COOK-4: the cookies that requests carry, and which of them count.
 
 use std::sync::Arc;
 
@@ -17,10 +17,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-2", "an unusable cookie is anonymous and never reaches the store", unusable_cookies),
     scenario!("COOK-2", "a cookie of an unknown version never reaches the store", unknown_versions),
     scenario!("COOK-2", "an unusable value is never echoed and never adopted", never_echoed_never_adopted),
-    scenario!("COOK-3", "a forged or stale cookie beside the real one signs nobody out", beside_the_real_one),
-    scenario!("COOK-3", "all Cookie headers are read", all_headers_are_read),
-    scenario!("COOK-3", "at most three candidates are looked up, in one call", three_candidates_in_one_call),
-    scenario!("COOK-3", "the first live one in header order counts", the_first_live_one_counts),
     scenario!("COOK-4", "cookie names match byte for byte", names_match_byte_for_byte),
     scenario!("COOK-4", "a token anywhere else is ignored", a_token_elsewhere),
 ];
@@ -152,99 +148,8 @@ async fn never_echoed_never_adopted(world: World) {
     assert!(!world.events().iter().any(|event| event.contains("AAAAAAAAAA")));
 }
 
-/// Asks with these `Cookie` lines who is signed in, and how often the store was asked.
-async fn with_cookies(world: &World, lines: &[String]) -> (Value, u64) {
-    let mut request = Request::post("/do");
-    for line in lines {
-        request = request.header("cookie", line);
-    }
-    world.faults.reset_counts();
-    let script = json!([{"op": "user_id"}]).to_string();
-    let reply = world.browser().send(request.body(script).expect("a request")).await;
-    assert_eq!((reply.status, reply.headers.get("set-cookie")), (200, None), "{lines:?}");
-    assert_eq!(world.faults.total(), world.faults.count(OpKind::Load));
-    (reply.result(0), world.faults.total())
-}
-
-fn ours(value: &str) -> String {
+pub(super) fn ours(value: &str) -> String {
     format!("__Host-session={value}")
-}
-
-async fn live(world: &World, user: &str) -> String {
-    ours(&sign_in(world, user).await.cookie().expect("signed in"))
-}
-
-/// A cookie of a session that has ended.
-async fn dead(world: &World) -> String {
-    let mut browser = sign_in(world, "eve").await;
-    let cookie = ours(&browser.cookie().expect("signed in"));
-    browser.run(json!([{"op": "logout"}])).await;
-    cookie
-}
-
-async fn beside_the_real_one(world: World) {
-    let (real, dead) = (live(&world, "ada").await, dead(&world).await);
-    let many = vec![ours("forged"); 40].join("; ");
-    for beside in [
-        ours("forged"),
-        ours(""),
-        ours(&"A".repeat(90)),
-        dead.clone(),
-        many,
-        format!("{dead}; {dead}"),
-        "; ;=;x".into(),
-    ] {
-        for line in [format!("{beside}; {real}"), format!("{real}; {beside}"), format!("{beside};{real};{beside}")] {
-            assert_eq!(with_cookies(&world, &[line]).await, (json!("ada"), 1), "{beside}");
-        }
-    }
-}
-
-async fn all_headers_are_read(world: World) {
-    let real = live(&world, "ada").await;
-    for lines in [
-        vec![ours("forged"), real.clone()],
-        vec![real.clone(), ours("forged")],
-        vec!["a=b; c=d".into(), ours("forged"), "e=f".into(), format!("g=h; {real}; i=j")],
-        vec![String::new(), real.clone()],
-    ] {
-        assert_eq!(with_cookies(&world, &lines).await, (json!("ada"), 1), "{lines:?}");
-    }
-    let mut request = Request::post("/do");
-    request.headers_mut().unwrap().append("cookie", http::HeaderValue::from_bytes(b"x=\xff\xfe").unwrap());
-    let request = request.header("cookie", real).body(json!([{"op": "user_id"}]).to_string()).unwrap();
-    assert_eq!(world.browser().send(request).await.result(0), json!("ada"), "beside a line that isn't text");
-}
-
-async fn three_candidates_in_one_call(world: World) {
-    let real = live(&world, "ada").await;
-    let (a, b, c) = (dead(&world).await, dead(&world).await, dead(&world).await);
-    let line = |cookies: &[&String]| cookies.iter().map(|cookie| cookie.as_str()).collect::<Vec<_>>().join("; ");
-    for (cookies, expected) in [
-        (vec![&a, &b, &real], json!("ada")),
-        (vec![&a, &b, &c, &real], Value::Null),
-        (vec![&real, &a, &b, &c], json!("ada")),
-        (vec![&a, &a, &a, &a, &b, &a, &b, &real], json!("ada")),
-        (vec![&real, &real, &real, &real, &real], json!("ada")),
-        (vec![&a, &b, &c], Value::Null),
-    ] {
-        assert_eq!(with_cookies(&world, &[line(&cookies)]).await, (expected.clone(), 1), "{}", line(&cookies));
-        let lines: Vec<_> = cookies.into_iter().cloned().collect();
-        assert_eq!(with_cookies(&world, &lines).await, (expected, 1), "{lines:?}");
-    }
-}
-
-async fn the_first_live_one_counts(world: World) {
-    let (ada, bob, dead) = (live(&world, "ada").await, live(&world, "bob").await, dead(&world).await);
-    for (line, first) in [
-        (format!("{ada}; {bob}"), "ada"),
-        (format!("{bob}; {ada}"), "bob"),
-        (format!("{dead}; {bob}; {ada}"), "bob"),
-        (format!("{dead}; {ada}; {bob}"), "ada"),
-        (format!("{}; {bob}; {dead}; {ada}", ours("forged")), "bob"),
-    ] {
-        assert_eq!(with_cookies(&world, std::slice::from_ref(&line)).await, (json!(first), 1), "{line}");
-    }
 }
 
 async fn names_match_byte_for_byte(world: World) {

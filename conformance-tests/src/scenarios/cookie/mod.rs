@@ -9,12 +9,14 @@ pub mod removed;
 pub mod replaced;
 pub mod sent;
 pub mod settings;
+pub mod several;
 
 /// The scenarios of each file.
 pub const SCENARIOS: &[&[Scenario]] = &[
     sent::SCENARIOS,
     removed::SCENARIOS,
     carried::SCENARIOS,
+    several::SCENARIOS,
     keys::SCENARIOS,
     caching::SCENARIOS,
     settings::SCENARIOS,

@@ -16,7 +16,11 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-11", "a token replaced less than the grace ago still stores data", replaced_a_moment_ago),
     scenario!("COOK-11", "a token replaced a grace ago counts as an ended session", replaced_a_minute_ago),
     scenario!("COOK-11", "a token replaced twice counts as ended, however recently", replaced_twice),
-    scenario!("COOK-11", "a request that comes late is signed in for the grace, then anonymous, and sent nothing", a_late_request),
+    scenario!(
+        "COOK-11",
+        "a request that comes late is signed in for the grace, then anonymous, and sent nothing",
+        a_late_request
+    ),
 ];
 
 /// A request of ada's that was extracted before her token was replaced `times` times and the last one was presented, `ago` before

@@ -164,7 +164,10 @@ async fn non_finite_floats_are_refused(world: World) {
         assert_eq!(refused.unwrap_err().status(), 500);
     }
     let error = session.update("alone", |_: Option<f64>| f64::NAN).unwrap_err();
-    assert!(error.status() == 500 && error.to_string().contains("alone") && error.to_string().contains("NaN"), "{error}");
+    assert!(
+        error.status() == 500 && error.to_string().contains("alone") && error.to_string().contains("NaN"),
+        "{error}"
+    );
     assert_eq!(session.get::<f64>("alone").unwrap(), Some(1.5));
     session.set("other", &2.5).unwrap();
     committed(&scope).await;

@@ -14,7 +14,11 @@ use crate::world::World;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("ROT-7", "a rotation whose answer the store lost signs nobody out, tried again or not", lost_by_the_store),
+    scenario!(
+        "ROT-7",
+        "a rotation whose answer the store lost signs nobody out, tried again or not",
+        lost_by_the_store
+    ),
     scenario!("ROT-7", "a rotation given up at any moment signs nobody out", given_up_at_any_moment),
     scenario!("ROT-7", "a rotation given up and tried again sends its cookie", given_up_and_tried_again),
     scenario!("ROT-7", "a rotation whose client is gone signs nobody out", the_client_is_gone),
@@ -31,7 +35,9 @@ async fn both_work(world: &World, old: &Browser, new: &Browser, what: &str) {
 }
 
 async fn lost_by_the_store(world: World) {
-    for faults in [vec![Fault::UnknownApplied; 2], vec![Fault::UnknownLost; 2], vec![Fault::UnknownLost, Fault::UnknownApplied]] {
+    for faults in
+        [vec![Fault::UnknownApplied; 2], vec![Fault::UnknownLost; 2], vec![Fault::UnknownLost, Fault::UnknownApplied]]
+    {
         for script in [json!([{"op": "rotate"}]), json!([{"op": "rotate"}, {"op": "rotate"}])] {
             let old = sign_in(&world, "ada").await;
             for fault in &faults {

@@ -71,7 +71,8 @@ async fn by_a_superseded_token(world: World) {
 
 async fn requests_and_sockets_are_out(world: World) {
     let mut browser = sign_in(&world, "ada").await;
-    let after = json!([{"op": "set", "key": "a", "value": 1}, {"op": "list_my_sessions"}, {"op": "reload"}, {"op": "reload"}]);
+    let after =
+        json!([{"op": "set", "key": "a", "value": 1}, {"op": "list_my_sessions"}, {"op": "reload"}, {"op": "reload"}]);
     let slow = in_flight(&world, &browser, json!([]), "slow", after.clone()).await;
     let socket = in_flight_on("/stream", &world, &browser, json!([{"op": "head"}]), "socket", after).await;
     world.clock.advance(Duration::from_secs(1));

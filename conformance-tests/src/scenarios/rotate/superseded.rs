@@ -111,11 +111,7 @@ async fn lost_again_and_again(world: World) {
 }
 
 async fn the_edges_of_the_grace(world: World) {
-    for (after, expected) in [
-        (GRACE - SECOND, json!("ada")),
-        (GRACE, json!(null)),
-        (GRACE + SECOND, json!(null)),
-    ] {
+    for (after, expected) in [(GRACE - SECOND, json!("ada")), (GRACE, json!(null)), (GRACE + SECOND, json!(null))] {
         let (mut old, mut new) = rotated(&world).await;
         let issued = only_row(&world, "ada").await.token_issued_at;
         // Presented late in the grace, which counts from the rotation all the same.

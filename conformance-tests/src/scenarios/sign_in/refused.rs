@@ -15,7 +15,11 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("AUTH-3", "a refused sign-in leaves everything as it was", a_refused_sign_in_changes_nothing),
     scenario!("AUTH-3", "a sign-in whose answer was lost is asked again and succeeds", an_unknown_sign_in_that_landed),
     scenario!("AUTH-3", "a sign-in that was lost is asked again and succeeds", an_unknown_sign_in_that_was_lost),
-    scenario!("AUTH-3", "a sign-in whose outcome stays unknown is a 503 without a cookie", a_sign_in_that_stays_unknown),
+    scenario!(
+        "AUTH-3",
+        "a sign-in whose outcome stays unknown is a 503 without a cookie",
+        a_sign_in_that_stays_unknown
+    ),
     scenario!("AUTH-3", "a refused rotate leaves everything as it was", a_refused_rotate_changes_nothing),
     scenario!("ROT-7", "a rotation of unknown outcome is asked again and sends its cookie", an_unknown_rotate),
     scenario!("ROT-7", "a rotation whose outcome stays unknown is a 503 and no sign-out", a_rotate_that_stays_unknown),

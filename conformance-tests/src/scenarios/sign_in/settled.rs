@@ -48,7 +48,8 @@ async fn unknown_and_tried_again(world: World) {
         for _ in 0..2 {
             world.faults.fail_once(OpKind::Create, fault);
         }
-        let again = json!([{"op": "authenticate", "user": "ada"}, {"op": "authenticate", "user": "ada"}, {"op": "current"}]);
+        let again =
+            json!([{"op": "authenticate", "user": "ada"}, {"op": "authenticate", "user": "ada"}, {"op": "current"}]);
         let reply = browser.run(again).await;
         assert_eq!((reply.error_status(0), reply.error_status(1)), (Some(503), None), "{fault:?}");
         assert_eq!(ids(&world, "ada").await, [text(&reply.result(2)["id"])], "{fault:?}");

@@ -106,6 +106,6 @@ async fn a_pool_full_of_dead_connections_costs_no_read() {
     let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
     let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'many'";
     assert_eq!(sqlx::query(all).fetch_all(&mut conn).await.unwrap().len(), 30);
-    assert!(store.load(&token(&new), NOW).await.unwrap().first().is_some());
+    assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
     schema.end().await;
 }
