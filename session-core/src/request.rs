@@ -315,12 +315,21 @@ impl Request {
     }
 
     /// The layer is gone. Without a commit before, no response has told of what is pending, and none will.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn give_up(self: &Arc<Self>) {
         let is_committed = self.committed.load(Ordering::Acquire);
         let mut progress = self.lock();
         progress.close_head();
-        if !is_committed && let Some(active) = progress.state.active_mut() {
-            active.view.discard();
+        if is_committed {
+            return;
+        }
+        let Some(active) = progress.state.active_mut() else { return };
+        active.view.discard();
+        let is_first_seen = active.is_first_seen;
+        drop(progress);
+        // That the token was presented must not depend on a client that waits for the answer: the one before it would live on.
+        if is_first_seen && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let request = Arc::clone(self);
+            runtime.spawn(request.record_presentation());
         }
     }
 

@@ -24,11 +24,13 @@ struct Silent {
     silent: AtomicBool,
     speaks: Notify,
     failing: AtomicBool,
+    panicking: AtomicBool,
 }
 
 impl Silent {
     fn answer<'a, T: Send + 'a>(&'a self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         Box::pin(async move {
+            assert!(!self.panicking.load(Ordering::SeqCst), "told to panic");
             if self.failing.load(Ordering::SeqCst) {
                 return Err(StoreError::not_applied("told to fail"));
             }
@@ -324,6 +326,41 @@ async fn a_response_with_nothing_to_store_does_not_wait_for_a_rotation_that_was_
         let next = service.begin(None);
         assert_eq!(extract_with(&next, &cookie).await.user_id().as_deref(), Some("ada"), "either token works");
     }
+}
+
+#[tokio::test]
+async fn that_a_token_was_presented_is_recorded_also_where_the_request_is_dropped() {
+    let service = service(MemoryStore::new());
+    let old = signed_in(&service).await;
+    let rotates = service.begin(None);
+    extract_with(&rotates, &old).await.rotate().await.unwrap();
+    let mut response = Response::default();
+    rotates.commit(200).await.apply(&mut response);
+    let new = String::from_utf8(response.lines("set-cookie").next().unwrap().to_vec()).unwrap();
+    let guard = service.begin(None);
+    let session = extract_with(&guard, new.split(';').next().unwrap()).await;
+    drop(guard);
+    // The task that records it gets its turn, and what is called after it waits for it.
+    tokio::task::yield_now().await;
+    session.list("nobody").await.unwrap();
+    let rows = service.0.store.list(&UserId::parse("ada").unwrap(), None, service.0.now()).await.unwrap();
+    let Checked::Live(rows) = rows else { unreachable!("no caller was named") };
+    assert!(rows[0].token_seen && rows[0].successor.is_none());
+}
+
+#[tokio::test]
+async fn an_operation_whose_store_panics_lets_the_next_one_go() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    session.authenticate("ada").await.unwrap();
+    store.panicking.store(true, Ordering::SeqCst);
+    let rotates = session.clone();
+    assert!(tokio::spawn(async move { rotates.rotate().await }).await.unwrap_err().is_panic());
+    store.panicking.store(false, Ordering::SeqCst);
+    session.logout().await.unwrap();
+    assert!(service.list("ada").await.unwrap().is_empty());
 }
 
 #[tokio::test]

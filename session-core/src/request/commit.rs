@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Permit, Request, Stored};
 use crate::error::Error;
 use crate::event::Event;
+use crate::store::{Applied, Update};
 
 /// What a response must be instead: the status of the failure, if there was one.
 pub(crate) type Failed = Option<u16>;
@@ -72,6 +73,29 @@ impl Request {
         }
         self.committed();
         failed.or(lost)
+    }
+
+    /// Records that the token was presented, where no commit does.
+    pub(super) async fn record_presentation(self: Arc<Self>) {
+        let _permit = Permit::of(&self).await;
+        let service = &self.service;
+        let now = service.now();
+        let (caller, activity) = {
+            let progress = self.lock();
+            let Some(active) = progress.state.active().filter(|active| active.is_first_seen) else { return };
+            let activity = service.config.expiry.renewal(now, active.record.absolute_expires_at);
+            (active.caller(service.config.rotation_grace), activity)
+        };
+        let update = Update { activity: Some(activity), seen: true, ..Update::default() };
+        match service.store.apply(&caller, &update, now).await {
+            Ok(Applied::Done { expires_at }) => {
+                if let Some(active) = self.lock().state.still(caller.id) {
+                    active.recorded(activity, expires_at);
+                }
+            }
+            Ok(Applied::Gone | Applied::Conflict(_) | Applied::Superseded(_)) => {}
+            Err(error) => service.tell(&Event::ActivityNotRecorded { id: caller.id, error }),
+        }
     }
 }
 

@@ -88,10 +88,11 @@ impl<T: Send + 'static> Future for Operation<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let (_, work) = self.0.as_mut().expect("not polled after it was ready");
+        // Taken out, so that one that panics is dropped by that, and doesn't go on.
+        let (permit, mut work) = self.0.take().expect("not polled after it was ready");
         let done = work.as_mut().poll(cx);
-        if done.is_ready() {
-            self.0 = None;
+        if done.is_pending() {
+            self.0 = Some((permit, work));
         }
         done
     }
