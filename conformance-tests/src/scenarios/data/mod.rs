@@ -5,6 +5,7 @@ use crate::scenario::Scenario;
 pub mod commit;
 pub mod ended;
 pub mod increments;
+pub mod own_update;
 pub mod races;
 pub mod save;
 pub mod set_and_get;
@@ -21,6 +22,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     commit::SCENARIOS,
     ended::SCENARIOS,
     save::SCENARIOS,
+    own_update::SCENARIOS,
     races::SCENARIOS,
     increments::SCENARIOS,
 ];
