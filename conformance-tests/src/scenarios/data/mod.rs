@@ -7,6 +7,8 @@ pub mod ended;
 pub mod increments;
 pub mod own_update;
 pub mod races;
+pub mod reload;
+pub mod reload_rotated;
 pub mod save;
 pub mod set_and_get;
 pub mod size;
@@ -22,6 +24,8 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     commit::SCENARIOS,
     ended::SCENARIOS,
     save::SCENARIOS,
+    reload::SCENARIOS,
+    reload_rotated::SCENARIOS,
     own_update::SCENARIOS,
     races::SCENARIOS,
     increments::SCENARIOS,

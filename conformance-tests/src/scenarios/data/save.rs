@@ -1,4 +1,4 @@
-//! DATA-14: `save`, for changes that must survive and for handlers that outlive the response head.
+//! DATA-14: `save`, for changes that must survive and for handlers that outlive the response head. `reload` has files of its own.
 
 use std::time::Duration;
 
