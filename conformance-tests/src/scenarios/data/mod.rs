@@ -12,6 +12,7 @@ pub mod reload_rotated;
 pub mod save;
 pub mod set_and_get;
 pub mod size;
+pub mod unsaved;
 pub mod values;
 pub mod wrong_types;
 
@@ -26,6 +27,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     save::SCENARIOS,
     reload::SCENARIOS,
     reload_rotated::SCENARIOS,
+    unsaved::SCENARIOS,
     own_update::SCENARIOS,
     races::SCENARIOS,
     increments::SCENARIOS,
