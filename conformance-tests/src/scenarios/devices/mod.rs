@@ -2,7 +2,8 @@
 
 use crate::scenario::Scenario;
 
+pub mod others_data;
 pub mod own_sessions;
 
 /// The scenarios of each file.
-pub const SCENARIOS: &[&[Scenario]] = &[own_sessions::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[own_sessions::SCENARIOS, others_data::SCENARIOS];
