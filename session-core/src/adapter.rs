@@ -64,7 +64,7 @@ impl Scope {
         let config = &self.session.0.service.config;
         let forwarded = || headers.lines(&config.forwarding_header);
         Facts {
-            found: config.cookie.find(&config.keys, headers.lines("cookie")),
+            found: config.cookie.find(&config.cookie_keys, headers.lines("cookie")),
             client: Client::new(
                 client::address(peer, &config.trusted_proxies, &config.forwarding_header, forwarded),
                 headers.lines("user-agent").next().unwrap_or_default(),

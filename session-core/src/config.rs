@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::cookie::{CookieRules, MAX_LIFETIME, SameSite};
 use crate::error::ConfigError;
 use crate::expiry::Expiry;
-use crate::keys::KeyRing;
+use crate::keys::{CookieKeys, KeyRing};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often activity is written at most, where the idle timeout is long enough for that.
@@ -46,7 +46,7 @@ pub enum FingerprintChange {
 /// ```
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    pub(crate) keys: KeyRing,
+    pub(crate) cookie_keys: CookieKeys,
     pub(crate) cookie: CookieRules,
     pub(crate) expiry: Expiry,
     pub(crate) rotation_grace: Duration,
@@ -291,9 +291,10 @@ impl SessionConfigBuilder {
         }) {
             return Err(ConfigError::Proxies("`forwarding_header` must be the name of one header"));
         }
+        let cookie = self.cookie()?;
         Ok(SessionConfig {
-            cookie: self.cookie()?,
-            keys,
+            cookie_keys: keys.of_cookie(&cookie.name),
+            cookie,
             expiry: Expiry {
                 idle: self.idle_timeout,
                 absolute: self.absolute_timeout,

@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::keys::{KeyRing, SignedValue, VALUE_CHARS};
+use crate::keys::{CookieKeys, SignedValue, VALUE_CHARS};
 use crate::store::MAX_LOADED;
 use crate::token::{SessionToken, TokenRef};
 
@@ -132,7 +132,7 @@ impl CookieRules {
     }
 
     /// Reads all `Cookie` headers of a request. Any bytes may come.
-    pub(crate) fn find<'a>(&self, keys: &KeyRing, headers: impl Iterator<Item = &'a [u8]>) -> Found {
+    pub(crate) fn find<'a>(&self, keys: &CookieKeys, headers: impl Iterator<Item = &'a [u8]>) -> Found {
         let mut found = Found::default();
         let mut checked = ArrayVec::<&[u8], MAX_SIGNATURES>::new();
         for value in headers.flat_map(pairs).filter_map(|pair| self.value(pair)) {
@@ -141,7 +141,7 @@ impl CookieRules {
             if checked.try_push(value).is_err() {
                 break;
             }
-            if let Some(token) = keys.verify(&self.name, &signed) {
+            if let Some(token) = keys.verify(&signed) {
                 found.add(token);
             }
         }
@@ -221,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::keys::SigningKey;
+    use crate::keys::{KeyRing, SigningKey};
     use crate::session::SessionId;
     use crate::token::Shard;
 
@@ -236,8 +236,8 @@ mod tests {
         }
     }
 
-    fn keys() -> KeyRing {
-        KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
+    fn keys() -> CookieKeys {
+        KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap()).of_cookie("__Host-session")
     }
 
     fn token(seed: u8) -> SessionToken {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn signed(seed: u8) -> String {
-        keys().sign("__Host-session", &token(seed)).to_string()
+        keys().sign(&token(seed)).to_string()
     }
 
     fn find(headers: &[&[u8]]) -> Found {
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_first_three_sessions_count_with_all_their_tokens() {
-        let of = |session, seed| keys().sign("__Host-session", &token_of(session, seed)).to_string();
+        let of = |session, seed| keys().sign(&token_of(session, seed)).to_string();
         let values = [of(0, 0), of(1, 1), of(0, 2), of(2, 3), of(3, 4), of(2, 5), of(4, 6)];
         let header = values.map(|value| format!("__Host-session={value}")).join("; ");
         let found = find(&[header.as_bytes()]);

@@ -149,7 +149,7 @@ impl CookieSession {
     pub async fn authenticate_opts(&self, user_id: &str, options: SignIn) -> Result<()> {
         let user = UserId::parse(user_id)?.with_shard();
         let data = match options.data {
-            None => Data::from_text("{}"),
+            None => Data::empty(),
             Some(data) => sign_in_data(data, self.0.service.config.max_data_bytes)?,
         };
         let wanted = Wanted { user, data, persistent: !options.browser_session };

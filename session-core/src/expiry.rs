@@ -37,6 +37,17 @@ impl Expiry {
         })
     }
 
+    /// The activity that the first presentation of a rotated token is, at `now`, unless another request has recorded it since the row
+    /// was read.
+    pub(crate) fn presentation(
+        &self,
+        now: OffsetDateTime,
+        last_active_at: OffsetDateTime,
+        absolute_expires_at: OffsetDateTime,
+    ) -> Activity {
+        Activity { unless_after: last_active_at, ..self.renewal(now, absolute_expires_at) }
+    }
+
     /// The activity that a rotation records at `now`, however fresh the last record is.
     pub(crate) fn renewal(&self, now: OffsetDateTime, absolute_expires_at: OffsetDateTime) -> Activity {
         Activity { at: now, expires_at: later(now, self.idle).min(absolute_expires_at), unless_after: now }

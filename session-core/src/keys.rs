@@ -28,8 +28,8 @@ const MAC_BYTES: usize = 16;
 const SIGNED_BYTES: usize = PAYLOAD_BYTES + MAC_BYTES;
 /// Characters of a cookie's value: 67 bytes in base64url without padding.
 pub(crate) const VALUE_CHARS: usize = 90;
-/// Names the one use of the derived key, so that the same key in another place signs nothing that we accept.
-const LABEL: &[u8] = b"session-core/cookie/v1";
+/// Names the one use of the derived key, so that the same key in another place signs nothing that we accept. The cookie's name follows.
+const LABEL: &[u8] = b"session-core/cookie/v1:";
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -43,7 +43,7 @@ type HmacSha256 = Hmac<Sha256>;
 /// assert!(error.to_string().contains("at least 32"));
 /// ```
 #[derive(Clone)]
-pub struct SigningKey(HmacSha256);
+pub struct SigningKey(Hkdf<Sha256>);
 
 impl SigningKey {
     /// A key from raw bytes.
@@ -55,9 +55,7 @@ impl SigningKey {
             return Err(KeyError::TooShort { bytes: bytes.len() });
         }
         // RFC 5869, without a salt: the key is random already.
-        let mut derived = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(None, bytes).expand(LABEL, &mut *derived).expect("HKDF gives 32 bytes");
-        Ok(Self(keyed(&*derived)))
+        Ok(Self(Hkdf::new(None, bytes)))
     }
 
     /// A key from base64 text, standard or URL-safe, with or without padding, as `openssl rand -base64 32` prints it.
@@ -70,14 +68,11 @@ impl SigningKey {
         Self::from_bytes(&Zeroizing::new(bytes.map_err(|_| KeyError::NotBase64)?))
     }
 
-    fn mac(&self, cookie_name: &str, payload: &[u8]) -> [u8; MAC_BYTES] {
-        let mut mac = self.0.clone();
-        mac.update(cookie_name.as_bytes());
-        mac.update(payload);
-        let full = mac.finalize().into_bytes();
-        let mut cut = [0; MAC_BYTES];
-        cut.copy_from_slice(&full[..MAC_BYTES]);
-        cut
+    /// The key of cookies of this name. That the name is in the key and not in what is signed spares each signature a block of SHA-256.
+    fn of_cookie(&self, name: &str) -> CookieKey {
+        let mut derived = Zeroizing::new([0; 32]);
+        self.0.expand_multi_info(&[LABEL, name.as_bytes()], &mut *derived).expect("HKDF gives 32 bytes");
+        CookieKey(<HmacSha256 as KeyInit>::new_from_slice(&*derived).expect("HMAC takes a key of any length"))
     }
 }
 
@@ -142,25 +137,57 @@ impl KeyRing {
         self.verify_only.len()
     }
 
+    /// The keys of cookies of this name.
+    pub(crate) fn of_cookie(&self, name: &str) -> CookieKeys {
+        CookieKeys {
+            signing: self.signing.of_cookie(name),
+            verify_only: self.verify_only.iter().map(|key| key.of_cookie(name)).collect(),
+        }
+    }
+}
+
+/// A key for the cookies of one name.
+#[derive(Clone)]
+struct CookieKey(HmacSha256);
+
+impl CookieKey {
+    fn mac(&self, payload: &[u8]) -> [u8; MAC_BYTES] {
+        let mut mac = self.0.clone();
+        mac.update(payload);
+        let full = mac.finalize().into_bytes();
+        let mut cut = [0; MAC_BYTES];
+        cut.copy_from_slice(&full[..MAC_BYTES]);
+        cut
+    }
+}
+
+/// The keys in force for the cookies of one name.
+#[derive(Clone)]
+pub(crate) struct CookieKeys {
+    signing: CookieKey,
+    verify_only: Vec<CookieKey>,
+}
+
+impl CookieKeys {
     /// The cookie value of `token`: base64url of version, shard, session id, secret and the first 128 bits of the signature.
-    pub(crate) fn sign(&self, cookie_name: &str, token: &SessionToken) -> Zeroizing<String> {
+    pub(crate) fn sign(&self, token: &SessionToken) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
         bytes[0] = VERSION;
         bytes[1..3].copy_from_slice(&token.shard().to_bytes());
         bytes[3..3 + ID_BYTES].copy_from_slice(token.id().as_bytes());
         bytes[3 + ID_BYTES..PAYLOAD_BYTES].copy_from_slice(token.secret());
-        let mac = self.signing.mac(cookie_name, &bytes[..PAYLOAD_BYTES]);
+        let mac = self.signing.mac(&bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
         Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
     }
 
     /// The token of a cookie value, if one of the keys signed it for a cookie of this name. The signature is compared in
     /// constant time.
-    pub(crate) fn verify(&self, cookie_name: &str, value: &SignedValue) -> Option<SessionToken> {
+    pub(crate) fn verify(&self, value: &SignedValue) -> Option<SessionToken> {
         let (payload, mac) = value.0.split_at(PAYLOAD_BYTES);
         // As one number each, which takes one comparison and not one for each byte.
         let mac = u128::from_be_bytes(mac.try_into().expect("what is left is the signature"));
-        let signed_by = |key: &SigningKey| bool::from(u128::from_be_bytes(key.mac(cookie_name, payload)).ct_eq(&mac));
+        let signed_by = |key: &CookieKey| bool::from(u128::from_be_bytes(key.mac(payload)).ct_eq(&mac));
         if !signed_by(&self.signing) && !self.verify_only.iter().any(signed_by) {
             return None;
         }
@@ -174,7 +201,13 @@ impl KeyRing {
     }
 }
 
-/// A cookie's value that has the form of a signed token. Whether it is one is for [`KeyRing::verify`] to say.
+impl fmt::Debug for CookieKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKeys(..)")
+    }
+}
+
+/// A cookie's value that has the form of a signed token. Whether it is one is for [`CookieKeys::verify`] to say.
 pub(crate) struct SignedValue(Zeroizing<[u8; SIGNED_BYTES]>);
 
 impl SignedValue {
@@ -207,10 +240,6 @@ impl<'de> Deserialize<'de> for KeyRing {
     }
 }
 
-fn keyed(bytes: &[u8]) -> HmacSha256 {
-    <HmacSha256 as KeyInit>::new_from_slice(bytes).expect("HMAC takes a key of any length")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -226,12 +255,12 @@ mod tests {
     }
 
     fn verify(ring: &KeyRing, name: &str, value: &[u8]) -> Option<SessionToken> {
-        ring.verify(name, &SignedValue::parse(value)?)
+        ring.of_cookie(name).verify(&SignedValue::parse(value)?)
     }
 
     #[test]
     fn a_value_is_90_url_safe_characters() {
-        let value = ring(1).sign("__Host-session", &token([255; 32]));
+        let value = ring(1).of_cookie("__Host-session").sign(&token([255; 32]));
         assert_eq!(value.len(), VALUE_CHARS);
         assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     }
@@ -253,9 +282,10 @@ mod tests {
     #[test]
     fn the_same_key_in_every_base64_spelling() {
         let text = "+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/8=";
-        let expected = SigningKey::from_base64(text).unwrap().mac("n", b"p");
+        let mac = |text: &str| SigningKey::from_base64(text).unwrap().of_cookie("n").mac(b"p");
+        let expected = mac(text);
         for other in [text.replace('+', "-").replace('/', "_"), text.trim_end_matches('=').to_owned()] {
-            assert_eq!(SigningKey::from_base64(&other).unwrap().mac("n", b"p"), expected);
+            assert_eq!(mac(&other), expected);
         }
     }
 
@@ -263,13 +293,13 @@ mod tests {
     fn the_key_is_derived_by_hkdf() {
         // RFC 5869, worked out by its two steps: extract with a salt of zeros, expand by the label and a one.
         let hmac = |key: &[u8], text: &[&[u8]]| {
-            let mut mac = keyed(key);
+            let mut mac = <HmacSha256 as KeyInit>::new_from_slice(key).unwrap();
             text.iter().for_each(|part| mac.update(part));
             mac.finalize().into_bytes()
         };
-        let derived = hmac(&hmac(&[0; 32], &[&[1; 32]]), &[LABEL, &[1]]);
-        let expected = hmac(&derived, &[b"n", b"p"]);
-        assert_eq!(ring(1).signing.mac("n", b"p"), expected[..MAC_BYTES]);
+        let derived = hmac(&hmac(&[0; 32], &[&[1; 32]]), &[LABEL, b"n", &[1]]);
+        let expected = hmac(&derived, &[b"p"]);
+        assert_eq!(ring(1).signing.of_cookie("n").mac(b"p"), expected[..MAC_BYTES]);
     }
 
     #[test]
@@ -277,7 +307,7 @@ mod tests {
         let keys = ring(1);
         let mut bytes = [0; SIGNED_BYTES];
         bytes[0] = 2;
-        let mac = keys.signing.mac("s", &bytes[..PAYLOAD_BYTES]);
+        let mac = keys.signing.of_cookie("s").mac(&bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
         assert!(verify(&keys, "s", URL_SAFE_NO_PAD.encode(bytes).as_bytes()).is_none());
     }
@@ -285,7 +315,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_signed_verifies_for_that_name_and_key_only(secret: [u8; 32]) {
-            let value = ring(1).sign("a", &token(secret));
+            let value = ring(1).of_cookie("a").sign(&token(secret));
             let back = verify(&ring(1), "a", value.as_bytes()).unwrap();
             prop_assert_eq!(back.lookup(), token(secret).lookup());
             prop_assert_eq!(back.secret(), &secret);
@@ -297,7 +327,7 @@ mod tests {
 
         #[test]
         fn no_single_changed_character_verifies(secret: [u8; 32], at in 0..VALUE_CHARS, flip in 1u8..=127) {
-            let mut value = ring(1).sign("a", &token(secret)).as_bytes().to_vec();
+            let mut value = ring(1).of_cookie("a").sign(&token(secret)).as_bytes().to_vec();
             value[at] ^= flip;
             prop_assert!(verify(&ring(1), "a", &value).is_none());
         }

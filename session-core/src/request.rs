@@ -68,7 +68,7 @@ pub(crate) struct Progress {
     /// A sign-in whose outcome isn't known.
     open_sign_in: Option<Arc<Record>>,
     /// A strict rotation whose outcome isn't known.
-    open_strict: Option<OpenStrict>,
+    open_strict: Option<Box<OpenStrict>>,
     /// The cookies that layers of other services further in have sent.
     pub(crate) inner_cookies: Vec<String>,
 }
@@ -211,7 +211,7 @@ impl Request {
         }
         let open = self.lock().open_strict.clone();
         if let Some(open) = open {
-            match self.finish_strict(open).await {
+            match self.finish_strict(*open).await {
                 // The session has ended, or no cookie can follow: it is settled all the same.
                 Ok(()) | Err(Error::NotAuthenticated | Error::HeadSent) => {}
                 Err(error) => return Err(error),
@@ -243,7 +243,7 @@ impl Request {
             let now = service.now();
             let expiry = &service.config.expiry;
             // The first presentation of a rotated token counts as due.
-            let first = || seen.then(|| expiry.renewal(now, absolute_expires_at));
+            let first = || seen.then(|| expiry.presentation(now, last_active_at, absolute_expires_at));
             let activity = expiry.due(now, last_active_at, absolute_expires_at).or_else(first);
             let data = taken.pending.as_ref().map(Pending::to_store);
             if data.is_none() && activity.is_none() && !always {

@@ -1,5 +1,6 @@
 //! The nouns: a session's id, the stored row, and the read-only snapshot that handlers see.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,7 @@ impl FromStr for SessionId {
 pub struct Data(Arc<Shared>);
 
 struct Shared {
-    text: String,
+    text: Cow<'static, str>,
     decoded: Mutex<Option<Decoded>>,
 }
 
@@ -65,7 +66,12 @@ type Decoded = Option<Arc<Map<String, Value>>>;
 impl Data {
     /// Data as a store gives it back. It is checked when it is first read.
     pub fn from_text(text: impl Into<String>) -> Self {
-        Self::of(text.into(), None)
+        Self::of(Cow::Owned(text.into()), None)
+    }
+
+    /// No values.
+    pub(crate) fn empty() -> Self {
+        Self::of(Cow::Borrowed("{}"), None)
     }
 
     /// The JSON text, for a store to keep exactly.
@@ -75,7 +81,7 @@ impl Data {
 
     pub(crate) fn encode(values: Arc<Map<String, Value>>) -> Self {
         let text = serde_json::to_string(&*values).expect("a JSON map with text keys can be written");
-        Self::of(text, Some(Some(values)))
+        Self::of(Cow::Owned(text), Some(Some(values)))
     }
 
     /// The values, or `None` if the text isn't a JSON object.
@@ -88,7 +94,7 @@ impl Data {
         drop(self.decoded().take());
     }
 
-    fn of(text: String, decoded: Option<Decoded>) -> Self {
+    fn of(text: Cow<'static, str>, decoded: Option<Decoded>) -> Self {
         Self(Arc::new(Shared { text, decoded: Mutex::new(decoded) }))
     }
 

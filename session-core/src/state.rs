@@ -198,7 +198,8 @@ impl Active {
         record.token_hash = self.token;
         record.token_issued_at = at.max(record.token_issued_at + time::Duration::MICROSECOND);
         if strict {
-            record.strict_rotated_at = Some(record.token_issued_at);
+            // The store's own time, which isn't known here.
+            record.strict_rotated_at = None;
         }
         record.last_active_at = record.last_active_at.max(at);
         record.expires_at = record.expires_at.max(expires_at);

@@ -32,7 +32,7 @@ impl Verdict {
         let set_cookie = match progress.state.cookie(progress.carried) {
             CookieAction::LeaveAlone => None,
             CookieAction::Send { token, record } => {
-                let value = config.keys.sign(&config.cookie.name, token);
+                let value = config.cookie_keys.sign(token);
                 let left = record.absolute_expires_at - request.service.now();
                 // Where the session has expired during this request nothing is left, and zero would remove the cookie.
                 let left = Duration::try_from(left).ok().filter(|left| !left.is_zero());

@@ -83,7 +83,9 @@ impl Request {
         let (caller, activity) = {
             let progress = self.lock();
             let Some(active) = progress.state.active().filter(|active| active.is_first_seen) else { return };
-            let activity = service.config.expiry.renewal(now, active.record.absolute_expires_at);
+            let record = &active.record;
+            let expiry = &service.config.expiry;
+            let activity = expiry.presentation(now, record.last_active_at, record.absolute_expires_at);
             (active.caller(service.config.rotation_grace), activity)
         };
         let update = Update { activity: Some(activity), seen: true, ..Update::default() };

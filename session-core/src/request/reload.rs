@@ -13,18 +13,18 @@ impl Request {
     /// the request got hold of it.
     pub(crate) async fn reload(self: Arc<Self>) -> Result<()> {
         let service = &self.service;
-        let (id, shard, token, known_since) = {
+        let (id, shard, token, known) = {
             let progress = self.lock();
             let held = progress.state.held().ok_or(Error::NotAuthenticated)?;
             let record = &held.record;
-            (record.id, record.user_id.shard(), held.token, record.token_issued_at)
+            (record.id, record.user_id.shard(), held.token, record.strict_rotated_at)
         };
         let now = service.now();
         let rows = service.store.load(&[TokenRef { shard, id }], now).await.map_err(|error| service.failed(error))?;
         let Some(row) = rows.into_iter().next() else { return Err(self.found_ended(id)) };
         let standing = Standing::of(&token, &row, now, service.config.rotation_grace);
-        // Each token is issued later than the one before, whatever the clocks say.
-        if standing == Standing::Dead && row.strict_rotated_at.is_some_and(|at| at > known_since) {
+        // Each strict rotation has a later time than the one before, whatever the clocks say.
+        if standing == Standing::Dead && row.strict_rotated_at != known {
             return Err(self.found_ended(id));
         }
         let row = lowered(row, standing);

@@ -7,9 +7,10 @@ use time::OffsetDateTime;
 use super::Request;
 use crate::error::{Error, Result, StoreError};
 use crate::policy::rotation::{Rotation as Decided, Standing, successor};
+use crate::session::{Record, SessionId};
 use crate::state::{Did, State};
 use crate::store::{Activity, Applied, Caller, Rotation, Update};
-use crate::token::SessionToken;
+use crate::token::{SessionToken, TokenHash, TokenRef};
 
 /// A strict rotation that the store was asked for. Its outcome may be unknown.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ impl Request {
             let token = SessionToken::generate(&caller.user_id, caller.id)?;
             OpenStrict { caller, token, absolute_expires_at: active.record.absolute_expires_at }
         };
-        self.lock().open_strict = Some(open.clone());
+        self.lock().open_strict = Some(Box::new(open.clone()));
         self.finish_strict(open).await
     }
 
@@ -95,7 +96,9 @@ impl Request {
         }
         match applied.map_err(|error| service.failed(error))? {
             Applied::Done { expires_at } => {
+                let hash = token.hash();
                 if self.advance_to_cookie(Did::Rotate { token, strict: true, at: now, expires_at }) {
+                    self.learn_strict_time(&caller, &hash).await;
                     return Ok(());
                 }
                 // No browser will ever hold this token, and none before it counts.
@@ -105,6 +108,26 @@ impl Request {
             }
             Applied::Gone => Err(self.found_ended(caller.id)),
             Applied::Superseded(_) | Applied::Conflict(_) => Err(service.failed(conflict_without_data())),
+        }
+    }
+
+    /// Asks when the store says that the strict rotation was, which tells a later one from it. Left unknown, `reload` takes every
+    /// token that was superseded twice for a dead one.
+    async fn learn_strict_time(&self, caller: &Caller, token: &TokenHash) {
+        let service = &self.service;
+        let now = service.now();
+        let session = [TokenRef { shard: caller.user_id.shard(), id: caller.id }];
+        match service.store.load(&session, now).await {
+            Ok(rows) => {
+                let live = |row: &&Arc<Record>| Standing::of(token, row, now, caller.grace) != Standing::Dead;
+                if let Some(row) = rows.first().filter(live)
+                    && let Some(active) = self.lock().state.still(caller.id)
+                {
+                    Arc::make_mut(&mut active.record).strict_rotated_at = row.strict_rotated_at;
+                }
+            }
+            // An event reports it; the rotation is done.
+            Err(error) => drop(service.failed(error)),
         }
     }
 
@@ -133,7 +156,7 @@ impl Request {
     }
 }
 
-fn record_activity(state: &mut State, id: crate::session::SessionId, activity: Activity) {
+fn record_activity(state: &mut State, id: SessionId, activity: Activity) {
     if let Some(active) = state.still(id) {
         let is_first_seen = active.is_first_seen;
         active.recorded(activity, activity.expires_at);

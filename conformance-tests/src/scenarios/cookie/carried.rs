@@ -23,19 +23,19 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the session `[9; 16]`, the secret `[7; 32]`. [`known`] makes its row.
 pub(super) const KNOWN: &str =
-    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHkMq2vttpzf0Vcz4HntXkUw";
+    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHi0YOhZTDPvL2PKhKV8TWUg";
 
 /// The same signed with that key itself, not with the one that is derived from it.
 pub(super) const UNDERIVED: &str =
-    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHfRMrIAOHGRLQy0LXMD5DYQ";
+    "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHLTSPgAb5gAG2uO0j4n29Kg";
 
 /// A cookie as the release before made it: without the session, and signed with a key that was derived in another way.
 const FORMER: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
 
 /// The same, but of version 0 and 2, well signed.
 const OTHER_VERSIONS: [&str; 2] = [
-    "AP3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHCUqXC4tTx-Y99e9ASzruXg",
-    "Av3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHOUtym9dlZPOez_Qlq4GqZQ",
+    "AP3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHf8kcTsxanywmeclbEpQmqw",
+    "Av3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHRpoJ8mDNWPwiTo8K5FoJ7A",
 ];
 
 /// SHA-256 of the secret.

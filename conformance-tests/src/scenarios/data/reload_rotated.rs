@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use session_core::Clock;
 
 use crate::browser::Browser;
+use crate::faulty::{Fault, OpKind};
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_flight::{in_flight, in_flight_on};
+use crate::scenarios::support::in_process::{committed, extracted, lines};
 use crate::scenarios::support::sessions::{id, ids, only_row, sign_in, user};
 use crate::scenarios::support::stored::{data, rows};
 use crate::world::World;
@@ -21,6 +23,12 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-14", "after a rotate_strict elsewhere reload is a 401", reload_after_a_strict_rotation),
     scenario!("DATA-14", "a reload before that rotate_strict changes nothing of it", a_strict_rotation_after_a_reload),
     scenario!("DATA-14", "a rotate_strict before the handle was made is no 401", a_strict_rotation_before),
+    scenario!(
+        "DATA-14",
+        "a handle that rotated strictly itself lives on, whatever the clocks say",
+        its_own_strict_rotation
+    ),
+    scenario!("DATA-14", "a handle whose strict rotation was settled late is out after the next one", settled_late),
     scenario!("DATA-14", "a request that came with a dead token can't reload", reload_with_a_dead_token),
 ];
 
@@ -217,4 +225,45 @@ async fn reload_with_a_dead_token(world: World) {
         assert_eq!((reply.result(1), reply.set_cookies().len()), (json!(null), 0));
         assert_eq!(world.faults.total(), 1, "only the extraction asks the store");
     }
+}
+
+/// The browser takes the cookie of a response.
+fn take_cookie(browser: &mut Browser, head: &http::Response<()>) {
+    let sent = lines(head, "set-cookie");
+    browser.set_cookie(sent[0].0.split(';').next().and_then(|pair| pair.split_once('=')).expect("a pair").1);
+}
+
+async fn its_own_strict_rotation(world: World) {
+    let mut browser = sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    let (guard, session) = extracted(&world, &browser).await;
+    // A node whose clock is ahead rotates first, and the strict rotation comes by the superseded token.
+    world.clock.advance(SECOND * 2);
+    browser.run(json!([{"op": "rotate"}])).await;
+    world.clock.set(start);
+    session.rotate_strict().await.expect("a live superseded token");
+    take_cookie(&mut browser, &committed(&guard).await);
+    rotate_twice(&world, &mut browser).await;
+    session.reload().await.expect("no one has rotated strictly since");
+    assert_eq!(session.user_id().as_deref(), Some("ada"));
+    do_each(&world, &mut browser, &["rotate_strict"]).await;
+    assert_eq!(session.reload().await.unwrap_err().status(), 401);
+}
+
+async fn settled_late(world: World) {
+    let mut browser = sign_in(&world, "ada").await;
+    let (guard, session) = extracted(&world, &browser).await;
+    world.clock.advance(SECOND);
+    for _ in 0..2 {
+        world.faults.fail_once(OpKind::Apply, Fault::UnknownApplied);
+    }
+    assert_eq!(session.rotate_strict().await.unwrap_err().status(), 503);
+    world.clock.advance(SECOND * 5);
+    take_cookie(&mut browser, &committed(&guard).await);
+    // A node whose clock is behind.
+    let now = world.clock.now();
+    world.clock.set(now - SECOND * 4);
+    do_each(&world, &mut browser, &["rotate_strict"]).await;
+    assert_eq!(user(&mut browser).await, json!("ada"));
+    assert_eq!(session.reload().await.unwrap_err().status(), 401);
 }
