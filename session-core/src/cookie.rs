@@ -65,6 +65,14 @@ impl Found {
         self.first.iter().chain(&self.more)
     }
 
+    /// The token at this place among [`tokens`](Self::tokens).
+    pub(crate) fn take(&mut self, index: usize) -> SessionToken {
+        match index.checked_sub(1) {
+            None => self.first.take().expect("there is a first one"),
+            Some(index) => self.more.swap_remove(index),
+        }
+    }
+
     /// The first three sessions that the tokens name.
     pub(crate) fn sessions(&self) -> Candidates {
         let mut sessions = Candidates::new();
@@ -249,7 +257,7 @@ mod tests {
     }
 
     fn signed(seed: u8) -> String {
-        keys().sign(&token(seed)).to_string()
+        keys().sign(&token(seed)).as_str().to_owned()
     }
 
     fn find(headers: &[&[u8]]) -> Found {
@@ -267,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_first_three_sessions_count_with_all_their_tokens() {
-        let of = |session, seed| keys().sign(&token_of(session, seed)).to_string();
+        let of = |session, seed| keys().sign(&token_of(session, seed)).as_str().to_owned();
         let values = [of(0, 0), of(1, 1), of(0, 2), of(2, 3), of(3, 4), of(2, 5), of(4, 6)];
         let header = values.map(|value| format!("__Host-session={value}")).join("; ");
         let found = find(&[header.as_bytes()]);

@@ -170,7 +170,7 @@ pub(crate) struct CookieKeys {
 
 impl CookieKeys {
     /// The cookie value of `token`: base64url of version, shard, session id, secret and the first 128 bits of the signature.
-    pub(crate) fn sign(&self, token: &SessionToken) -> Zeroizing<String> {
+    pub(crate) fn sign(&self, token: &SessionToken) -> CookieValue {
         let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
         bytes[0] = VERSION;
         bytes[1..3].copy_from_slice(&token.shard().to_bytes());
@@ -178,7 +178,10 @@ impl CookieKeys {
         bytes[3 + ID_BYTES..PAYLOAD_BYTES].copy_from_slice(token.secret());
         let mac = self.signing.mac(&bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&mac);
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+        let mut text = Zeroizing::new([0; VALUE_CHARS]);
+        let length = URL_SAFE_NO_PAD.encode_slice(*bytes, &mut *text);
+        assert_eq!(length, Ok(VALUE_CHARS), "67 bytes are 90 characters");
+        CookieValue(text)
     }
 
     /// The token of a cookie value, if one of the keys signed it for a cookie of this name. The signature is compared in
@@ -204,6 +207,15 @@ impl CookieKeys {
 impl fmt::Debug for CookieKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CookieKeys(..)")
+    }
+}
+
+/// A cookie's value, wiped when dropped.
+pub(crate) struct CookieValue(Zeroizing<[u8; VALUE_CHARS]>);
+
+impl CookieValue {
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&*self.0).expect("base64 is ASCII")
     }
 }
 
@@ -261,8 +273,8 @@ mod tests {
     #[test]
     fn a_value_is_90_url_safe_characters() {
         let value = ring(1).of_cookie("__Host-session").sign(&token([255; 32]));
-        assert_eq!(value.len(), VALUE_CHARS);
-        assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_eq!(value.as_str().len(), VALUE_CHARS);
+        assert!(value.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     }
 
     #[test]
@@ -316,18 +328,18 @@ mod tests {
         #[test]
         fn what_is_signed_verifies_for_that_name_and_key_only(secret: [u8; 32]) {
             let value = ring(1).of_cookie("a").sign(&token(secret));
-            let back = verify(&ring(1), "a", value.as_bytes()).unwrap();
+            let back = verify(&ring(1), "a", value.as_str().as_bytes()).unwrap();
             prop_assert_eq!(back.lookup(), token(secret).lookup());
             prop_assert_eq!(back.secret(), &secret);
-            prop_assert!(verify(&ring(1), "b", value.as_bytes()).is_none());
-            prop_assert!(verify(&ring(2), "a", value.as_bytes()).is_none());
+            prop_assert!(verify(&ring(1), "b", value.as_str().as_bytes()).is_none());
+            prop_assert!(verify(&ring(2), "a", value.as_str().as_bytes()).is_none());
             let both = ring(2).verify_with(ring(1).signing).unwrap();
-            prop_assert!(verify(&both, "a", value.as_bytes()).is_some());
+            prop_assert!(verify(&both, "a", value.as_str().as_bytes()).is_some());
         }
 
         #[test]
         fn no_single_changed_character_verifies(secret: [u8; 32], at in 0..VALUE_CHARS, flip in 1u8..=127) {
-            let mut value = ring(1).of_cookie("a").sign(&token(secret)).as_bytes().to_vec();
+            let mut value = ring(1).of_cookie("a").sign(&token(secret)).as_str().as_bytes().to_vec();
             value[at] ^= flip;
             prop_assert!(verify(&ring(1), "a", &value).is_none());
         }

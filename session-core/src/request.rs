@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use crate::client::Client;
@@ -20,7 +22,7 @@ use crate::service::Inner;
 use crate::session::{Record, SessionId};
 use crate::state::{Active, Did, State};
 use crate::store::{Activity, Applied, MAX_LOADED, SessionKey, Update};
-use crate::token::{SessionToken, TokenRef};
+use crate::token::{SessionToken, TokenHash, TokenRef};
 use operation::Order;
 use rotate::{OpenStrict, conflict_without_data};
 
@@ -57,8 +59,8 @@ pub(crate) struct Progress {
     pub(crate) client: Client,
     /// The token of the session that the request came with, until its commit: its successor is sealed to it.
     presented: Option<SessionToken>,
-    /// The live sessions that the request's cookies named, by whichever of their tokens.
-    named: Named,
+    /// The live sessions that the request's cookies named besides the one that it came with, by whichever of their tokens.
+    also_named: Vec<SessionKey>,
     /// Changes are on their way to the store.
     in_flight: bool,
     /// Changes were lost with this status: the response can't claim success.
@@ -69,6 +71,8 @@ pub(crate) struct Progress {
     open_sign_in: Option<Arc<Record>>,
     /// A strict rotation whose outcome isn't known.
     open_strict: Option<Box<OpenStrict>>,
+    /// Whether a task tries to settle them.
+    is_settling: bool,
     /// The cookies that layers of other services further in have sent.
     pub(crate) inner_cookies: Vec<String>,
 }
@@ -97,7 +101,7 @@ impl Request {
             service,
             loaded: OnceCell::new(),
             committed: AtomicBool::new(false),
-            order: Order::new(),
+            order: Order::default(),
             progress: Mutex::new(Progress {
                 state: State::Anonymous,
                 head_sent: false,
@@ -105,12 +109,13 @@ impl Request {
                 carried: false,
                 client: Client::default(),
                 presented: None,
-                named: Named::new(),
+                also_named: Vec::new(),
                 in_flight: false,
                 lost: None,
                 undecodable: None,
                 open_sign_in: None,
                 open_strict: None,
+                is_settling: false,
                 inner_cookies: Vec::new(),
             }),
         }
@@ -136,33 +141,27 @@ impl Request {
         if sessions.is_empty() {
             return Ok(());
         }
-        self.look_up(&found, &sessions).await.inspect_err(|error| drop(self.service.failed(error.clone())))
+        self.look_up(found, &sessions).await.inspect_err(|error| drop(self.service.failed(error.clone())))
     }
 
-    async fn look_up(&self, found: &Found, sessions: &[TokenRef]) -> Result<(), StoreError> {
+    async fn look_up(&self, mut found: Found, sessions: &[TokenRef]) -> Result<(), StoreError> {
         let service = &self.service;
         let now = service.now();
         let grace = service.config.rotation_grace;
-        let (mut named, mut chosen) = (Named::new(), None);
+        let (mut also_named, mut chosen) = (Vec::new(), None);
         for record in service.store.load(sessions, now).await? {
             // A store that gives more than it was asked for gives it to no one.
-            if named.is_full() || !sessions.iter().any(|session| session.id == record.id) {
+            if !sessions.iter().any(|session| session.id == record.id) {
                 continue;
             }
-            named.push(SessionKey { user_id: record.user_id.clone(), id: record.id });
-            if chosen.is_some() {
-                continue;
+            let best = if chosen.is_some() { None } else { best_of(&found, &record, now, grace) };
+            match best {
+                Some(best) => chosen = Some((record, best)),
+                None => also_named.push(SessionKey { user_id: record.user_id.clone(), id: record.id }),
             }
-            let tokens = found.tokens().filter(|token| token.id() == record.id);
-            let standings = tokens.map(|token| (token, token.hash()));
-            let standings = standings.map(|(token, hash)| (Standing::of(&hash, &record, now, grace), token, hash));
-            chosen = standings
-                .min_by_key(|(standing, ..)| *standing)
-                .filter(|(standing, ..)| *standing != Standing::Dead)
-                .map(|(standing, token, hash)| (record, standing, token.clone(), hash));
         }
-        let Some((record, standing, token, hash)) = chosen else {
-            self.lock().named = named;
+        let Some((record, Presented { standing, hash, index })) = chosen else {
+            self.lock().also_named = also_named;
             return Ok(());
         };
         let change = service.config.on_fingerprint_change;
@@ -174,12 +173,12 @@ impl Request {
             }
             service.tell(&Event::FingerprintChanged { id: record.id, ended });
             if ended {
-                named.retain(|key| key.id != record.id);
                 let mut progress = self.lock();
-                (progress.state, progress.named) = (State::SignedOut, named);
+                (progress.state, progress.also_named) = (State::SignedOut, also_named);
                 return Ok(());
             }
         }
+        let token = found.take(index);
         let admission = standing.admission();
         let successor = match admission {
             Admission::SignedInAndSent => rotation::successor(&token, &record),
@@ -188,7 +187,9 @@ impl Request {
         let mut active = Active::of(rotation::lowered(record, standing), hash, now);
         active.is_first_seen = admission == Admission::SignedInAndSeen;
         let mut progress = self.lock();
-        (progress.state, progress.named, progress.presented) = (State::Carried(active), named, Some(token));
+        progress.state = State::Carried(active);
+        progress.also_named = also_named;
+        progress.presented = Some(token);
         if let Some(successor) = successor {
             progress.advance(Did::SendAgain(successor));
         }
@@ -209,13 +210,18 @@ impl Request {
         if let Some(record) = open {
             self.settle_sign_in(&record).await?;
         }
-        let open = self.lock().open_strict.clone();
-        if let Some(open) = open {
-            match self.finish_strict(*open).await {
+        let (open, is_late) = {
+            let progress = self.lock();
+            (progress.open_strict.clone(), progress.head_sent)
+        };
+        match open {
+            None => {}
+            Some(open) if is_late => self.forget_strict(&open).await?,
+            Some(open) => match self.finish_strict(*open).await {
                 // The session has ended, or no cookie can follow: it is settled all the same.
                 Ok(()) | Err(Error::NotAuthenticated | Error::HeadSent) => {}
                 Err(error) => return Err(error),
-            }
+            },
         }
         Ok(())
     }
@@ -298,12 +304,6 @@ impl Request {
         }
     }
 
-    /// Whether the commit must wait for an operation that is under way: its caller waits for it, or it stores changes that the
-    /// response speaks for. One that was given up and stores nothing may end after the response.
-    pub(crate) fn must_wait(&self) -> bool {
-        self.order.is_awaited() || self.lock().in_flight
-    }
-
     /// The response goes out, and there was nothing to commit.
     pub(crate) fn close(&self) {
         self.lock().close_head();
@@ -327,9 +327,8 @@ impl Request {
         let is_first_seen = active.is_first_seen;
         drop(progress);
         // That the token was presented must not depend on a client that waits for the answer: the one before it would live on.
-        if is_first_seen && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let request = Arc::clone(self);
-            runtime.spawn(request.record_presentation());
+        if is_first_seen {
+            self.run_unawaited(Arc::clone(self).record_activity());
         }
     }
 
@@ -374,11 +373,29 @@ impl Progress {
     /// The sessions that a sign-out or sign-in ends: those that the request's cookies named, and last the one that it holds.
     fn named(&self) -> Named {
         let held = self.state.held().map(Active::key);
-        let others = self.named.iter().filter(|key| held.as_ref().is_none_or(|held| held.id != key.id)).cloned();
+        let others = self.also_named.iter().filter(|key| held.as_ref().is_none_or(|held| held.id != key.id)).cloned();
         let mut all: Named = others.take(MAX_LOADED - usize::from(held.is_some())).collect();
         all.extend(held);
         all
     }
+}
+
+/// A token that a request came with.
+struct Presented {
+    standing: Standing,
+    hash: TokenHash,
+    /// Its place among those that were found.
+    index: usize,
+}
+
+/// The token of this session that counts most, if one counts.
+fn best_of(found: &Found, record: &Record, now: OffsetDateTime, grace: Duration) -> Option<Presented> {
+    let tokens = found.tokens().enumerate().filter(|(_, token)| token.id() == record.id);
+    let presented = tokens.map(|(index, token)| {
+        let hash = token.hash();
+        Presented { standing: Standing::of(&hash, record, now, grace), hash, index }
+    });
+    presented.min_by_key(|presented| presented.standing).filter(|presented| presented.standing != Standing::Dead)
 }
 
 /// What was set after the response, and that no `save` has stored, is lost without any other word.

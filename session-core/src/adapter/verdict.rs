@@ -36,7 +36,7 @@ impl Verdict {
                 let left = record.absolute_expires_at - request.service.now();
                 // Where the session has expired during this request nothing is left, and zero would remove the cookie.
                 let left = Duration::try_from(left).ok().filter(|left| !left.is_zero());
-                left.map(|left| config.cookie.issue(&value, record.persistent.then_some(left)))
+                left.map(|left| config.cookie.issue(value.as_str(), record.persistent.then_some(left)))
             }
             CookieAction::Remove => Some(config.cookie.remove()),
         };

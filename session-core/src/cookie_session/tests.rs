@@ -349,6 +349,68 @@ async fn that_a_token_was_presented_is_recorded_also_where_the_request_is_droppe
 }
 
 #[tokio::test]
+async fn a_future_that_is_kept_and_no_longer_polled_holds_up_nothing() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    session.authenticate("ada").await.unwrap();
+    store.keep_silent(true);
+    let mut first = Box::pin(session.rotate_strict());
+    assert!(poll_once(&mut first).is_pending());
+    let mut second = Box::pin(session.list("nobody"));
+    assert!(poll_once(&mut second).is_pending());
+    store.keep_silent(false);
+    session.save().await.unwrap();
+    drop(guard.commit(200).await);
+    // What they gave is still there to have.
+    first.await.unwrap();
+    second.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_settled_is_settled_after_the_response() {
+    let store = Arc::new(Silent::default());
+    let service = service(Arc::clone(&store));
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    store.keep_silent(true);
+    let mut sign_in = Box::pin(session.authenticate("ada"));
+    assert!(poll_once(&mut sign_in).is_pending());
+    drop(sign_in);
+    assert!(poll_once(&mut guard.commit(200)).is_ready());
+    drop(session);
+    drop(guard);
+    store.failing.store(true, Ordering::SeqCst);
+    store.keep_silent(false);
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    store.failing.store(false, Ordering::SeqCst);
+    assert_eq!(service.list("ada").await.unwrap().len(), 1, "the store has failed since");
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    assert!(service.list("ada").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_response_waits_for_no_activity_behind_an_operation_that_was_given_up() {
+    let store = Arc::new(Silent::default());
+    let clock = Arc::new(crate::ManualClock::default());
+    let service = service(Arc::clone(&store)).with_clock(Arc::clone(&clock));
+    let cookie = signed_in(&service).await;
+    clock.advance(std::time::Duration::from_secs(3600));
+    let guard = service.begin(None);
+    let session = extract_with(&guard, &cookie).await;
+    store.keep_silent(true);
+    let mut list = Box::pin(session.list("nobody"));
+    assert!(poll_once(&mut list).is_pending());
+    drop(list);
+    assert!(poll_once(&mut guard.commit(200)).is_ready());
+    store.keep_silent(false);
+    session.save().await.unwrap();
+    let active = service.list("ada").await.unwrap()[0].last_active_at;
+    assert_eq!(active, crate::Clock::now(&clock), "it is recorded after the response");
+}
+
+#[tokio::test]
 async fn an_operation_whose_store_panics_lets_the_next_one_go() {
     let store = Arc::new(Silent::default());
     let service = service(Arc::clone(&store));

@@ -3,40 +3,53 @@
 
 use std::sync::Arc;
 
+use super::operation::Now;
 use super::{Permit, Request, Stored};
 use crate::error::Error;
 use crate::event::Event;
-use crate::store::{Applied, Update};
+use crate::store::{Activity, Applied, Update};
 
 /// What a response must be instead: the status of the failure, if there was one.
 pub(crate) type Failed = Option<u16>;
 
 impl Request {
-    /// Ends the handler's part of a request that needs nothing from the store any more; none if it does.
-    pub(crate) fn commit_at_once(&self, status: u16) -> Option<Failed> {
-        if self.must_wait() {
-            return None;
-        }
+    /// Ends the handler's part of a request whose response needs nothing from the store any more; none if it does.
+    pub(crate) fn commit_at_once(self: &Arc<Self>, status: u16) -> Option<Failed> {
+        // What was given up and is still under way settles itself, and activity can follow it: the response waits for neither. It
+        // waits for what a caller waits for, and for changes on their way, which it speaks for.
+        let is_behind = match self.order.now() {
+            Now::Free => false,
+            Now::Abandoned => true,
+            Now::Awaited => return None,
+        };
         let mut progress = self.lock();
-        // What was given up and is still under way settles itself.
-        if progress.has_open() && !self.order.is_abandoned() {
+        if progress.in_flight || (progress.has_open() && !is_behind) {
             return None;
         }
         let is_failure = status >= 500 || progress.lost.is_some();
-        let is_idle = progress.state.active().is_none_or(|active| {
-            let (record, expiry) = (&active.record, &self.service.config.expiry);
-            let due = expiry.due(active.extracted_at, record.last_active_at, record.absolute_expires_at);
-            let has_changes = active.view.has_changes() && !is_failure;
-            !has_changes && due.is_none() && !active.is_first_seen
-        });
-        if !is_idle {
+        let has_changes = progress.state.active().is_some_and(|active| active.view.has_changes());
+        let is_due = self.due_activity(&progress).is_some();
+        if (has_changes && !is_failure) || (is_due && !is_behind) {
             return None;
         }
         progress.end_handler(status);
         let lost = progress.lost;
         drop(progress);
         self.committed();
+        if is_due {
+            self.run_unawaited(Arc::clone(self).record_activity());
+        }
         Some(lost)
+    }
+
+    /// The activity that this request is, if it is worth a write.
+    fn due_activity(&self, progress: &super::Progress) -> Option<Activity> {
+        let active = progress.state.active()?;
+        let (record, expiry, now) = (&active.record, &self.service.config.expiry, active.extracted_at);
+        let presented = || expiry.presentation(now, record.last_active_at, record.absolute_expires_at);
+        expiry
+            .due(now, record.last_active_at, record.absolute_expires_at)
+            .or_else(|| active.is_first_seen.then(presented))
     }
 
     /// Waits for the operations that the response speaks for, and stores what is pending.
@@ -75,21 +88,16 @@ impl Request {
         failed.or(lost)
     }
 
-    /// Records that the token was presented, where no commit does.
-    pub(super) async fn record_presentation(self: Arc<Self>) {
-        let _permit = Permit::of(&self).await;
+    /// Records the activity, and that the token was presented, where no commit does.
+    pub(super) async fn record_activity(self: Arc<Self>) {
         let service = &self.service;
-        let now = service.now();
-        let (caller, activity) = {
+        let (caller, update, activity) = {
             let progress = self.lock();
-            let Some(active) = progress.state.active().filter(|active| active.is_first_seen) else { return };
-            let record = &active.record;
-            let expiry = &service.config.expiry;
-            let activity = expiry.presentation(now, record.last_active_at, record.absolute_expires_at);
-            (active.caller(service.config.rotation_grace), activity)
+            let Some((active, activity)) = progress.state.active().zip(self.due_activity(&progress)) else { return };
+            let update = Update { activity: Some(activity), seen: active.is_first_seen, ..Update::default() };
+            (active.caller(service.config.rotation_grace), update, activity)
         };
-        let update = Update { activity: Some(activity), seen: true, ..Update::default() };
-        match service.store.apply(&caller, &update, now).await {
+        match service.store.apply(&caller, &update, service.now()).await {
             Ok(Applied::Done { expires_at }) => {
                 if let Some(active) = self.lock().state.still(caller.id) {
                     active.recorded(activity, expires_at);

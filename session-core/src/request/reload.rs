@@ -21,7 +21,8 @@ impl Request {
         };
         let now = service.now();
         let rows = service.store.load(&[TokenRef { shard, id }], now).await.map_err(|error| service.failed(error))?;
-        let Some(row) = rows.into_iter().next() else { return Err(self.found_ended(id)) };
+        let row = rows.into_iter().find(|row| row.id == id);
+        let Some(row) = row else { return Err(self.found_ended(id)) };
         let standing = Standing::of(&token, &row, now, service.config.rotation_grace);
         // Each strict rotation has a later time than the one before, whatever the clocks say.
         if standing == Standing::Dead && row.strict_rotated_at != known {

@@ -91,24 +91,40 @@ impl Request {
         let rotation = Some(Rotation { to: token.hash(), successor: None });
         let update = Update { activity: Some(activity), rotation, ..Update::default() };
         let applied = self.apply_twice(&caller, &update, now).await;
-        if !matches!(applied, Err(StoreError::Unknown(_))) {
+        if !matches!(applied, Err(StoreError::Unknown(_)) | Ok(Applied::Done { .. })) {
             self.lock().open_strict = None;
         }
         match applied.map_err(|error| service.failed(error))? {
             Applied::Done { expires_at } => {
                 let hash = token.hash();
                 if self.advance_to_cookie(Did::Rotate { token, strict: true, at: now, expires_at }) {
+                    self.lock().open_strict = None;
                     self.learn_strict_time(&caller, &hash).await;
                     return Ok(());
                 }
                 // No browser will ever hold this token, and none before it counts.
                 let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
                 ended.map_err(|error| service.failed(error))?;
+                self.lock().open_strict = None;
                 Err(Error::HeadSent)
             }
             Applied::Gone => Err(self.found_ended(caller.id)),
             Applied::Superseded(_) | Applied::Conflict(_) => Err(service.failed(conflict_without_data())),
         }
+    }
+
+    /// Ends the session of a strict rotation whose cookie can't follow any more, if it has landed. If it hasn't, the token that the
+    /// browser has still counts.
+    pub(super) async fn forget_strict(&self, open: &OpenStrict) -> Result<()> {
+        let service = &self.service;
+        let OpenStrict { caller, token, .. } = open;
+        let rows = service.store.load(&[token.lookup()], service.now()).await.map_err(|error| service.failed(error))?;
+        if rows.iter().any(|row| row.id == caller.id && row.token_hash.is_same(&token.hash())) {
+            let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
+            ended.map_err(|error| service.failed(error))?;
+        }
+        self.lock().open_strict = None;
+        Ok(())
     }
 
     /// Asks when the store says that the strict rotation was, which tells a later one from it. Left unknown, `reload` takes every
@@ -119,8 +135,8 @@ impl Request {
         let session = [TokenRef { shard: caller.user_id.shard(), id: caller.id }];
         match service.store.load(&session, now).await {
             Ok(rows) => {
-                let live = |row: &&Arc<Record>| Standing::of(token, row, now, caller.grace) != Standing::Dead;
-                if let Some(row) = rows.first().filter(live)
+                let is_ours = |row: &&Arc<Record>| row.id == caller.id && row.accepts(token, now, caller.grace);
+                if let Some(row) = rows.iter().find(is_ours)
                     && let Some(active) = self.lock().state.still(caller.id)
                 {
                     Arc::make_mut(&mut active.record).strict_rotated_at = row.strict_rotated_at;

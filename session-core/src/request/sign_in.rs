@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::Request;
+use super::operation::Now;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::session::{Data, Record, SessionId};
@@ -85,8 +86,8 @@ impl Request {
     /// Takes over the session that the store has made, if its cookie can follow: whether it can.
     fn signed_in(&self, record: &Arc<Record>, token: SessionToken) -> bool {
         let mut progress = self.lock();
-        progress.named.clear();
-        if progress.head_sent || self.order.is_abandoned() {
+        progress.also_named.clear();
+        if progress.head_sent || self.order.now() == Now::Abandoned {
             // What it replaced has ended all the same.
             if let Some(id) = progress.state.held().map(|held| held.record.id) {
                 progress.advance(Did::FindEnded(id));

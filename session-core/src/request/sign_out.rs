@@ -63,7 +63,7 @@ impl Request {
 
     fn signed_out(&self, sessions: &[SessionKey]) {
         let mut progress = self.lock();
-        progress.named.clear();
+        progress.also_named.clear();
         progress.presented = None;
         progress.advance(Did::SignOut(sessions.iter().map(|key| key.id).collect()));
     }
