@@ -69,6 +69,8 @@ pub(crate) struct Progress {
     pub(crate) undecodable: Option<SessionId>,
     /// A sign-in whose outcome isn't known.
     open_sign_in: Option<Arc<Record>>,
+    /// A sign-in that is done, and whose caller doesn't know yet.
+    unfetched_sign_in: Option<Arc<Record>>,
     /// A strict rotation whose outcome isn't known.
     open_strict: Option<Box<OpenStrict>>,
     /// Whether a task tries to settle them.
@@ -114,6 +116,7 @@ impl Request {
                 lost: None,
                 undecodable: None,
                 open_sign_in: None,
+                unfetched_sign_in: None,
                 open_strict: None,
                 is_settling: false,
                 inner_cookies: Vec::new(),

@@ -23,7 +23,8 @@ impl Request {
             Now::Awaited => return None,
         };
         let mut progress = self.lock();
-        if progress.in_flight || (progress.has_open() && !is_behind) {
+        let is_undecided = progress.in_flight || progress.unfetched_sign_in.is_some();
+        if is_undecided || (progress.has_open() && !is_behind) {
             return None;
         }
         let is_failure = status >= 500 || progress.lost.is_some();

@@ -65,12 +65,43 @@ impl Place {
 
 enum Waiting {
     /// Runs in a task of its own.
-    Work(Work),
+    Work(Job),
     /// Is handed the permit.
     Grant(oneshot::Sender<Permit>),
 }
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// An operation that runs in a task of its own.
+struct Job {
+    /// Ends by giving the outcome to the caller, if there is one.
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Holds the permit until the caller has the outcome.
+    handover: Handover,
+    /// Ends when the caller has it, or has given up.
+    fetched: oneshot::Receiver<()>,
+}
+
+/// The permit of an operation, which its task and its caller share.
+#[derive(Clone, Default)]
+struct Handover(Arc<Mutex<Option<Permit>>>);
+
+impl Handover {
+    fn lock(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, permit: Permit) {
+        *self.lock() = Some(permit);
+    }
+
+    /// Lets the next operation begin.
+    fn release(&self) {
+        let permit = self.lock().take();
+        drop(permit);
+    }
+}
+
+/// For how long an outcome waits for its caller.
+const UNFETCHED: Duration = Duration::from_secs(1);
 
 /// What an operation gave, or with what it panicked.
 type Outcome<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
@@ -175,18 +206,23 @@ impl Drop for Permit {
             None => {}
             // Refused by one that no longer waits: the permit comes back and is dropped.
             Some(Waiting::Grant(grant)) => drop(grant.send(permit())),
-            Some(Waiting::Work(work)) => go_on(permit(), work),
+            Some(Waiting::Work(job)) => go_on(permit(), job),
         }
     }
 }
 
 /// Runs the rest of an operation in a task of its own.
-fn go_on(permit: Permit, work: Work) {
+fn go_on(permit: Permit, Job { work, handover, fetched }: Job) {
     // Without a runtime it ends here. What it has left open is settled by the next one, as after a store that didn't answer.
     if let Ok(runtime) = Handle::try_current() {
+        let request = Arc::clone(&permit.0);
+        handover.put(permit);
         let rest = async move {
             work.await;
-            drop(permit);
+            // Fetched, given up, or neither in time: it is the next one's turn in any case.
+            drop(tokio::time::timeout(UNFETCHED, fetched).await);
+            request.end_unfetched_sign_in().await;
+            handover.release();
         };
         runtime.spawn(rest.instrument(Span::current()));
     }
@@ -209,27 +245,34 @@ impl Request {
             }
             operation.await
         }));
-        let (outcome, number) = match self.order.begin() {
-            Some(number) => {
-                let permit = Permit(Arc::clone(self));
-                // What a store answers at once needs no task.
-                if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-                    drop(permit);
-                    return given(outcome);
-                }
-                let (answer, outcome) = oneshot::channel();
-                go_on(permit, Box::pin(async move { drop(answer.send(work.await)) }));
-                (outcome, number)
+        let begun = self.order.begin();
+        let permit = begun.map(|_| Permit(Arc::clone(self)));
+        // What a store answers at once needs no task.
+        if permit.is_some()
+            && let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await
+        {
+            self.lock().unfetched_sign_in = None;
+            drop(permit);
+            return given(outcome);
+        }
+        let (answer, outcome) = oneshot::channel();
+        let (has_fetched, fetched) = oneshot::channel();
+        let handover = Handover::default();
+        let work = Box::pin(async move { drop(answer.send(work.await)) });
+        let job = Job { work, handover: handover.clone(), fetched };
+        let number = match (begun, permit) {
+            (Some(number), Some(permit)) => {
+                go_on(permit, job);
+                number
             }
-            None => {
-                let (answer, outcome) = oneshot::channel();
-                let work = Box::pin(async move { drop(answer.send(work.await)) });
-                (outcome, self.order.wait(self, Waiting::Work(work), false))
-            }
+            _ => self.order.wait(self, Waiting::Work(job), false),
         };
         let waits = Waits { request: self, number };
         let outcome = outcome.await;
         std::mem::forget(waits);
+        self.lock().unfetched_sign_in = None;
+        handover.release();
+        drop(has_fetched);
         match outcome {
             Ok(outcome) => given(outcome),
             Err(_) => Err(self.service.failed(StoreError::unknown(Abandoned))),
@@ -239,8 +282,9 @@ impl Request {
     /// Runs `operation` when those before it are done, and no one waits for it.
     pub(super) fn run_unawaited(self: &Arc<Self>, operation: impl Future<Output = ()> + Send + 'static) {
         // One that panics is reported by the panic.
-        let work = async move { drop(caught(async move { Ok(operation.await) }).await) };
-        self.order.wait(self, Waiting::Work(Box::pin(work)), true);
+        let work = Box::pin(async move { drop(caught(async move { Ok(operation.await) }).await) });
+        let (_, fetched) = oneshot::channel();
+        self.order.wait(self, Waiting::Work(Job { work, handover: Handover::default(), fetched }), true);
     }
 
     /// Once the response has left no operation may follow that would settle what is open: tries again for about a minute.

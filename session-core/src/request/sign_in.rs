@@ -95,9 +95,24 @@ impl Request {
             return false;
         }
         progress.open_sign_in = None;
+        progress.unfetched_sign_in = Some(Arc::clone(record));
         progress.presented = None;
         progress.advance(Did::SignIn { record: Arc::clone(record), token });
         true
+    }
+
+    /// Ends a session whose sign-in was given up after it was done, and before its caller knew.
+    pub(super) async fn end_unfetched_sign_in(&self) {
+        let is_abandoned = self.order.now() == Now::Abandoned;
+        let record = {
+            let mut progress = self.lock();
+            let Some(record) = progress.unfetched_sign_in.take().filter(|_| is_abandoned) else { return };
+            progress.open_sign_in = Some(Arc::clone(&record));
+            progress.advance(Did::FindEnded(record.id));
+            record
+        };
+        // A failure was reported by an event, and it stays open.
+        drop(self.settle_sign_in(&record).await);
     }
 
     /// Sees to it that a sign-in which was given up, or whose outcome is unknown, leaves no session.
