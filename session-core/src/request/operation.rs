@@ -215,13 +215,16 @@ impl Drop for Permit {
 fn go_on(permit: Permit, Job { work, handover, fetched }: Job) {
     // Without a runtime it ends here. What it has left open is settled by the next one, as after a store that didn't answer.
     if let Ok(runtime) = Handle::try_current() {
-        let request = Arc::clone(&permit.0);
+        // The permit keeps it as long as that is needed: with the last handle goes what was never saved.
+        let request = Arc::downgrade(&permit.0);
         handover.put(permit);
         let rest = async move {
             work.await;
             // Fetched, given up, or neither in time: it is the next one's turn in any case.
             drop(tokio::time::timeout(UNFETCHED, fetched).await);
-            request.end_unfetched_sign_in().await;
+            if let Some(request) = request.upgrade() {
+                request.end_unfetched_sign_in().await;
+            }
             handover.release();
         };
         runtime.spawn(rest.instrument(Span::current()));
