@@ -1,5 +1,5 @@
-//! What all clones of one request's handle share, and its way to the store: the one look-up, and storing what changed.
-//! Not here: decisions (see `state`, `policy` and `data`), and what changes the session's row or token (the files below). No lock is
+//! What all clones of one request's handle share, and the one look-up.
+//! Not here: decisions (see `state`, `policy` and `data`), and what changes the row or its token (the files below). No lock is
 //! held while it waits, but the request's permit and a place in the session's queue.
 
 use std::sync::Arc;
@@ -14,17 +14,16 @@ use tokio::sync::OnceCell;
 use crate::client::Client;
 use crate::config::FingerprintChange;
 use crate::cookie::Found;
-use crate::data::Pending;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
 use crate::policy::rotation::{self, Admission, Standing};
 use crate::service::Inner;
 use crate::session::{Record, SessionId};
 use crate::state::{Active, Did, State};
-use crate::store::{Activity, Applied, MAX_LOADED, SessionKey, Update};
+use crate::store::{MAX_LOADED, SessionKey};
 use crate::token::{SessionToken, TokenHash, TokenRef};
 use operation::Order;
-use rotate::{OpenStrict, conflict_without_data};
+use rotate::OpenStrict;
 
 mod commit;
 mod operation;
@@ -32,9 +31,11 @@ mod reload;
 mod rotate;
 mod sign_in;
 mod sign_out;
+mod storing;
 
 pub(crate) use operation::Permit;
 pub(crate) use sign_in::Wanted;
+pub(crate) use storing::{Failure, Stored};
 
 /// What all clones of one request's handle share.
 pub(crate) struct Request {
@@ -80,22 +81,6 @@ pub(crate) struct Progress {
 }
 
 type Named = ArrayVec<SessionKey, MAX_LOADED>;
-
-/// What came of storing a request's changes.
-pub(crate) enum Stored {
-    Done,
-    Ended,
-}
-
-/// Storing failed.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// The session, if only its activity was to be recorded.
-    pub(crate) only_activity: Option<SessionId>,
-}
-
-/// Tries at storing changes before the store counts as too busy: each lost try means that another request's succeeded.
-const MAX_TRIES: usize = 100;
 
 impl Request {
     pub(crate) fn new(service: Arc<Inner>) -> Self {
@@ -229,84 +214,6 @@ impl Request {
         Ok(())
     }
 
-    /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case. Only for
-    /// the operation that has the permit.
-    pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
-        let service = &self.service;
-        let (caller, last_active_at, absolute_expires_at, seen, pending) = {
-            let mut progress = self.lock();
-            let Some(active) = progress.state.active_mut() else { return Ok(Stored::Ended) };
-            let (caller, pending) = (active.caller(service.config.rotation_grace), active.view.take());
-            let record = &active.record;
-            let times = (record.last_active_at, record.absolute_expires_at);
-            let seen = active.is_first_seen;
-            progress.in_flight = pending.is_some();
-            (caller, times.0, times.1, seen, pending)
-        };
-        let id = caller.id;
-        let mut taken = Taken { request: self, id, pending };
-        // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
-        let queues = !always && taken.pending.is_some();
-        let mut place = if queues { service.turns.behind_others(id).await } else { None };
-        for _ in 0..MAX_TRIES {
-            let now = service.now();
-            let expiry = &service.config.expiry;
-            // The first presentation of a rotated token counts as due.
-            let first = || seen.then(|| expiry.presentation(now, last_active_at, absolute_expires_at));
-            let activity = expiry.due(now, last_active_at, absolute_expires_at).or_else(first);
-            let data = taken.pending.as_ref().map(Pending::to_store);
-            if data.is_none() && activity.is_none() && !always {
-                return Ok(Stored::Done);
-            }
-            let update = Update { data, activity, rotation: None, seen };
-            match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { expires_at }) => {
-                    return taken.stored(activity.map(|activity| (activity, expires_at)));
-                }
-                Ok(Applied::Gone) => {
-                    let had_changes = taken.pending.take().is_some();
-                    self.found_ended(id);
-                    if had_changes {
-                        service.tell(&Event::DataDropped { id });
-                    }
-                    return Ok(Stored::Ended);
-                }
-                Ok(Applied::Superseded(_)) => return Err(taken.failed(service.failed(rotated_unasked()))),
-                Ok(Applied::Conflict(fresh)) => {
-                    let Some(pending) = &mut taken.pending else {
-                        return Err(taken.failed(service.failed(conflict_without_data())));
-                    };
-                    match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
-                        Ok(Ok(())) if queues && place.is_none() => place = service.turns.queue(id).await,
-                        Ok(Ok(())) => tokio::task::yield_now().await,
-                        Ok(Err(error)) => return Err(taken.failed(error)),
-                        Err(_) => {
-                            let corrupt = StoreError::Corrupt { id: Some(id), what: "data" };
-                            return Err(taken.failed(service.failed(corrupt)));
-                        }
-                    }
-                }
-                Err(error) => {
-                    if let Some(place) = &place {
-                        place.give_up();
-                    }
-                    return Err(taken.refused(error));
-                }
-            }
-        }
-        let busy = StoreError::not_applied("other requests changed the session's data at every try");
-        Err(taken.refused(busy))
-    }
-
-    /// Notes that changes are lost, and why.
-    fn lose(&self, id: SessionId, status: u16) {
-        let mut progress = self.lock();
-        progress.lost = Some(status);
-        if let Some(active) = progress.state.still(id) {
-            active.view.discard();
-        }
-    }
-
     /// The response goes out, and there was nothing to commit.
     pub(crate) fn close(&self) {
         self.lock().close_head();
@@ -409,75 +316,4 @@ impl Drop for Request {
             self.service.tell(&Event::ChangesNotSaved { id: active.record.id });
         }
     }
-}
-
-/// Changes that were taken to be stored. Dropped without a word from the store, they count as lost.
-struct Taken<'a> {
-    request: &'a Request,
-    id: SessionId,
-    pending: Option<Pending>,
-}
-
-impl Taken<'_> {
-    fn stored(mut self, activity: Option<(Activity, time::OffsetDateTime)>) -> Result<Stored, Failure> {
-        let pending = self.pending.take();
-        if let Some((activity, expires_at)) = activity
-            && let Some(active) = self.request.lock().state.still(self.id)
-        {
-            active.recorded(activity, expires_at);
-        }
-        let Some(pending) = pending else { return Ok(Stored::Done) };
-        loop {
-            let later = self.request.lock().state.still(self.id).and_then(|active| active.view.later(&pending));
-            // Without the lock: this runs the application's functions.
-            let later = later.map(|later| pending.with(&later)).transpose().map_err(|error| {
-                self.request.lose(self.id, error.status());
-                Failure { error, only_activity: None }
-            })?;
-            let mut progress = self.request.lock();
-            let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
-            if active.view.stored(&pending, later) {
-                return Ok(Stored::Done);
-            }
-        }
-    }
-
-    /// The store failed: what certainly isn't stored stays pending, the rest is lost.
-    fn refused(mut self, error: StoreError) -> Failure {
-        let only_activity = self.pending.is_none().then_some(self.id);
-        if matches!(error, StoreError::NotApplied(_))
-            && let Some(pending) = self.pending.take()
-            && let Some(active) = self.request.lock().state.still(self.id)
-        {
-            active.view.not_stored(pending);
-        }
-        let error = match only_activity {
-            Some(_) => error.into(),
-            None => self.request.service.failed(error),
-        };
-        Failure { error, only_activity }
-    }
-
-    /// The changes can't be made: none of them is stored.
-    fn failed(mut self, error: Error) -> Failure {
-        self.lose(error.status());
-        Failure { error, only_activity: None }
-    }
-
-    fn lose(&mut self, status: u16) {
-        if self.pending.take().is_some() {
-            self.request.lose(self.id, status);
-        }
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.lose(503);
-        self.request.lock().in_flight = false;
-    }
-}
-
-fn rotated_unasked() -> StoreError {
-    StoreError::not_applied("the store reported a rotation that it was not asked for")
 }

@@ -218,8 +218,10 @@ impl Cookie {
         match self {
             Self::None => None,
             Self::Forged => {
-                let (value, last) = live.split_at(live.len() - 1);
-                Some(format!("{value}{}", if last == "A" { "B" } else { "A" }))
+                // In the signature, and not at its end, whose last bits no value has set.
+                let (head, tail) = live.split_at(live.len() - 8);
+                let other = if tail.starts_with('A') { "B" } else { "A" };
+                Some(format!("{head}{other}{}", &tail[1..]))
             }
             Self::Live => Some(live.to_owned()),
         }

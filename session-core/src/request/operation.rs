@@ -285,7 +285,11 @@ impl Request {
     /// Runs `operation` when those before it are done, and no one waits for it.
     pub(super) fn run_unawaited(self: &Arc<Self>, operation: impl Future<Output = ()> + Send + 'static) {
         // One that panics is reported by the panic.
-        let work = Box::pin(async move { drop(caught(async move { Ok(operation.await) }).await) });
+        let operation = async move {
+            operation.await;
+            Ok(())
+        };
+        let work = Box::pin(async move { drop(caught(operation).await) });
         let (_, fetched) = oneshot::channel();
         self.order.wait(self, Waiting::Work(Job { work, handover: Handover::default(), fetched }), true);
     }
