@@ -26,15 +26,15 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Whichever of the two tokens the browser ends up with works, on each node.
-async fn both_work(world: &World, old: &Browser, new: &Browser, what: &str) {
-    let node = world.node().await;
-    for node in [world, &node] {
+async fn both_work(nodes: [&World; 2], old: &Browser, new: &Browser, what: &str) {
+    for node in nodes {
         assert_eq!(user(&mut old.on(node)).await, json!("ada"), "{what}: the old one");
         assert_eq!(user(&mut new.on(node)).await, json!("ada"), "{what}: what the response left");
     }
 }
 
 async fn lost_by_the_store(world: World) {
+    let node = world.node().await;
     for faults in
         [vec![Fault::UnknownApplied; 2], vec![Fault::UnknownLost; 2], vec![Fault::UnknownLost, Fault::UnknownApplied]]
     {
@@ -51,13 +51,14 @@ async fn lost_by_the_store(world: World) {
                 assert_eq!((reply.error_status(1), reply.set_cookies().len()), (None, 1), "{faults:?}: tried again");
                 assert_ne!(new.cookie(), old.cookie());
             }
-            both_work(&world, &old, &new, &format!("{faults:?}")).await;
+            both_work([&world, &node], &old, &new, &format!("{faults:?}")).await;
             new.run(json!([{"op": "logout"}])).await;
         }
     }
 }
 
 async fn given_up_at_any_moment(world: World) {
+    let node = world.node().await;
     for polls in 1..=world.rounds.min(40) {
         let old = sign_in(&world, "ada").await;
         let (guard, session) = extracted(&world, &old).await;
@@ -73,7 +74,7 @@ async fn given_up_at_any_moment(world: World) {
         }
         // It goes on to its end, and whatever comes next waits for it.
         session.list("nobody").await.expect("the store works");
-        both_work(&world, &old, &new, &format!("after {polls} turns")).await;
+        both_work([&world, &node], &old, &new, &format!("after {polls} turns")).await;
         new.run(json!([{"op": "logout"}])).await;
     }
 }
@@ -85,6 +86,7 @@ async fn turns(count: usize) {
 }
 
 async fn given_up_and_tried_again(world: World) {
+    let node = world.node().await;
     for polls in 1..=world.rounds.min(40) {
         let old = sign_in(&world, "ada").await;
         let (guard, session) = extracted(&world, &old).await;
@@ -99,7 +101,7 @@ async fn given_up_and_tried_again(world: World) {
         let mut new = old.clone();
         new.set_cookie(sent[0].0.split(';').next().and_then(|pair| pair.split_once('=')).expect("a pair").1);
         assert_ne!(new.cookie(), old.cookie());
-        both_work(&world, &old, &new, &format!("after {polls} turns")).await;
+        both_work([&world, &node], &old, &new, &format!("after {polls} turns")).await;
         new.run(json!([{"op": "logout"}])).await;
     }
 }
