@@ -22,11 +22,11 @@ mod unsteady;
 /// The trials for one kind of store.
 pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    // One in memory costs so little that the rounds are split among the trials that run at once.
+    // Split, so that the parts run at once and none of them takes long.
     let (parts, rounds, schedules) = match store.name() {
         "memory" => (4, 25_000, 5_000),
-        "sqlite" => (1, 500, 500),
-        _ => (1, 2_000, 1_000),
+        "postgres" | "mysql" => (4, 500, 250),
+        _ => (1, 500, 500),
     };
     for part in 0..parts {
         let (from, kind) = (part * rounds, Arc::clone(store));
