@@ -52,7 +52,7 @@ pub mod databases {
     #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
     pub use super::sql::driver::DriverError;
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    pub use super::sql::server::ServerOpenError;
+    pub use super::sql::server::{ServerOpenError, ServerOptions, ServerStore};
     #[cfg(feature = "sqlite")]
     pub use super::sqlite::{SqliteOpenError, SqliteOptions, SqliteStore};
 }

@@ -3,7 +3,7 @@
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
-use super::fault::number;
+use super::error_codes::number;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];

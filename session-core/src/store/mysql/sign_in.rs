@@ -2,9 +2,9 @@
 //! locking read, and what must go is named.
 
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySqlConnection, Row};
+use sqlx::{MySql, MySqlConnection, Row};
 
-use super::{MySqlStore, TAKE_TURN, run};
+use super::{TAKE_TURN, run};
 use crate::store::MAX_LOADED;
 use crate::store::sql::row::{Arg, micros};
 use crate::store::sql::server::Server;
@@ -33,7 +33,7 @@ pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) ->
             found = find(conn, sign_in).await?;
         }
     }
-    run(conn, &sign_in.insert(MySqlStore::statements())).await?;
+    run(conn, &sign_in.insert(MySql::statements())).await?;
 
     let beyond = found.split_off(found.len().min(usize::try_from(*others).unwrap_or(usize::MAX)));
     let ids = beyond.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<Option<Vec<u8>>>>>()?;
@@ -47,7 +47,7 @@ pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) ->
         let mut args = vec![Arg::time(*now)];
         args.extend(sign_in.replaced());
         args.extend((0..AT_ONCE).map(|index| Arg::Bytes(batch.get(index).map(|id| &id[..]))));
-        run(conn, &(&MySqlStore::statements().evict, args)).await?;
+        run(conn, &(&MySql::statements().evict, args)).await?;
     }
     let count = ids.len() as u64;
     Ok(Written { rows: if ids.is_empty() { Vec::new() } else { beyond }, count, told: 0 })

@@ -3,8 +3,9 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::fault::{code, is_rolled_back};
+use super::error_codes::classify;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
+use crate::store::sql::server::ErrorKind;
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
 
@@ -89,7 +90,7 @@ pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError>
     loop {
         match step(conn).await {
             Err(MigrateError::Sqlx(error))
-                if (is_another_nodes(&error) || is_rolled_back(&error)) && tries < RETRIES =>
+                if (is_another_nodes(&error) || classify(&error) == ErrorKind::RolledBack) && tries < RETRIES =>
             {
                 tries += 1;
             }
@@ -104,7 +105,7 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
     match sqlx::raw_sql(made).fetch_optional(&mut *conn).await {
         Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => return Ok(()),
         Ok(_) => {}
-        Err(error) if code(&error).as_deref() == Some("42P01") => {
+        Err(error) if classify(&error) == ErrorKind::NotMigrated => {
             sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
         }
         Err(error) => return Err(error.into()),
@@ -128,7 +129,8 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
 
 /// Whether another node made the same table at the same moment: `IF NOT EXISTS` doesn't wait for that.
 fn is_another_nodes(error: &sqlx::Error) -> bool {
-    matches!(code(error).as_deref(), Some("23505" | "42P07" | "42710"))
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("23505" | "42P07" | "42710"))
 }
 
 /// The tables as the first schema had them.

@@ -1,12 +1,16 @@
 //! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Not here: connections,
 //! transactions and what a failure means, see each database's `Backend`; and the texts, see `statements`.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Activity, Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, StoreError, Update};
+use super::{
+    Activity, Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
+    Update,
+};
 use crate::expiry::earlier;
 use crate::session::{Record, SessionId};
 use crate::token::TokenRef;
@@ -96,7 +100,7 @@ impl<'a> SignIn<'a> {
 }
 
 /// A database.
-pub(super) trait Backend: Clone + Send + Sync + 'static {
+pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
     /// A row of a result.
     type Row: Columns + 'static;
 
@@ -130,7 +134,61 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn sign_in(&self, sign_in: SignIn<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 }
 
-pub(super) async fn create(
+/// Boxes the operations of a database.
+impl<B: Backend> SessionStore for B {
+    fn create<'a>(
+        &'a self,
+        new: &'a Arc<Record>,
+        replaces: &'a [SessionKey],
+        limit: NonZeroU32,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Created> {
+        Box::pin(create(self, new, replaces, limit, now))
+    }
+
+    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
+        Box::pin(load(self, sessions, now))
+    }
+
+    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
+        Box::pin(apply(self, caller, update, now))
+    }
+
+    fn end<'a>(
+        &'a self,
+        user: &'a UserId,
+        id: SessionId,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<bool>> {
+        Box::pin(end(self, user, id, by, now))
+    }
+
+    fn end_all<'a>(
+        &'a self,
+        user: &'a UserId,
+        except: Option<SessionId>,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
+        Box::pin(end_all(self, user, except, by, now))
+    }
+
+    fn list<'a>(
+        &'a self,
+        user: &'a UserId,
+        by: Option<&'a Caller>,
+        now: OffsetDateTime,
+    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
+        Box::pin(list(self, user, by, now))
+    }
+
+    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
+        Box::pin(purge(self, before, limit))
+    }
+}
+
+async fn create(
     backend: &impl Backend,
     new: &Record,
     replaces: &[SessionKey],
@@ -148,11 +206,7 @@ pub(super) async fn create(
     Ok(Created::Inserted { evicted })
 }
 
-pub(super) async fn load(
-    backend: &impl Backend,
-    sessions: &[TokenRef],
-    now: OffsetDateTime,
-) -> Result<Loaded, StoreError> {
+async fn load(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateTime) -> Result<Loaded, StoreError> {
     if let [session] = sessions {
         return Ok(Look { id: session.id, now }.ask(backend).await?.into_iter().collect());
     }
@@ -182,7 +236,7 @@ async fn some_of(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateT
     Ok(rows.into_iter().collect())
 }
 
-pub(super) async fn apply(
+async fn apply(
     backend: &impl Backend,
     caller: &Caller,
     update: &Update,
@@ -246,7 +300,7 @@ pub(super) async fn apply(
     Err(StoreError::not_applied("the session changed at every try"))
 }
 
-pub(super) async fn end(
+async fn end(
     backend: &impl Backend,
     user: &UserId,
     id: SessionId,
@@ -259,7 +313,7 @@ pub(super) async fn end(
     if_live(ended(backend, user, &[statement], args, by, now).await?, |ended| Ok(ended.count > 0))
 }
 
-pub(super) async fn end_all(
+async fn end_all(
     backend: &impl Backend,
     user: &UserId,
     except: Option<SessionId>,
@@ -274,7 +328,7 @@ pub(super) async fn end_all(
     if_live(ended(backend, user, &statements, args, by, now).await?, |ended| ended.rows.iter().map(row::id).collect())
 }
 
-pub(super) async fn list(
+async fn list(
     backend: &impl Backend,
     user: &UserId,
     by: Option<&Caller>,
@@ -295,11 +349,7 @@ pub(super) async fn list(
     if_live(checked(backend, rows, is_empty, by, now).await?, |rows| rows.iter().map(row::record).collect())
 }
 
-pub(super) async fn purge(
-    backend: &impl Backend,
-    before: OffsetDateTime,
-    limit: NonZeroU32,
-) -> Result<u64, StoreError> {
+async fn purge(backend: &impl Backend, before: OffsetDateTime, limit: NonZeroU32) -> Result<u64, StoreError> {
     let args = vec![Arg::time(before), Arg::Int(Some(i64::from(limit.get())))];
     Ok(backend.write((&backend.sql().purge, args)).await?.count)
 }

@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::StoreError;
-use super::sql::glue::{sql_store, sqlx_glue};
+use super::sql::glue::sqlx_glue;
 use super::sql::groups::Groups;
 use super::sql::spares::{Lent, Spares, lend};
 use super::sql::statements::{Dialect, Statements};
@@ -178,4 +178,3 @@ impl fmt::Debug for SqliteStore {
 }
 
 sqlx_glue!(Sqlite, SqliteRow, SqliteArguments, fault::before_commit);
-sql_store!(SqliteStore);

@@ -2,7 +2,7 @@
 
 use sqlx::error::Error as SqlxError;
 
-use super::{Closed, Server};
+use super::{ErrorKind, Server};
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
@@ -72,25 +72,25 @@ pub enum ServerOpenError {
 }
 
 impl ServerOpenError {
-    pub(in crate::store) fn url<S: Server>() -> Self {
-        Self::Url { server: S::NAMES.server, example: S::NAMES.url }
+    pub(in crate::store) fn url<D: Server>() -> Self {
+        Self::Url { server: D::NAMES.server, example: D::NAMES.url }
     }
 
-    pub(in crate::store) fn of<S: Server>(error: MigrateError) -> Self {
-        let server = S::NAMES.server;
+    pub(in crate::store) fn of<D: Server>(error: MigrateError) -> Self {
+        let server = D::NAMES.server;
         let source = match error {
             MigrateError::Newer { found, known } => return Self::NewerSchema { found, known },
             MigrateError::Sqlx(source) => source,
         };
-        let why = S::why_not_open(&source);
+        let kind = D::classify(&source);
         let is_unreachable = matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut);
         let source = source.into();
-        match why {
-            Some(Closed::Refused) => Self::Refused { server, source },
-            Some(Closed::NoDatabase) => Self::NoDatabase { server, source },
-            Some(Closed::MissingRights) => Self::MissingRights { source },
-            None if is_unreachable => Self::NoServer { server, source },
-            None => Self::Other { server, source },
+        match kind {
+            ErrorKind::Refused => Self::Refused { server, source },
+            ErrorKind::NoDatabase => Self::NoDatabase { server, source },
+            ErrorKind::MissingRights => Self::MissingRights { source },
+            _ if is_unreachable => Self::NoServer { server, source },
+            _ => Self::Other { server, source },
         }
     }
 }

@@ -1,0 +1,84 @@
+//! Connecting to a database server with settings that fit sessions. Not here: the tables, see each server's `schema`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+
+use super::{BESIDE, Pooling, Server, ServerOpenError, ServerStore};
+use crate::store::sql::groups::Groups;
+use crate::store::sql::spares::Spares;
+
+/// How to connect to a database server: see [`new`](Self::new).
+#[expect(private_bounds, reason = "there are two servers, and no other can be brought from outside")]
+#[derive(Clone)]
+pub struct ServerOptions<D: Server> {
+    /// It may hold a password.
+    url: String,
+    max_connections: u32,
+    patience: Duration,
+    pub(in crate::store) pooling: Pooling,
+    server: PhantomData<fn() -> D>,
+}
+
+#[expect(private_bounds, reason = "as above")]
+impl<D: Server> ServerOptions<D> {
+    /// Options for the database at `url`, with parameters after a `?`: up to 16 connections, and 5 seconds of patience for a free one,
+    /// after which a request is a 503.
+    ///
+    /// PostgreSQL's is `postgres://user:password@host:port/database`, with libpq's parameters; that of MySQL and MariaDB is
+    /// `mysql://user:password@host:port/database`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 16,
+            patience: Duration::from_secs(5),
+            pooling: Pooling::Direct,
+            server: PhantomData,
+        }
+    }
+
+    /// At most this many connections, at least one. All nodes together must stay below the server's `max_connections`.
+    #[must_use]
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// How long a request waits for a free connection.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Connects, and brings the tables to this release's schema.
+    ///
+    /// # Errors
+    /// [`ServerOpenError`], which says what to do and never shows the URL's password.
+    pub async fn open(self) -> Result<ServerStore<D>, ServerOpenError> {
+        let options = D::options(&self.url, self.pooling).ok_or_else(ServerOpenError::url::<D>)?;
+        let pool = PoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.patience)
+            // A connection that has died shows at its next use, and asking each time would be one more round trip.
+            .test_before_acquire(false);
+        let pool = D::prepare(pool).connect_with(options).await;
+        let pool = pool.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
+        let (groups, spares) = (Groups::here(&BESIDE), Spares::of(&pool));
+        let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
+        store.migrate().await?;
+        Ok(store)
+    }
+}
+
+impl<D: Server> fmt::Debug for ServerOptions<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("server", &D::NAMES.server)
+            .field("max_connections", &self.max_connections)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,329 @@
+//! The tests that all database servers share, and a place on the server for each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::{Connection, Pool};
+
+use super::{Server, ServerOpenError, ServerOptions, ServerStore};
+use crate::session::{Data, Record};
+use crate::store::sql::testing::{
+    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record,
+    shows_no_row, the_row_of_the_first_schema_lives_on, token,
+};
+use crate::store::{NewData, SessionStore, StoreError, Update};
+
+pub(in crate::store) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
+
+/// What a test needs of a server.
+pub(in crate::store) trait TestServer: Server {
+    /// The variable that names a server, and the local one.
+    const SERVER: (&'static str, &'static str);
+    /// URLs that aren't of this server.
+    const OTHER_URLS: [&'static str; 4];
+    /// The indexes of `cookie_session`.
+    const INDEXES: [&'static str; 3];
+
+    /// SQL that makes a place of that name.
+    fn make(name: &str) -> String;
+
+    /// SQL that removes it.
+    fn remove(name: &str) -> String;
+
+    /// For connections that use it.
+    fn within(options: Options<Self>, name: &str) -> Options<Self>;
+
+    /// A URL of it.
+    fn url(server: &str, name: &str) -> String;
+
+    /// Host and port.
+    fn address(options: &Options<Self>) -> String;
+
+    /// For connections through that local port.
+    fn through(options: Options<Self>, port: u16) -> Options<Self>;
+
+    /// With another database, and with another user.
+    fn elsewhere(options: Options<Self>, database: &str) -> Options<Self>;
+
+    fn run(conn: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
+
+    /// Ends the other connections that use the place: how many.
+    fn end_others(conn: &mut Self::Connection, name: &str) -> impl Future<Output = usize> + Send;
+
+    /// The tables as the first schema had them, with a row.
+    fn first_schema() -> String;
+
+    fn indexes(conn: &mut Self::Connection) -> impl Future<Output = Vec<String>> + Send;
+}
+
+/// A schema, or a database, of a test's own.
+pub(in crate::store) struct Place<D: TestServer> {
+    pub(in crate::store) server: String,
+    pub(in crate::store) options: Options<D>,
+    pub(in crate::store) name: String,
+}
+
+impl<D: TestServer> Place<D> {
+    /// None, said in a line, where no server is; which fails if all must be tested.
+    pub(in crate::store) async fn new() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (variable, local) = D::SERVER;
+        let server = std::env::var(variable).unwrap_or_else(|_| local.to_owned());
+        let options: Options<D> = server.parse().unwrap_or_else(|_| panic!("{variable} is a URL"));
+        let mut conn = match D::Connection::connect_with(&options).await {
+            Ok(conn) => conn,
+            Err(error) => {
+                let what = D::NAMES.server;
+                assert!(std::env::var("SESSION_TEST_REQUIRE").is_err(), "no {what} server: {error}");
+                println!("not tested: no {what} server: {error}");
+                return None;
+            }
+        };
+        let name = format!("unit_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        D::run(&mut conn, &D::make(&name)).await;
+        Some(Self { server, options: D::within(options, &name), name })
+    }
+
+    pub(in crate::store) async fn conn(&self) -> D::Connection {
+        D::Connection::connect_with(&self.options).await.unwrap()
+    }
+
+    pub(in crate::store) async fn run(&self, sql: &str) {
+        D::run(&mut self.conn().await, sql).await;
+    }
+
+    pub(in crate::store) async fn pool(&self, connections: u32, options: Options<D>) -> Pool<D> {
+        let pool = PoolOptions::<D>::new().max_connections(connections).test_before_acquire(false);
+        pool.acquire_timeout(Duration::from_secs(2)).connect_with(options).await.unwrap()
+    }
+
+    /// A store on a pool of the test's own.
+    pub(in crate::store) async fn store(&self, connections: u32) -> ServerStore<D> {
+        let store = ServerStore::new(self.pool(connections, self.options.clone()).await);
+        store.migrate().await.unwrap();
+        store
+    }
+
+    /// Options for a store that opens its own connections.
+    pub(in crate::store) fn own(&self) -> ServerOptions<D> {
+        ServerOptions::new(D::url(&self.server, &self.name))
+    }
+
+    pub(in crate::store) async fn end(self) {
+        self.run(&D::remove(&self.name)).await;
+    }
+}
+
+/// The tests of [`TestServer`] `$server`.
+macro_rules! server_tests {
+    ($server:ty: $($name:ident)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let Some(place) = $crate::store::sql::server::testing::Place::<$server>::new().await else { return };
+            $crate::store::sql::server::testing::$name(&place).await;
+            place.end().await;
+        })*
+    };
+    ($server:ty) => {
+        $crate::store::sql::server::testing::server_tests! { $server:
+            what_cannot_be_opened_says_why_and_shows_no_password
+            a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it
+            a_store_outlives_the_runtime_that_opened_it
+            twenty_nodes_may_migrate_at_once
+            a_newer_schema_is_refused_unless_this_release_may_share_it
+            without_tables_it_says_to_migrate
+            tables_of_the_first_schema_migrate_and_their_sessions_live_on
+            connections_that_died_in_the_pool_cost_no_read_and_no_sign_in
+            a_pool_full_of_dead_connections_costs_no_read
+            a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_told
+            a_pool_without_a_free_connection_is_a_bounded_wait
+            what_is_acknowledged_after_a_dropped_operation_is_committed
+            each_of_many_requests_at_once_gets_its_own
+            what_a_database_says_of_a_row_is_not_shown
+        }
+    };
+}
+pub(in crate::store) use server_tests;
+
+pub(in crate::store) async fn what_cannot_be_opened_says_why_and_shows_no_password<D: TestServer>(place: &Place<D>) {
+    for nowhere in D::OTHER_URLS {
+        let error = ServerStore::<D>::open(nowhere).await.unwrap_err();
+        assert!(matches!(error, ServerOpenError::Url { .. }), "{error:?}");
+        assert!(!error.to_string().contains("lovelace"));
+    }
+    let scheme = D::NAMES.url.split(':').next().unwrap();
+    let nobody = ServerOptions::<D>::new(format!("{scheme}://ada:lovelace@127.0.0.1:1/app"));
+    let error = nobody.patience(Duration::from_millis(300)).open().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::NoServer { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("lovelace"));
+
+    let missing = D::elsewhere(place.options.clone(), "no_such_database");
+    let error = PoolOptions::<D>::new().connect_with(missing).await.unwrap_err();
+    assert!(matches!(ServerOpenError::of::<D>(error.into()), ServerOpenError::NoDatabase { .. }));
+}
+
+pub(in crate::store) async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it<D: TestServer>(
+    place: &Place<D>,
+) {
+    other_runtimes_may_end(&place.own().open().await.unwrap()).await;
+}
+
+pub(in crate::store) async fn a_store_outlives_the_runtime_that_opened_it<D: TestServer>(place: &Place<D>) {
+    let options = place.own();
+    let opening = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(options.open()).unwrap()
+    });
+    let (store, new) = (opening.await.unwrap(), record(1, "ada"));
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+    assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn twenty_nodes_may_migrate_at_once<D: TestServer>(place: &Place<D>) {
+    for round in 0..5 {
+        let nodes: Vec<_> = (0..20)
+            .map(|_| {
+                let options = place.options.clone();
+                tokio::spawn(async move {
+                    let mut conn = D::Connection::connect_with(&options).await.unwrap();
+                    D::migrate(&mut conn).await
+                })
+            })
+            .collect();
+        for node in nodes {
+            let outcome = node.await.unwrap();
+            assert!(outcome.is_ok(), "round {round}: {outcome:?}");
+        }
+        let store = place.store(1).await;
+        assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_empty());
+        place.run("DROP TABLE cookie_session, cookie_session_user, cookie_session_schema").await;
+    }
+}
+
+pub(in crate::store) async fn a_newer_schema_is_refused_unless_this_release_may_share_it<D: TestServer>(
+    place: &Place<D>,
+) {
+    let store = place.store(1).await;
+    let set = async |version: i64, oldest: i64| {
+        let sql = format!("UPDATE cookie_session_schema SET version = {version}, oldest_reader = {oldest}");
+        place.run(&sql).await;
+    };
+    set(99, 99).await;
+    let error = store.migrate().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::NewerSchema { found: 99, known: 2 }), "{error:?}");
+    set(99, 1).await;
+    store.migrate().await.expect("a neighbouring release may share it");
+}
+
+pub(in crate::store) async fn without_tables_it_says_to_migrate<D: TestServer>(place: &Place<D>) {
+    let store = ServerStore::new(place.pool(1, place.options.clone()).await);
+    let new = record(1, "ada");
+    let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err().to_string();
+    assert!(error.contains(D::NAMES.migrate) && error.contains("nothing was changed"), "{error}");
+    let error = store.load(&token(&new), NOW).await.unwrap_err().to_string();
+    assert!(error.contains(D::NAMES.migrate), "{error}");
+}
+
+pub(in crate::store) async fn tables_of_the_first_schema_migrate_and_their_sessions_live_on<D: TestServer>(
+    place: &Place<D>,
+) {
+    place.run(&D::first_schema()).await;
+    the_row_of_the_first_schema_lives_on(&place.store(4).await).await;
+    assert_eq!(D::indexes(&mut place.conn().await).await, D::INDEXES);
+}
+
+pub(in crate::store) async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in<D: TestServer>(
+    place: &Place<D>,
+) {
+    let store = place.store(4).await;
+    let new = record(1, "ada");
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+    for round in 2..12 {
+        // As when the server was restarted in between.
+        let ended = D::end_others(&mut place.conn().await, &place.name).await;
+        assert!(ended > 0, "there were connections to end");
+        let found = store.load(&token(&new), NOW).await.unwrap();
+        assert_eq!(found.first().map(|row| row.id), Some(new.id), "{round}");
+        store.create(&record(round, "alan"), &[], LIMIT, NOW).await.unwrap();
+    }
+}
+
+pub(in crate::store) async fn a_pool_full_of_dead_connections_costs_no_read<D: TestServer>(place: &Place<D>) {
+    let new = record(1, "ada");
+    place.store(1).await.create(&new, &[], LIMIT, NOW).await.unwrap();
+    let pool = PoolOptions::<D>::new().max_connections(30).min_connections(30).test_before_acquire(false);
+    let store = ServerStore::new(pool.connect_with(place.options.clone()).await.unwrap());
+    while store.pool.num_idle() < 30 {
+        tokio::task::yield_now().await;
+    }
+    assert!(D::end_others(&mut place.conn().await, &place.name).await >= 30);
+    assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_told<D>(
+    place: &Place<D>,
+) where
+    D: TestServer,
+{
+    let direct = place.store(1).await;
+    let proxy = SilentProxy::start(D::address(&place.options)).await;
+    let through = D::through(place.options.clone(), proxy.port);
+    let store = ServerStore::new(place.pool(2, through).await);
+    let (new, by) = (record(1, "ada"), caller(&record(1, "ada")));
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+
+    proxy.keep_silent(true);
+    let hasty = store.clone().answer_within(Duration::from_millis(200));
+    let update = Update { data: Some(NewData { based_on: 0, data: Data::from_text("{}") }), ..Update::default() };
+    for _ in 0..3 {
+        let read = hasty.load(&token(&new), NOW).await.unwrap_err();
+        assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
+        let other = hasty.create(&record(2, "alan"), &[], LIMIT, NOW).await.unwrap_err();
+        assert!(matches!(other, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{other:?}");
+        let write = hasty.apply(&by, &update, NOW).await.unwrap_err();
+        assert!(matches!(write, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{write:?}");
+    }
+    proxy.keep_silent(false);
+    assert_eq!(store.load(&token(&new), NOW).await.unwrap(), direct.load(&token(&new), NOW).await.unwrap());
+    assert!(direct.list(&by.user_id, None, NOW).await.is_ok());
+}
+
+pub(in crate::store) async fn a_pool_without_a_free_connection_is_a_bounded_wait<D: TestServer>(place: &Place<D>) {
+    place.store(1).await;
+    let pool = PoolOptions::<D>::new().max_connections(1).acquire_timeout(Duration::from_millis(200));
+    let store = ServerStore::new(pool.connect_with(place.options.clone()).await.unwrap());
+    let held = store.pool.acquire().await.unwrap();
+    let new = record(1, "ada");
+    let refused = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
+    assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
+    drop(held);
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+}
+
+pub(in crate::store) async fn what_is_acknowledged_after_a_dropped_operation_is_committed<D: TestServer>(
+    place: &Place<D>,
+) {
+    let other = place.store(1).await;
+    dropped_anywhere(&place.store(1).await, &other).await;
+    place.run("DELETE FROM cookie_session").await;
+    dropped_anywhere(&place.own().max_connections(1).open().await.unwrap(), &other).await;
+}
+
+pub(in crate::store) async fn each_of_many_requests_at_once_gets_its_own<D: TestServer>(place: &Place<D>) {
+    for options in [place.own(), place.own().max_connections(1)] {
+        each_of_many_gets_its_own(&options.open().await.unwrap()).await;
+        place.run("DELETE FROM cookie_session").await;
+    }
+}
+
+pub(in crate::store) async fn what_a_database_says_of_a_row_is_not_shown<D: TestServer>(place: &Place<D>) {
+    let store = place.store(1).await;
+    place.run("ALTER TABLE cookie_session ADD CONSTRAINT no_agent CHECK (user_agent <> 'agent')").await;
+    let data = Data::from_text(r#"{"secret":"in the data"}"#);
+    let new = Arc::new(Record { data, ..(*record(1, "ada")).clone() });
+    let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
+    shows_no_row(&error);
+}
