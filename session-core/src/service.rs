@@ -40,7 +40,7 @@ type Observer = dyn Fn(&Event) + Send + Sync;
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) config: SessionConfig,
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) turns: Arc<Turns<SessionId>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
 impl CookieSessionService {
     /// A service over `store`.
     pub fn new(store: impl SessionStore, config: SessionConfig) -> Self {
-        let (store, clock, turns) = (Arc::new(store), Arc::new(SystemClock), Arc::default());
+        let (store, clock, turns) = (Arc::new(store), Arc::new(SystemClock), Turns::new(1));
         Self(Arc::new(Inner { store, config, turns, clock, observer: None }))
     }
 

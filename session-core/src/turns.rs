@@ -1,88 +1,103 @@
-//! Who changes a session's data next, where requests of this process were in each other's way: one after the other, or each that comes
-//! later might win over those that start over. Leaves it to the store to notice that they were, and requests of other processes.
+//! Queues in this process: those who want the same thing get it in the order of arrival, so many at once.
+//!
+//! Where requests that change one session's data were in each other's way, they go one after the other, or each that comes later might
+//! win over those that start over. Where a change may have to wait for a lock of the database, it waits here first, so that few
+//! connections wait there. Not here: noticing that others were first, and requests of other processes.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::session::SessionId;
-
-/// The sessions that requests queue for.
-#[derive(Default)]
-pub(crate) struct Turns(Mutex<HashMap<SessionId, Queue>>);
+/// The queues for things that are named `K`.
+pub(crate) struct Turns<K: Eq + Hash + Clone> {
+    /// How many of a queue have their turn at once.
+    at_once: usize,
+    queues: Mutex<HashMap<K, Queue>>,
+}
 
 struct Queue {
-    /// Of one permit, which is handed on in the order of arrival.
+    /// Whose permits are handed on in the order of arrival.
     turn: Arc<Semaphore>,
-    /// Who has the turn, and who waits for it.
+    /// Those that have a turn, and those that wait for one.
     members: usize,
 }
 
-/// A place in the queue of a session, and in the end the first. Dropped, it is the next one's turn.
-pub(crate) struct Turn<'a> {
-    turns: &'a Turns,
-    session: SessionId,
+/// A place in a queue, and in the end a turn. Dropped, it is the next one's turn.
+pub(crate) struct Turn<K: Eq + Hash + Clone> {
+    turns: Arc<Turns<K>>,
+    key: K,
     turn: Arc<Semaphore>,
     /// None while it waits.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Turns {
-    /// Waits behind those that queue for this session. None if nobody does, or if they gave up.
-    pub(crate) async fn behind_others(&self, session: SessionId) -> Option<Turn<'_>> {
-        let place = self.place(session, self.lock().get_mut(&session)?);
-        place.wait().await
+impl<K: Eq + Hash + Clone> Turns<K> {
+    /// Queues of which so many have their turn at once.
+    pub(crate) fn new(at_once: usize) -> Arc<Self> {
+        Arc::new(Self { at_once, queues: Mutex::default() })
     }
 
-    /// Queues, and lets those that come later wait behind. None if the queue was given up meanwhile.
-    pub(crate) async fn queue(&self, session: SessionId) -> Option<Turn<'_>> {
+    /// Waits behind those that queue. None if there are none, or if the queue was given up meanwhile.
+    pub(crate) async fn behind_others(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
         let place = {
             let mut queues = self.lock();
-            let new = || Queue { turn: Arc::new(Semaphore::new(1)), members: 0 };
-            self.place(session, queues.entry(session).or_insert_with(new))
+            let queue = queues.get_mut(&key)?;
+            self.place(key, queue)
         };
         place.wait().await
     }
 
-    fn place(&self, session: SessionId, queue: &mut Queue) -> Turn<'_> {
-        queue.members += 1;
-        Turn { turns: self, session, turn: Arc::clone(&queue.turn), permit: None }
+    /// Queues, and lets those that come later wait behind. None if the queue was given up meanwhile.
+    pub(crate) async fn queue(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
+        let place = {
+            let mut queues = self.lock();
+            let new = || Queue { turn: Arc::new(Semaphore::new(self.at_once)), members: 0 };
+            let queue = queues.entry(key.clone()).or_insert_with(new);
+            self.place(key, queue)
+        };
+        place.wait().await
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Queue>> {
+    fn place(self: &Arc<Self>, key: K, queue: &mut Queue) -> Turn<K> {
+        queue.members += 1;
+        Turn { turns: Arc::clone(self), key, turn: Arc::clone(&queue.turn), permit: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Queue>> {
         // Nothing panics between two consistent states.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<'a> Turn<'a> {
-    async fn wait(mut self) -> Option<Turn<'a>> {
+impl<K: Eq + Hash + Clone> Turn<K> {
+    async fn wait(mut self) -> Option<Self> {
         // An error if the queue was given up.
         self.permit = Some(Arc::clone(&self.turn).acquire_owned().await.ok()?);
         Some(self)
     }
 
-    /// The store failed: those that wait go at once, and needn't find that out one after the other.
+    /// The store failed: those that wait needn't find that out one after the other.
     pub(crate) fn give_up(&self) {
         let mut queues = self.turns.lock();
-        if queues.get(&self.session).is_some_and(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) {
-            queues.remove(&self.session);
+        if queues.get(&self.key).is_some_and(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) {
+            queues.remove(&self.key);
         }
         drop(queues);
         self.turn.close();
     }
 }
 
-impl Drop for Turn<'_> {
+impl<K: Eq + Hash + Clone> Drop for Turn<K> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
-        let Some(queue) = queues.get_mut(&self.session).filter(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) else {
+        let Some(queue) = queues.get_mut(&self.key).filter(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) else {
             return;
         };
         queue.members -= 1;
         if queue.members == 0 {
-            queues.remove(&self.session);
+            queues.remove(&self.key);
         }
     }
 }
@@ -93,6 +108,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
+    use crate::session::SessionId;
 
     const ID: SessionId = SessionId::from_bytes([1; 16]);
 
@@ -105,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_come_in_the_order_of_arrival_and_leave_nothing_behind() {
-        let turns = Turns::default();
+        let turns = Turns::new(1);
         assert!(turns.behind_others(ID).await.is_none());
         let first = turns.queue(ID).await.unwrap();
         assert!(turns.behind_others(SessionId::from_bytes([2; 16])).await.is_none());
@@ -126,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_is_given_up_lets_all_go_at_once() {
-        let turns = Turns::default();
+        let turns = Turns::new(1);
         let first = turns.queue(ID).await.unwrap();
         let (mut second, mut third) = (pin!(turns.queue(ID)), pin!(turns.queue(ID)));
         assert!(poll_once(&mut second).is_none() && poll_once(&mut third).is_none());

@@ -19,8 +19,9 @@ pub(super) fn number(error: &SqlxError) -> Option<u16> {
 pub(super) fn classify(error: &SqlxError) -> ErrorKind {
     let Some(number) = number(error) else { return ErrorKind::EndOfConnection };
     match number {
-        // A deadlock, a lock that wasn't free in time, a row that changed since it was read, and a cluster that rolled back at commit.
-        1213 | 1205 | 1020 | 3101 => ErrorKind::RolledBack,
+        // A deadlock, a row that changed since it was read, and a cluster that rolled back at commit.
+        1213 | 1020 | 3101 => ErrorKind::RolledBack,
+        1205 => ErrorKind::Locked,
         1026 | 1030 | 1053 | 1105 | 1152..=1161 | 1180 | 1184 | 1317 | 1927 | 1969 | 2000..=2999 | 4031 => {
             ErrorKind::EndOfConnection
         }

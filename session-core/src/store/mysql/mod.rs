@@ -3,16 +3,19 @@
 
 use std::str::FromStr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlRow};
 use sqlx::pool::PoolOptions;
-use sqlx::{Connection, MySql, MySqlConnection, MySqlTransaction, Row};
+use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, Row};
 
 use super::sql::glue::sqlx_glue;
 use super::sql::migrations::MigrateError;
-use super::sql::server::{ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit};
+use super::sql::server::{
+    Answers, ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit,
+};
 use super::sql::statements::{Dialect, Statements};
-use super::sql::{Step, Written};
+use super::sql::task::{Step, Task, Written};
 use crate::user_id::UserId;
 
 mod error_codes;
@@ -36,8 +39,10 @@ pub type MySqlStore = ServerStore<MySql>;
 /// How to connect to MySQL or MariaDB: see [`ServerOptions::new`].
 pub type MySqlOptions = ServerOptions<MySql>;
 
-/// What a server's own defaults could make of a write: one that is never committed, or refused.
-const SESSION: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0";
+/// What a server's own defaults could make of a write: one that is never committed, or refused. And it ends waits for locks in time to be
+/// heard of it.
+const SESSION: &str =
+    "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, innodb_lock_wait_timeout = 1";
 
 /// Takes the user's turn, until the transaction ends. Tells 1 if the user had a row already.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES (?) ON DUPLICATE KEY UPDATE \
@@ -56,19 +61,28 @@ impl Server for MySql {
     };
     /// sqlx loses track of the server's answer to a statement that it prepares.
     const SURVIVES_CANCELLING: bool = false;
+    /// It ends a wait for a lock after a second.
+    const UNANSWERED: Duration = Duration::from_millis(1300);
 
     fn statements() -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::MYSQL));
         &SQL
     }
 
-    fn options(url: &str, _: Pooling) -> Option<MySqlConnectOptions> {
+    fn options(url: &str, _: Pooling, _: Duration) -> Option<MySqlConnectOptions> {
         let is_mysql = ["mysql://", "mariadb://"].iter().any(|scheme| url.starts_with(scheme));
         MySqlConnectOptions::from_str(url).ok().filter(|_| is_mysql)
     }
 
-    fn prepare(pool: PoolOptions<Self>) -> PoolOptions<Self> {
-        pool.after_connect(|conn, _| Box::pin(async { sqlx::raw_sql(SESSION).execute(conn).await.map(drop) }))
+    fn prepare(pool: PoolOptions<Self>, limit: Duration) -> PoolOptions<Self> {
+        pool.after_connect(move |conn, _| {
+            Box::pin(async move {
+                // MariaDB's own, in seconds; MySQL has a limit for reads only.
+                let limit = limit.as_secs_f64();
+                let session = format!("{SESSION} /*M!100101 , max_statement_time = {limit} */");
+                sqlx::raw_sql(AssertSqlSafe(session)).execute(conn).await.map(drop)
+            })
+        })
     }
 
     fn place(options: &MySqlConnectOptions) -> (&str, Option<&str>) {
@@ -79,19 +93,24 @@ impl Server for MySql {
         schema::migrate(conn).await
     }
 
-    async fn work(conn: &mut MySqlConnection, work: &Work<'_>, _: Pooling) -> Result<Written<MySqlRow>, Failed> {
+    async fn work(
+        conn: &mut MySqlConnection,
+        work: &Work<'_>,
+        _: Pooling,
+        answers: &Answers,
+    ) -> Result<Written<MySqlRow>, Failed> {
         match work {
             Work::Read(step) => run(conn, step).await.map_err(Failed::Before),
             Work::Write(step) => run(conn, step).await.map_err(Failed::AtCommit),
-            Work::InTurn(user, steps) => {
-                let mut tx = begin(conn).await.map_err(Failed::Before)?;
-                let written = in_turn(&mut tx, user, steps).await.map_err(Failed::Before)?;
-                tx.commit().await.map_err(Failed::AtCommit)?;
-                Ok(written)
-            }
-            Work::SignIn(sign_in) => {
-                let mut tx = begin(conn).await.map_err(Failed::Before)?;
-                let written = sign_in::sign_in(&mut tx, sign_in).await.map_err(Failed::Before)?;
+            Work::Change(task, [step]) if !task.is_in_turn() => run(conn, step).await.map_err(Failed::AtCommit),
+            Work::Change(task, steps) => {
+                let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+                answers.note();
+                let written = match task {
+                    Task::SignIn(sign_in) => sign_in::sign_in(&mut tx, sign_in, answers).await,
+                    task => in_turn(&mut tx, task.user(), steps, answers).await,
+                };
+                let written = written.map_err(Failed::Before)?;
                 tx.commit().await.map_err(Failed::AtCommit)?;
                 Ok(written)
             }
@@ -103,33 +122,36 @@ impl Server for MySql {
     }
 }
 
-/// Dropped before its commit it is rolled back.
-async fn begin(conn: &mut MySqlConnection) -> sqlx::Result<MySqlTransaction<'_>> {
-    conn.begin_with(BEGIN).await
-}
-
 /// Runs the steps while the user's row is locked.
-async fn in_turn(conn: &mut MySqlConnection, user: &UserId, steps: &[Step<'_>]) -> sqlx::Result<Written<MySqlRow>> {
+async fn in_turn(
+    conn: &mut MySqlConnection,
+    user: &UserId,
+    steps: &[Step<'_>],
+    answers: &Answers,
+) -> sqlx::Result<Written<MySqlRow>> {
     sqlx::query(TAKE_TURN).bind(user.as_str()).execute(&mut *conn).await?;
-    let mut all = Written { rows: Vec::new(), count: 0, told: 0 };
+    let mut all = Written { rows: Vec::new(), count: 0, told: 0, is_repeated: false };
     for step in steps {
+        answers.note();
         let written = run(conn, step).await?;
         all.rows.extend(written.rows);
         all.count = written.count;
     }
+    answers.note();
     Ok(all)
 }
 
 async fn run(conn: &mut MySqlConnection, step: &Step<'_>) -> sqlx::Result<Written<MySqlRow>> {
     if step.0.is_search() {
         let rows = query(step).fetch_all(conn).await?;
-        return Ok(Written { rows, count: 0, told: 0 });
+        return Ok(Written { rows, count: 0, told: 0, is_repeated: false });
     }
     let result = query(step).execute(conn).await?;
     Ok(Written {
         rows: Vec::new(),
         count: result.rows_affected(),
         told: i64::try_from(result.last_insert_id()).unwrap_or(i64::MAX),
+        is_repeated: false,
     })
 }
 

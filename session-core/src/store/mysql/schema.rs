@@ -91,6 +91,8 @@ pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateErr
     if !commits {
         return Err(sqlx::Error::Configuration("`autocommit` is off: no write would ever be committed".into()).into());
     }
+    // It takes as long as it takes. Of MariaDB: MySQL has no limit for what changes anything.
+    sqlx::raw_sql("SET @migrates = 1 /*M!100101 , max_statement_time = 0 */").execute(&mut *conn).await?;
     // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
     if missing(conn).await?.is_empty() {
         return Ok(());

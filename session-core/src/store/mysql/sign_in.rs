@@ -7,8 +7,8 @@ use sqlx::{MySql, MySqlConnection, Row};
 use super::{TAKE_TURN, run};
 use crate::store::MAX_LOADED;
 use crate::store::sql::row::{Arg, micros};
-use crate::store::sql::server::Server;
-use crate::store::sql::{SignIn, Written};
+use crate::store::sql::server::{Answers, Server};
+use crate::store::sql::task::{SignIn, Written};
 
 /// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced ones, most recently active
 /// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
@@ -23,17 +23,24 @@ pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id FROM cookie_session
 const AT_ONCE: usize = 8;
 
 /// Inserts, and ends what must go: the rows of what went beyond the limit.
-pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) -> sqlx::Result<Written<MySqlRow>> {
+pub(super) async fn sign_in(
+    conn: &mut MySqlConnection,
+    sign_in: &SignIn,
+    answers: &Answers,
+) -> sqlx::Result<Written<MySqlRow>> {
     let SignIn { new, replaces, others, now } = sign_in;
     let mut found = find(conn, sign_in).await?;
+    answers.note();
     if found.is_empty() {
         let turn = sqlx::query(TAKE_TURN).bind(new.user_id.as_str()).execute(&mut *conn).await?;
+        answers.note();
         if turn.last_insert_id() != 0 {
             // Another first sign-in of this user came in between.
             found = find(conn, sign_in).await?;
         }
     }
     run(conn, &sign_in.insert(MySql::statements())).await?;
+    answers.note();
 
     let beyond = found.split_off(found.len().min(usize::try_from(*others).unwrap_or(usize::MAX)));
     let ids = beyond.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<Option<Vec<u8>>>>>()?;
@@ -48,12 +55,13 @@ pub(super) async fn sign_in(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) ->
         args.extend(sign_in.replaced());
         args.extend((0..AT_ONCE).map(|index| Arg::Bytes(batch.get(index).map(|id| &id[..]))));
         run(conn, &(&MySql::statements().evict, args)).await?;
+        answers.note();
     }
     let count = ids.len() as u64;
-    Ok(Written { rows: if ids.is_empty() { Vec::new() } else { beyond }, count, told: 0 })
+    Ok(Written { rows: if ids.is_empty() { Vec::new() } else { beyond }, count, told: 0, is_repeated: false })
 }
 
-async fn find(conn: &mut MySqlConnection, sign_in: &SignIn<'_>) -> sqlx::Result<Vec<MySqlRow>> {
+async fn find(conn: &mut MySqlConnection, sign_in: &SignIn) -> sqlx::Result<Vec<MySqlRow>> {
     let query = sqlx::query(TAKE_TURN_AND_FIND).bind(micros(sign_in.now));
     let replaced = (0..MAX_LOADED).map(|at| sign_in.replaces.get(at).map(|replaced| &replaced.id.as_bytes()[..]));
     let query = replaced.fold(query, |query, id| query.bind(id));

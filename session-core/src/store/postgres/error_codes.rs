@@ -18,6 +18,8 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
     match code {
         // Serialization failure, deadlock.
         "40001" | "40P01" => ErrorKind::RolledBack,
+        // A lock that wasn't free within `lock_timeout`.
+        "55P03" => ErrorKind::Locked,
         // No such table, no such column.
         "42P01" | "42703" => ErrorKind::NotMigrated,
         "28000" | "28P01" => ErrorKind::Refused,

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
@@ -10,9 +11,11 @@ use sqlx::{Connection, PgConnection, Postgres, Row};
 
 use super::sql::glue::sqlx_glue;
 use super::sql::migrations::MigrateError;
-use super::sql::server::{ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit};
+use super::sql::server::{
+    Answers, ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit,
+};
 use super::sql::statements::{Dialect, Statements};
-use super::sql::{Step, Written};
+use super::sql::task::{Step, Task, Written};
 use crate::user_id::UserId;
 
 mod error_codes;
@@ -41,7 +44,10 @@ const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
 
 /// Whatever the database's default: each statement must see what was committed while it waited for its turn. And whoever vanishes
 /// in the middle must not keep the turn until the network notices.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+///
+/// The server ends waits for locks in time to be heard of it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+     SET LOCAL lock_timeout = '700ms'";
 
 impl PostgresStore {
     /// For a pool that connects to PgBouncer, or another pooler, in transaction mode, where each transaction may run on another
@@ -71,23 +77,31 @@ impl Server for Postgres {
         migrate: "PostgresStore::migrate",
     };
     const SURVIVES_CANCELLING: bool = true;
+    const UNANSWERED: Duration = Duration::from_secs(1);
 
     fn statements() -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::POSTGRES));
         &SQL
     }
 
-    fn options(url: &str, pooling: Pooling) -> Option<PgConnectOptions> {
+    fn options(url: &str, pooling: Pooling, limit: Duration) -> Option<PgConnectOptions> {
         let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
         let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres)?;
         Some(match pooling {
-            Pooling::Direct => options,
-            // A setting of the connection, which poolers refuse; no column here holds a float.
+            Pooling::Direct => options.options([
+                // The server notices clients that are gone, and what is in between is kept from forgetting the connection.
+                ("tcp_keepalives_idle", "60"),
+                ("tcp_keepalives_interval", "10"),
+                ("tcp_keepalives_count", "3"),
+                ("lock_timeout", "700"),
+                ("statement_timeout", &limit.as_millis().to_string()),
+            ]),
+            // Settings of the connection, which poolers refuse; no column here holds a float.
             Pooling::ByTransaction => options.extra_float_digits(None),
         })
     }
 
-    fn prepare(pool: PoolOptions<Self>) -> PoolOptions<Self> {
+    fn prepare(pool: PoolOptions<Self>, _: Duration) -> PoolOptions<Self> {
         pool
     }
 
@@ -99,23 +113,30 @@ impl Server for Postgres {
         schema::migrate(conn).await
     }
 
-    async fn work(conn: &mut PgConnection, work: &Work<'_>, pooling: Pooling) -> Result<Written<PgRow>, Failed> {
+    async fn work(
+        conn: &mut PgConnection,
+        work: &Work<'_>,
+        pooling: Pooling,
+        answers: &Answers,
+    ) -> Result<Written<PgRow>, Failed> {
         let rows = match (work, pooling) {
-            (Work::Read(step), Pooling::ByTransaction) => match transaction(conn, None, &[step], pooling).await {
-                Err(Failed::AtCommit(error)) => Err(Failed::Before(error)),
-                rows => rows,
-            },
-            (Work::Write(step), Pooling::ByTransaction) => transaction(conn, None, &[step], pooling).await,
+            (Work::Read(step), Pooling::ByTransaction) => {
+                match transaction(conn, None, &[step], pooling, answers).await {
+                    Err(Failed::AtCommit(error)) => Err(Failed::Before(error)),
+                    rows => rows,
+                }
+            }
+            (Work::Write(step), Pooling::ByTransaction) => transaction(conn, None, &[step], pooling, answers).await,
             (Work::Read(step), Pooling::Direct) => query(step).fetch_all(conn).await.map_err(Failed::Before),
             (Work::Write(step), Pooling::Direct) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
-            (Work::InTurn(user, steps), _) => {
-                let steps: Vec<_> = steps.iter().collect();
-                transaction(conn, Some(user), &steps, pooling).await
+            (Work::Change(task, [step]), Pooling::Direct) if !task.is_in_turn() => {
+                query(step).fetch_all(conn).await.map_err(Failed::AtCommit)
             }
-            (Work::SignIn(sign_in), _) => {
-                // The insertion takes the user's turn.
-                let [insert, evict] = sign_in.steps(Self::statements());
-                transaction(conn, None, &[&insert, &evict], pooling).await
+            (Work::Change(task, steps), _) => {
+                // The insertion of a sign-in takes the user's turn.
+                let user = (task.is_in_turn() && !matches!(task, Task::SignIn(_))).then(|| task.user());
+                let steps: Vec<_> = steps.iter().collect();
+                transaction(conn, user, &steps, pooling, answers).await
             }
         };
         rows.map(Written::of)
@@ -133,18 +154,22 @@ async fn transaction(
     user: Option<&UserId>,
     steps: &[&Step<'_>],
     pooling: Pooling,
+    answers: &Answers,
 ) -> Result<Vec<PgRow>, Failed> {
     // A pooler's next transaction may run on a connection where nothing of this is prepared.
     let persists = pooling == Pooling::Direct;
     let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+    answers.note();
     if let Some(user) = user {
         let turn = sqlx::query(TAKE_TURN).persistent(persists).bind(user.as_str());
         turn.execute(&mut *tx).await.map_err(Failed::Before)?;
+        answers.note();
     }
     let mut rows = Vec::new();
     for step in steps {
         let step = query(step).persistent(persists);
         rows.extend(step.fetch_all(&mut *tx).await.map_err(Failed::Before)?);
+        answers.note();
     }
     tx.commit().await.map_err(Failed::AtCommit)?;
     Ok(rows)

@@ -81,6 +81,9 @@ CREATE TABLE IF NOT EXISTS cookie_session_schema (
 const LOCK_VERSION: &str = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 0, 0) \
      ON CONFLICT (only_row) DO UPDATE SET version = cookie_session_schema.version RETURNING version, oldest_reader";
 
+/// It takes as long as it takes.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0";
+
 /// How often to start over when another node was first.
 const RETRIES: u32 = 50;
 
@@ -112,7 +115,7 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
     }
     // No statement is prepared, so that it works through poolers too. The version is read under the row's lock: of many nodes that start at once, one migrates and the others then find it
     // done.
-    let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let mut tx = conn.begin_with(BEGIN).await?;
     let row = sqlx::raw_sql(LOCK_VERSION).fetch_one(&mut *tx).await?;
     let pending = migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?;
     for migration in pending {

@@ -34,9 +34,6 @@ const HOLD: Duration = Duration::from_millis(5);
 pub(super) trait Question<D>: Clone + Send + Sync + 'static {
     type Answer: Send + 'static;
 
-    /// Whether it changes nothing, so that it may be asked twice.
-    const IS_READ: bool;
-
     /// The session of which a group may hold one question only. Groups are ordered by it.
     fn session(&self) -> Option<SessionId>;
 
@@ -50,11 +47,6 @@ pub(super) trait Question<D>: Clone + Send + Sync + 'static {
 }
 
 pub(super) type Answers<T> = Vec<Result<T, StoreError>>;
-
-/// The group of a statement was dropped before its outcome was known: its runtime has ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the runtime in which the store was opened ended during a change")]
-struct Abandoned;
 
 /// Questions of one kind, `Q`, and their answers, `A`.
 pub(super) struct Gather<Q, A> {
@@ -129,9 +121,8 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         };
         match told {
             Ok(Told::Answer(answer)) => answer,
-            Ok(Told::Alone) => Box::pin(question.alone(database)).await,
-            Err(_) if Q::IS_READ => Box::pin(question.alone(database)).await,
-            Err(_) => Err(StoreError::unknown(Abandoned)),
+            // Or its group was dropped with its runtime: whether it was changed shows when it is asked again.
+            Ok(Told::Alone) | Err(_) => Box::pin(question.alone(database)).await,
         }
     }
 

@@ -4,7 +4,7 @@
 /// means.
 macro_rules! sqlx_glue {
     ($db:ty, $row:ty, $args:ty, $failed:path) => {
-        fn query<'q>(step: &'q $crate::store::sql::Step<'q>) -> sqlx::query::Query<'q, $db, $args> {
+        fn query<'q>(step: &'q $crate::store::sql::task::Step<'q>) -> sqlx::query::Query<'q, $db, $args> {
             use $crate::store::sql::row::Arg;
             let (statement, args) = step;
             let query = sqlx::query(statement.text());

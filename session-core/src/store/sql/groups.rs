@@ -11,10 +11,11 @@ use super::home::Home;
 use super::packed::{self, PackedRow};
 use super::row::{self, Arg, Columns, micros};
 use super::statements::Statement;
+use super::task::Task;
 use super::{Backend, caller_args};
 use crate::error::StoreError;
 use crate::session::{Record, SessionId};
-use crate::store::{Caller, Update};
+use crate::store::{Caller, Rotation, Update};
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.
 pub(in crate::store) struct Groups<R> {
@@ -32,19 +33,14 @@ pub(in crate::store) struct Beside {
 }
 
 impl<R: Send + Sync + 'static> Groups<R> {
-    /// None outside of a runtime.
-    pub(in crate::store) fn here(beside: &Beside) -> Option<Arc<Self>> {
-        Some(Arc::new(Self {
-            home: Home::here()?,
+    /// In the runtime `home`.
+    pub(in crate::store) fn of(home: &Home, beside: &Beside) -> Arc<Self> {
+        Arc::new(Self {
+            home: home.clone(),
             looks: Arc::new(Gather::new(beside.reads)),
             data: Arc::new(Gather::new(beside.writes)),
             activity: Arc::new(Gather::new(beside.writes)),
-        }))
-    }
-
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
-    pub(in crate::store) const fn home(&self) -> &Home {
-        &self.home
+        })
     }
 }
 
@@ -85,7 +81,6 @@ impl Look {
 
 impl<B: Backend> Question<B> for Look {
     type Answer = Option<Found<B::Row>>;
-    const IS_READ: bool = true;
 
     /// Many may ask for the same row.
     fn session(&self) -> Option<SessionId> {
@@ -163,7 +158,7 @@ impl<R> Clone for Found<R> {
 
 /// Change this row, unless it has changed: when it expires now, if it was changed.
 #[derive(Clone)]
-pub(super) struct Change {
+pub(in crate::store) struct Change {
     pub(super) caller: Caller,
     /// Data or activity or both, and no rotation.
     pub(super) update: Update,
@@ -187,16 +182,11 @@ impl Change {
         self.update.activity.is_some() || self.update.seen
     }
 
-    /// The arguments of its statement.
-    fn all_args(&self) -> Vec<Arg<'_>> {
-        let mut args = Self::args(&self.caller, &self.update, self.now);
-        args.push(Arg::Flag(self.update.seen));
-        args
-    }
-
-    /// ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 to ?10 activity.
-    pub(super) fn args<'a>(caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> Vec<Arg<'a>> {
-        let mut args = caller_args(caller, now);
+    /// ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 to ?10 activity; then ?11 whether the token was presented, or of a rotation
+    /// ?11 the next token and ?12 the same, sealed.
+    pub(super) fn args<'a>(&'a self, rotation: Option<&'a Rotation>) -> Vec<Arg<'a>> {
+        let update = &self.update;
+        let mut args = caller_args(&self.caller, self.now);
         args.extend([
             Arg::Text(update.data.as_ref().map(|new| new.data.text())),
             Arg::Int(update.data.as_ref().map(|new| new.based_on)),
@@ -204,6 +194,13 @@ impl Change {
             Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
             Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
         ]);
+        match rotation {
+            Some(rotation) => args.extend([
+                Arg::Bytes(Some(rotation.to.as_bytes())),
+                Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])),
+            ]),
+            None => args.push(Arg::Flag(update.seen)),
+        }
         args
     }
 }
@@ -225,7 +222,6 @@ const NO_CHANGE: [Arg<'_>; 11] = [
 
 impl<B: Backend> Question<B> for Change {
     type Answer = Option<OffsetDateTime>;
-    const IS_READ: bool = false;
 
     fn session(&self) -> Option<SessionId> {
         Some(self.caller.id)
@@ -234,7 +230,8 @@ impl<B: Backend> Question<B> for Change {
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {
         let sql = backend.sql();
         let statement = if self.has_activity() { &sql.apply_activity } else { &sql.apply_data };
-        let written = backend.write((statement, self.all_args())).await?;
+        let task = Task::Change { change: self.clone(), statement, rotation: None };
+        let written = backend.change(task).await?;
         (written.count > 0).then(|| row::expires_at(&written, self.caller.id)).transpose()
     }
 
@@ -245,7 +242,7 @@ impl<B: Backend> Question<B> for Change {
             sized(if has_activity { &sql.apply_activity_many } else { &sql.apply_data_many }, changes.len());
         let mut args = Vec::with_capacity(size * NO_CHANGE.len());
         for change in changes {
-            args.extend(change.all_args());
+            args.extend(change.args(None));
         }
         for _ in changes.len()..size {
             args.extend(NO_CHANGE);

@@ -1,35 +1,35 @@
 //! The runtime that a store's own connections belong to. A connection fails when the runtime in which it was opened ends, as
-//! those of Actix's workers do one by one when the server is told to stop; so a store opens all of them in one.
+//! those of Actix's workers do one by one when the server is told to stop; so a store opens all of them in one. Where that one has
+//! ended, as that of a test does, the next operation makes its own runtime the store's, and no connection of the old one is used.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-/// The runtime in which a store was opened.
+/// The runtime of a store's connections, whichever that is by now.
 #[derive(Clone)]
-pub(in crate::store) struct Home {
+pub(in crate::store) struct Home(Arc<Mutex<Arc<Place>>>);
+
+/// A runtime.
+pub(in crate::store) struct Place {
     runtime: Handle,
-    canary: Arc<Canary>,
+    /// A task that does nothing, and ends with the runtime.
+    canary: AbortHandle,
 }
 
-/// A task that does nothing, and ends with its runtime.
-struct Canary(AbortHandle);
-
-impl Drop for Canary {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Home {
-    /// The runtime that runs this; none outside of one.
-    pub(in crate::store) fn here() -> Option<Self> {
+impl Place {
+    fn here() -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
         let canary = runtime.spawn(pending::<()>()).abort_handle();
-        Some(Self { runtime, canary: Arc::new(Canary(canary)) })
+        Some(Self { runtime, canary })
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.canary.is_finished()
     }
 
     /// Runs `task` there; drops it if the runtime has ended.
@@ -37,18 +37,43 @@ impl Home {
         self.runtime.spawn(task);
     }
 
-    fn is_alive(&self) -> bool {
-        !self.canary.0.is_finished()
+    /// Polls `future` as if in this runtime, whichever runs it.
+    pub(super) async fn run<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let _inside = self.runtime.enter();
+            future.as_mut().poll(context)
+        })
+        .await
     }
 }
 
-/// Polls `future` as if in the store's own runtime, whichever runs the request; if that one has ended, in the request's.
-pub(in crate::store) async fn at_home<F: Future>(home: Option<&Home>, future: F) -> F::Output {
-    let Some(home) = home.filter(|home| home.is_alive()) else { return future.await };
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let _inside = home.runtime.enter();
-        future.as_mut().poll(context)
-    })
-    .await
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.canary.abort();
+    }
+}
+
+impl Home {
+    /// The runtime that runs this; none outside of one.
+    pub(in crate::store) fn here() -> Option<Self> {
+        Some(Self(Arc::new(Mutex::new(Arc::new(Place::here()?)))))
+    }
+
+    /// The runtime to use now: the one that was used before, or if that has ended the one that runs this.
+    pub(super) fn now(&self) -> Arc<Place> {
+        // Nothing panics between two consistent states.
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !place.is_alive()
+            && let Some(here) = Place::here()
+        {
+            *place = Arc::new(here);
+        }
+        Arc::clone(&place)
+    }
+
+    /// Runs `task` there.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.now().spawn(task);
+    }
 }

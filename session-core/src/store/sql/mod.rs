@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
@@ -20,6 +21,7 @@ use gather::Question;
 use groups::{Change, Groups, Look, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
+use task::{Ending, SignIn, Step, Task, Written};
 
 mod apply;
 pub(super) mod driver;
@@ -34,70 +36,12 @@ pub(super) mod row;
 pub(super) mod server;
 pub(super) mod spares;
 pub(super) mod statements;
+pub(super) mod task;
 #[cfg(test)]
 pub(super) mod testing;
 
 /// How often `apply` starts over when the row changes between its two statements.
 const RACES: u32 = 32;
-
-/// One statement of a transaction, with its values.
-pub(super) type Step<'a> = (&'static Statement, Vec<Arg<'a>>);
-
-/// What a statement that changes rows did.
-pub(super) struct Written<R> {
-    /// The rows that it returned.
-    pub(super) rows: Vec<R>,
-    /// How many it changed.
-    pub(super) count: u64,
-    /// The number that it told, where rows aren't returned.
-    pub(super) told: i64,
-}
-
-impl<R> Written<R> {
-    /// Of a statement that returns each row that it changes.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn of(rows: Vec<R>) -> Self {
-        Self { count: rows.len() as u64, rows, told: 0 }
-    }
-}
-
-/// A sign-in.
-pub(super) struct SignIn<'a> {
-    pub(super) new: &'a Record,
-    /// At most three.
-    pub(super) replaces: &'a [SessionKey],
-    /// How many other sessions may stay.
-    pub(super) others: i64,
-    pub(super) now: OffsetDateTime,
-}
-
-impl<'a> SignIn<'a> {
-    pub(super) fn insert(&self, sql: &'static Statements) -> Step<'a> {
-        (&sql.insert, row::args(self.new))
-    }
-
-    /// Inserts, then ends what must go.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn steps(&self, sql: &'static Statements) -> [Step<'a>; 2] {
-        let mut evict = vec![
-            Arg::text(&self.new.user_id),
-            Arg::time(self.now),
-            Arg::Bytes(Some(self.new.id.as_bytes())),
-            Arg::Int(Some(self.others)),
-        ];
-        evict.extend(self.replaced());
-        [self.insert(sql), (&sql.evict, evict)]
-    }
-
-    /// Three times the id of a session that is replaced and its user, or null.
-    pub(super) fn replaced(&self) -> impl Iterator<Item = Arg<'a>> {
-        let replaces = self.replaces;
-        (0..MAX_LOADED).map(move |at| replaces.get(at)).flat_map(|replaced| {
-            let id = replaced.map(|replaced| &replaced.id.as_bytes()[..]);
-            [Arg::Bytes(id), Arg::Text(replaced.map(|replaced| replaced.user_id.as_str()))]
-        })
-    }
-}
 
 /// A database.
 pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
@@ -121,17 +65,8 @@ pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
     /// Runs a statement that is its own transaction, to its end.
     fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 
-    /// Runs the steps as one transaction, while no other sign-in or checked change of this user runs: the rows of all of
-    /// them, and what the last one changed.
-    fn in_turn(
-        &self,
-        user: &UserId,
-        steps: &[Step<'_>],
-    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
-
-    /// Inserts a session and ends others, as one transaction in the user's turn: rows that begin with the ids of those that
-    /// ended.
-    fn sign_in(&self, sign_in: SignIn<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    /// Does a change that may wait for locks, to its end, whatever becomes of this future.
+    fn change(&self, task: Task) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 }
 
 /// Boxes the operations of a database.
@@ -190,18 +125,20 @@ impl<B: Backend> SessionStore for B {
 
 async fn create(
     backend: &impl Backend,
-    new: &Record,
+    new: &Arc<Record>,
     replaces: &[SessionKey],
     limit: NonZeroU32,
     now: OffsetDateTime,
 ) -> Result<Created, StoreError> {
-    let ended = match backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now }).await {
+    let replaces: ArrayVec<_, MAX_LOADED> = replaces.iter().take(MAX_LOADED).cloned().collect();
+    let sign_in = SignIn { new: Arc::clone(new), replaces: replaces.clone(), others: i64::from(limit.get()) - 1, now };
+    let ended = match backend.change(Task::SignIn(sign_in)).await {
         Err(StoreError::NotApplied(source)) if source.downcast_ref().is_some_and(DriverError::is_duplicate) => {
             return Ok(Created::Taken);
         }
         ended => ended?,
     };
-    let mut evicted = ended.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+    let mut evicted = ended.rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
     evicted.retain(|id| replaces.iter().all(|replaced| replaced.id != *id));
     Ok(Created::Inserted { evicted })
 }
@@ -252,10 +189,8 @@ async fn apply(
             Some(rotation) => {
                 let statement =
                     if rotation.successor.is_some() { &sql.apply_rotation } else { &sql.apply_strict_rotation };
-                let mut args = Change::args(caller, update, now);
-                args.push(Arg::Bytes(Some(rotation.to.as_bytes())));
-                args.push(Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])));
-                let written = Box::pin(backend.write((statement, args))).await?;
+                let rotation = Task::Change { change: change(), statement, rotation: Some(*rotation) };
+                let written = backend.change(rotation).await?;
                 (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
             None if update.data.is_none() && update.activity.is_none() && !update.seen => None,
@@ -308,9 +243,17 @@ async fn end(
     now: OffsetDateTime,
 ) -> Result<Checked<bool>, StoreError> {
     let sql = backend.sql();
-    let statement = if by.is_some() { &sql.end_by } else { &sql.end };
-    let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(Some(id.as_bytes()))];
-    if_live(ended(backend, user, &[statement], args, by, now).await?, |ended| Ok(ended.count > 0))
+    let Some(caller) = by else {
+        let ending = Ending { user: user.clone(), now, id: Some(id), by: None, statements: vec![&sql.end] };
+        return Ok(Checked::Live(backend.change(Task::End(ending)).await?.count > 0));
+    };
+    let targets = match targets(backend, &sql.look_end, user, Some(id), caller, now).await? {
+        Checked::Live(targets) if !targets.is_empty() => targets,
+        Checked::Live(_) => return Ok(Checked::Live(false)),
+        Checked::CallerGone => return Ok(Checked::CallerGone),
+    };
+    let ended = ended(backend, user, vec![&sql.end_by], Some(id), caller, now, &targets).await?;
+    if_live(ended, |ended| Ok(!ended.is_empty()))
 }
 
 async fn end_all(
@@ -323,9 +266,39 @@ async fn end_all(
     let sql = backend.sql();
     let deletion = if by.is_some() { &sql.end_all_by } else { &sql.end_all };
     let statements: Vec<_> = deletion.find.iter().chain([&deletion.delete]).collect();
-    let except = except.as_ref().map(|id| &id.as_bytes()[..]);
-    let args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(except)];
-    if_live(ended(backend, user, &statements, args, by, now).await?, |ended| ended.rows.iter().map(row::id).collect())
+    let Some(caller) = by else {
+        let ending = Ending { user: user.clone(), now, id: except, by: None, statements };
+        let ended = backend.change(Task::End(ending)).await?;
+        return Ok(Checked::Live(ended.rows.iter().map(row::id).collect::<Result<_, _>>()?));
+    };
+    let targets = match targets(backend, &sql.look_end_all, user, except, caller, now).await? {
+        Checked::Live(targets) if !targets.is_empty() => targets,
+        nothing => return Ok(nothing),
+    };
+    ended(backend, user, statements, except, caller, now, &targets).await
+}
+
+/// What an ending by this caller would end, and whether the caller is live, without waiting for anybody: where there is nothing to do,
+/// it is done.
+async fn targets(
+    backend: &impl Backend,
+    look: &'static Statement,
+    user: &UserId,
+    id: Option<SessionId>,
+    caller: &Caller,
+    now: OffsetDateTime,
+) -> Result<Checked<Vec<SessionId>>, StoreError> {
+    let mut args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(id.as_ref().map(|id| &id.as_bytes()[..]))];
+    args.extend(by_args(caller, now));
+    let (mut is_live, mut targets) = (false, Vec::new());
+    for row in backend.read((look, args)).await? {
+        let id = row::id(&row)?;
+        match row::is_caller(&row, id)? {
+            true => is_live = true,
+            false => targets.push(id),
+        }
+    }
+    Ok(if is_live { Checked::Live(targets) } else { Checked::CallerGone })
 }
 
 async fn list(
@@ -354,25 +327,31 @@ async fn purge(backend: &impl Backend, before: OffsetDateTime, limit: NonZeroU32
     Ok(backend.write((&backend.sql().purge, args)).await?.count)
 }
 
-/// Ends what the statements name, if the caller is live.
-async fn ended<B: Backend>(
-    backend: &B,
+/// Ends what the statements name, if the caller is live: which ones. `seen` were there a moment ago.
+async fn ended(
+    backend: &impl Backend,
     user: &UserId,
-    statements: &[&'static Statement],
-    mut args: Vec<Arg<'_>>,
-    by: Option<&Caller>,
+    statements: Vec<&'static Statement>,
+    id: Option<SessionId>,
+    caller: &Caller,
     now: OffsetDateTime,
-) -> Result<Checked<Written<B::Row>>, StoreError> {
-    args.extend(by.into_iter().flat_map(|caller| by_args(caller, now)));
-    let ended = match (by, statements) {
-        (None, [statement]) => backend.write((statement, args)).await?,
-        _ => {
-            let steps: Vec<_> = statements.iter().map(|statement| (*statement, args.clone())).collect();
-            backend.in_turn(by.map_or(user, |caller| &caller.user_id), &steps).await?
-        }
-    };
+    seen: &[SessionId],
+) -> Result<Checked<Vec<SessionId>>, StoreError> {
+    let ending = Ending { user: user.clone(), now, id, by: Some(caller.clone()), statements };
+    let ended = backend.change(Task::End(ending)).await?;
+    let mut ids = ended.rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+    if ended.rows.is_empty() && ended.count > 0 {
+        // It was named, where rows aren't returned.
+        ids.extend(seen);
+    }
+    if ended.is_repeated {
+        // It may have ended them before, when its answer was lost. They are over in any case, unless the caller is.
+        ids.extend(
+            seen.iter().filter(|id| !ended.rows.iter().any(|row| row::id(row).is_ok_and(|ended| ended == **id))),
+        );
+    }
     let is_empty = ended.count == 0;
-    checked(backend, ended, is_empty, by, now).await
+    checked(backend, ids, is_empty, Some(caller), now).await
 }
 
 /// The result of a statement that found nothing if its caller wasn't live.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::Written;
+use super::task::Written;
 use crate::error::StoreError;
 use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::token::{SealedToken, TokenHash};
@@ -200,6 +200,11 @@ impl<'r, R: Columns> Named<'r, R> {
         let micros = self.of(self.row.int(index), what)?;
         time(micros).ok_or_else(|| self.corrupt(what))
     }
+}
+
+/// Whether a row of those that name a caller and what it would end, after each other, is the caller's.
+pub(super) fn is_caller(row: &impl Columns, id: SessionId) -> Result<bool, StoreError> {
+    Named { row, id: Some(id) }.of(row.flag(1), "is_caller")
 }
 
 #[cfg(test)]

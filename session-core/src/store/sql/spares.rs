@@ -1,54 +1,113 @@
-//! Lends a store's own connections again without a trip to the server in between, which sqlx's pool makes whenever one comes back
-//! to it. Leaves opening, closing and the length of their lives to the pool.
+//! Keeps a store's own connections, and lends them: without a trip to the server in between, which sqlx's pool makes whenever one comes
+//! back to it. The pool is what opens them, and what counts them.
+//!
+//! A connection can die without a word while it lies idle: a firewall forgets it. So each knows when the server was heard on it last.
+//! Those that have lain for a while are asked whether they live, and the first that stays silent makes all that were heard before
+//! suspect: they are closed.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Error as SqlxError, Pool};
+use sqlx::{Connection, Database, Error as SqlxError, Pool};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
-use super::home::{Home, at_home};
+use super::home::{Home, Place};
 
-/// After that time a connection goes back to its pool, which looks whether it lives, and for how long it has.
-const AWAY: Duration = Duration::from_secs(1);
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A connection on which the server was heard this recently is trusted.
+pub(in crate::store) const HOT: Duration = Duration::from_secs(1);
+
+/// How long a server may take to say that it is there.
+pub(in crate::store) const PING: Duration = Duration::from_secs(1);
 
 /// The connections of a pool that only one store uses.
 pub(in crate::store) struct Spares<D: Database> {
-    /// As many as the pool may have: whoever has one of them gets a connection, from here or from the pool.
-    turns: Semaphore,
+    /// As many as the pool may have: a request that has one of them gets a connection, from here or from the pool.
+    permits: Semaphore,
     idle: Mutex<Idle<D>>,
     home: Home,
+    rules: Rules,
+}
+
+/// What becomes of connections that lie idle.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    /// They are asked whether they live, where they may have died.
+    ping_after: Option<Duration>,
+    /// They are closed.
+    idle_timeout: Option<Duration>,
+    /// They are closed at that age.
+    max_lifetime: Option<Duration>,
 }
 
 struct Idle<D: Database> {
-    connections: Vec<(PoolConnection<D>, Instant)>,
-    /// Whether a task sends them back after a while.
+    /// Those that were used last come last.
+    connections: Vec<Known<D>>,
+    /// Whether a task looks at them.
     is_swept: bool,
-    /// How long the server may take to answer then, before a connection is closed.
-    patience: Duration,
 }
 
-/// A connection that is lent. Dropped, it goes back to its pool.
-pub(in crate::store) struct Lent<'a, D: Database> {
+/// A connection, and what is known of it.
+struct Known<D: Database> {
     conn: PoolConnection<D>,
-    /// Since when it is away from the pool.
+    /// Since when it is open.
     since: Instant,
+    /// When it was used last.
+    used: Instant,
+    /// When the server was heard on it last.
+    heard: Instant,
+    /// The runtime in which it was opened; none where nobody keeps track of that.
+    place: Option<Arc<Place>>,
+}
+
+impl<D: Database> Known<D> {
+    fn new(conn: PoolConnection<D>, place: Option<Arc<Place>>) -> Self {
+        let now = Instant::now();
+        Self { conn, since: now, used: now, heard: now, place }
+    }
+
+    /// Without a word to a server that may not listen, and wherever the runtime is.
+    fn close(self) {
+        drop(self.conn.detach());
+    }
+
+    fn is_usable(&self) -> bool {
+        self.place.as_ref().is_none_or(|place| place.is_alive())
+    }
+
+    fn is_over(&self, rules: Rules) -> bool {
+        rules.idle_timeout.is_some_and(|limit| self.used.elapsed() >= limit)
+            || rules.max_lifetime.is_some_and(|limit| self.since.elapsed() >= limit)
+    }
+}
+
+/// A connection that is lent. Dropped, it goes to the pool, which looks at it.
+pub(in crate::store) struct Lent<'a, D: Database> {
+    known: Option<Known<D>>,
     /// Dropped last, so that the next finds the connection.
-    turn: Option<(&'a Arc<Spares<D>>, SemaphorePermit<'a>)>,
+    permit: Option<(&'a Arc<Spares<D>>, SemaphorePermit<'a>)>,
 }
 
 impl<D: Database> Spares<D> {
     /// Of `pool`, from now on used by this alone. None outside of a runtime.
-    pub(in crate::store) fn of(pool: &Pool<D>) -> Option<Arc<Self>> {
-        let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+    pub(in crate::store) fn of(pool: &Pool<D>, ping_after: Option<Duration>) -> Option<Arc<Self>> {
+        let options = pool.options();
+        let connections = usize::try_from(options.get_max_connections()).unwrap_or(usize::MAX);
         Some(Arc::new(Self {
-            turns: Semaphore::new(connections.min(Semaphore::MAX_PERMITS)),
-            idle: Mutex::new(Idle { connections: Vec::new(), is_swept: false, patience: Duration::ZERO }),
+            permits: Semaphore::new(connections.min(Semaphore::MAX_PERMITS)),
+            idle: Mutex::new(Idle { connections: Vec::new(), is_swept: false }),
             home: Home::here()?,
+            rules: Rules {
+                ping_after,
+                idle_timeout: options.get_idle_timeout(),
+                max_lifetime: options.get_max_lifetime(),
+            },
         }))
     }
 
@@ -58,114 +117,246 @@ impl<D: Database> Spares<D> {
         self.lock().connections.len()
     }
 
+    /// The runtime of its connections.
+    pub(in crate::store) const fn home(&self) -> &Home {
+        &self.home
+    }
+
     fn lock(&self) -> MutexGuard<'_, Idle<D>> {
         // Nothing panics between two consistent states.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(self: &Arc<Self>, conn: PoolConnection<D>, since: Instant, patience: Duration) {
+    /// The one that was used last, if it is usable; `hot` only if the server was heard on it just now.
+    fn take(&self, hot: bool) -> Option<Known<D>> {
+        let mut unusable = Vec::new();
         let mut idle = self.lock();
-        idle.patience = patience;
-        idle.connections.push((conn, since));
+        let found = loop {
+            match idle.connections.pop() {
+                Some(known) if !known.is_usable() || known.is_over(self.rules) => unusable.push(known),
+                Some(known) if hot && known.heard.elapsed() > HOT => {
+                    idle.connections.push(known);
+                    break None;
+                }
+                found => break found,
+            }
+        };
+        drop(idle);
+        unusable.into_iter().for_each(Known::close);
+        found
+    }
+
+    /// One has died without a word: so may have all on which the server wasn't heard since.
+    fn suspect(&self) {
+        let mut idle = self.lock();
+        let (hot, suspect) =
+            std::mem::take(&mut idle.connections).into_iter().partition(|known| known.heard.elapsed() <= HOT);
+        idle.connections = hot;
+        drop(idle);
+        suspect.into_iter().for_each(Known::close);
+    }
+
+    fn keep(self: &Arc<Self>, known: Known<D>) {
+        let mut idle = self.lock();
+        idle.connections.push(known);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            let spares = Arc::downgrade(self);
-            self.home.spawn(async move { while Self::sweep(&spares).await {} });
+            let sweeping = Sweeping(Arc::downgrade(self));
+            self.home.spawn(async move { while sweeping.sweep().await {} });
         }
     }
 
-    /// Sends back what lies here after a while: whether anything did.
-    async fn sweep(spares: &Weak<Self>) -> bool {
-        sleep(AWAY).await;
-        let Some(spares) = spares.upgrade() else { return false };
-        let (connections, patience) = {
-            let mut idle = spares.lock();
-            idle.is_swept = !idle.connections.is_empty();
-            (std::mem::take(&mut idle.connections), idle.patience)
-        };
-        let is_any = !connections.is_empty();
-        for (conn, _) in connections {
-            give_back(&spares.home, conn, patience);
-        }
-        is_any
+    /// One that has lain for long, but for what nobody may wait for.
+    fn take_unheard(&self, limit: Duration) -> Option<Known<D>> {
+        let mut idle = self.lock();
+        let place = idle.connections.iter().position(|known| known.heard.elapsed() >= limit)?;
+        Some(idle.connections.remove(place))
     }
 }
 
-/// A connection of `pool`, or one that is spare.
+/// The task that looks at idle connections. Dropped with its runtime, the next connection that is kept starts another.
+struct Sweeping<D: Database>(Weak<Spares<D>>);
+
+impl<D: Database> Sweeping<D> {
+    /// Looks once: whether to look again.
+    async fn sweep(&self) -> bool {
+        sleep(SWEEP).await;
+        let Some(spares) = self.0.upgrade() else { return false };
+        let over = {
+            let mut idle = spares.lock();
+            let rules = spares.rules;
+            let (over, rest): (Vec<_>, _) = std::mem::take(&mut idle.connections)
+                .into_iter()
+                .partition(|known| known.is_over(rules) || !known.is_usable());
+            idle.connections = rest;
+            idle.is_swept = !idle.connections.is_empty();
+            over
+        };
+        for known in over {
+            if known.is_usable() {
+                drop(timeout(PING, known.conn.close()).await);
+            } else {
+                known.close();
+            }
+        }
+        while let Some(limit) = spares.rules.ping_after
+            // Where all are in use nobody has time to ask.
+            && let Ok(_permit) = spares.permits.try_acquire()
+            && let Some(mut known) = spares.take_unheard(limit)
+        {
+            if let Ok(Ok(())) = timeout(PING, known.conn.ping()).await {
+                known.heard = Instant::now();
+                // Where it was: those that were used last come last.
+                spares.lock().connections.insert(0, known);
+            } else {
+                known.close();
+                spares.suspect();
+            }
+        }
+        spares.lock().is_swept
+    }
+}
+
+impl<D: Database> Drop for Sweeping<D> {
+    fn drop(&mut self) {
+        if let Some(spares) = self.0.upgrade() {
+            spares.lock().is_swept = false;
+        }
+    }
+}
+
+/// A connection of `pool`, or one that is spare; `fresh`, one that is known to be alive.
 pub(in crate::store) async fn lend<'a, D: Database>(
     spares: Option<&'a Arc<Spares<D>>>,
     pool: &Pool<D>,
+    fresh: bool,
 ) -> Result<Lent<'a, D>, SqlxError> {
     let Some(spares) = spares else {
-        return Ok(Lent { conn: pool.acquire().await?, since: Instant::now(), turn: None });
+        return Ok(Lent { known: Some(Known::new(pool.acquire().await?, None)), permit: None });
     };
     let lent = async {
-        let turn = spares.turns.acquire().await.map_err(|_| SqlxError::PoolClosed)?;
-        let spare = spares.lock().connections.pop();
-        let (conn, since) = match spare {
-            Some(spare) => spare,
-            None => (at_home(Some(&spares.home), pool.acquire()).await?, Instant::now()),
+        let permit = spares.permits.acquire().await.map_err(|_| SqlxError::PoolClosed)?;
+        let known = match spares.take(fresh) {
+            Some(known) => known,
+            None => {
+                let place = spares.home.now();
+                let conn = place.run(pool.acquire()).await?;
+                Known::new(conn, Some(place))
+            }
         };
-        Ok(Lent { conn, since, turn: Some((spares, turn)) })
+        Ok(Lent { known: Some(known), permit: Some((spares, permit)) })
     };
     // The limit is kept by the request's own runtime, which runs for certain; the store's may not.
     timeout(pool.options().get_acquire_timeout(), lent).await.unwrap_or(Err(SqlxError::PoolTimedOut))
 }
 
 impl<D: Database> Lent<'_, D> {
-    /// Lends it again soon: what it was asked for is done, and there is nothing open on it. A server that then takes longer than
-    /// `patience` to say that it is there isn't waited for.
-    pub(in crate::store) fn keep(self, patience: Duration) {
-        match self {
-            Self { conn, since, turn: Some((spares, _turn)) } if since.elapsed() < AWAY => {
-                spares.keep(conn, since, patience);
-            }
-            lent => lent.give_back(patience),
-        }
+    fn known(&self) -> &Known<D> {
+        self.known.as_ref().expect("a connection until it is handed on")
     }
 
-    /// Sends it back to its pool, which closes it if it isn't alive or the server doesn't say so in time.
-    pub(in crate::store) fn give_back(self, patience: Duration) {
-        let Self { mut conn, turn, .. } = self;
-        match &turn {
-            Some((spares, _)) => give_back(&spares.home, conn, patience),
-            None => {
-                if let Ok(runtime) = Handle::try_current() {
-                    runtime.spawn(timeout(patience, conn.return_to_pool()));
-                }
-            }
-        }
-    }
-
-    /// Closes it at once, and without a word to a server that may not listen.
+    /// How long ago the server was heard on it; none where nobody keeps track of that.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    pub(in crate::store) fn close(self) {
-        drop(self.conn.detach());
+    pub(in crate::store) fn unheard_for(&self) -> Option<Duration> {
+        self.permit.as_ref().map(|_| self.known().heard.elapsed())
+    }
+
+    /// The runtime in which it has to be used.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(in crate::store) fn place(&self) -> Option<Arc<Place>> {
+        self.known().place.clone()
+    }
+
+    /// Lends it again soon: what it was asked for is done, and there is nothing open on it.
+    pub(in crate::store) fn keep(mut self) {
+        let Some(mut known) = self.known.take() else { return };
+        let now = Instant::now();
+        (known.used, known.heard) = (now, now);
+        match self.permit {
+            Some((spares, _permit)) => spares.keep(known),
+            None => give_back_to_pool(known.conn),
+        }
+    }
+
+    /// Closes it at once.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(in crate::store) fn close(mut self) {
+        if let Some(known) = self.known.take() {
+            known.close();
+        }
+    }
+
+    /// Closes it, and all on which the server wasn't heard lately either: it has died without a word.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(in crate::store) fn suspect(mut self) {
+        if let Some((spares, _)) = &self.permit {
+            spares.suspect();
+        }
+        if let Some(known) = self.known.take() {
+            known.close();
+        }
+    }
+
+    /// Lends it again if it turns out to be alive: its last future was dropped.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(in crate::store) fn give_back(mut self) {
+        let Some(mut known) = self.known.take() else { return };
+        let Some((spares, permit)) = self.permit else { return give_back_to_pool(known.conn) };
+        // Until it is there or closed nobody else can have one instead.
+        permit.forget();
+        let (place, permit) = (known.place.clone(), Permit(Arc::clone(spares)));
+        let asks = async move {
+            if let Ok(Ok(())) = timeout(PING, known.conn.ping()).await {
+                let now = Instant::now();
+                (known.used, known.heard) = (now, now);
+                permit.0.keep(known);
+            } else {
+                known.close();
+            }
+            drop(permit);
+        };
+        match place {
+            Some(place) => place.spawn(asks),
+            None => drop(asks),
+        }
+    }
+}
+
+/// The permit of a connection that is asked whether it lives.
+struct Permit<D: Database>(Arc<Spares<D>>);
+
+impl<D: Database> Drop for Permit<D> {
+    fn drop(&mut self) {
+        self.0.permits.add_permits(1);
+    }
+}
+
+/// The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the pool for as long as
+/// the operating system keeps the connection, and in the end every place.
+fn give_back_to_pool<D: Database>(mut conn: PoolConnection<D>) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move { drop(timeout(PING, conn.return_to_pool()).await) });
     }
 }
 
 /// Perhaps after the last runtime, which the pool needs to take one back.
 impl<D: Database> Drop for Idle<D> {
     fn drop(&mut self) {
-        for (conn, _) in self.connections.drain(..) {
-            drop(conn.detach());
+        for known in self.connections.drain(..) {
+            known.close();
         }
     }
-}
-
-fn give_back<D: Database>(home: &Home, mut conn: PoolConnection<D>, patience: Duration) {
-    home.spawn(async move { drop(timeout(patience, conn.return_to_pool()).await) });
 }
 
 impl<D: Database> Deref for Lent<'_, D> {
     type Target = PoolConnection<D>;
 
     fn deref(&self) -> &Self::Target {
-        &self.conn
+        &self.known().conn
     }
 }
 
 impl<D: Database> DerefMut for Lent<'_, D> {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.conn
+        &mut self.known.as_mut().expect("a connection until it is handed on").conn
     }
 }

@@ -180,6 +180,8 @@ pub(in crate::store) struct Statements {
     pub(super) apply_strict_rotation: Statement,
     pub(super) end: Statement,
     pub(super) end_by: Statement,
+    pub(super) look_end: Statement,
+    pub(super) look_end_all: Statement,
     pub(super) end_all: Deletion,
     pub(super) end_all_by: Deletion,
     pub(super) list: Statement,
@@ -251,6 +253,13 @@ impl Statements {
                 Changes::Counted => Some(statement(format!("SELECT id {rows} FOR UPDATE"))),
             };
             Deletion { find, delete: statement(format!("DELETE {rows}{}", returning("id"))) }
+        };
+        let look = |which: String| {
+            let caller = is_live_caller("?", [4, 5, 6, 2, 7]);
+            statement(format!(
+                "SELECT id, FALSE FROM cookie_session WHERE {which} AND user_id = ?1 AND expires_at > ?2 \
+                 UNION ALL SELECT id, TRUE FROM cookie_session WHERE {caller}"
+            ))
         };
         let list = format!("SELECT {COLUMNS} FROM cookie_session WHERE user_id = ?1 AND expires_at > ?2");
         let recent_first = "ORDER BY last_active_at DESC, authenticated_at DESC, id DESC";
@@ -332,6 +341,9 @@ impl Statements {
             // ?1 user, ?2 now, ?3 id.
             end: statement(format!("{end}{}", returning("id"))),
             end_by: statement(format!("{end}{by}{}", returning("id"))),
+            // ?1 to ?3 as below and above, ?4 to ?7 the caller: what would end, and the caller if live, each with which it is.
+            look_end: look("id = ?3".to_owned()),
+            look_end_all: look(format!("{is_not_id}?3{end_of_id}")),
             // ?1 user, ?2 now, ?3 the id that stays or null.
             end_all: end_all(""),
             end_all_by: end_all(&by),
@@ -357,6 +369,8 @@ impl Statements {
             &self.apply_strict_rotation,
             &self.end,
             &self.end_by,
+            &self.look_end,
+            &self.look_end_all,
             &self.list,
             &self.list_by,
             &self.purge,

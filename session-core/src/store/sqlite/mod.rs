@@ -4,19 +4,18 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::StoreError;
+use super::sql::Backend;
 use super::sql::glue::sqlx_glue;
 use super::sql::groups::Groups;
 use super::sql::spares::{Lent, Spares, lend};
 use super::sql::statements::{Dialect, Statements};
-use super::sql::{Backend, SignIn, Step, Written};
-use crate::user_id::UserId;
+use super::sql::task::{Step, Task, Written};
 
 mod fault;
 mod options;
@@ -25,9 +24,6 @@ mod schema;
 mod tests;
 
 pub use options::{SqliteOpenError, SqliteOptions};
-
-/// How long SQLite's thread may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sessions in a SQLite file. Clones share the connections.
 ///
@@ -78,14 +74,14 @@ impl SqliteStore {
     /// [`SqliteOpenError`], which names the file.
     pub async fn migrate(&self) -> Result<(), SqliteOpenError> {
         let migrated = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = lend(self.spares.as_ref(), &self.pool, false).await?;
             schema::migrate(&mut conn).await
         };
         migrated.await.map_err(|error| SqliteOpenError::of(&options::path_of(&self.pool), error))
     }
 
     async fn connection(&self) -> Result<Lent<'_, Sqlite>, StoreError> {
-        lend(self.spares.as_ref(), &self.pool).await.map_err(fault::before_commit)
+        lend(self.spares.as_ref(), &self.pool, false).await.map_err(fault::before_commit)
     }
 
     /// Waits for the turn to write, as long as for a connection.
@@ -111,7 +107,7 @@ impl Backend for SqliteStore {
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::before_commit)?;
-        conn.keep(PATIENCE);
+        conn.keep();
         Ok(rows)
     }
 
@@ -119,7 +115,7 @@ impl Backend for SqliteStore {
     async fn read_one(&self, step: Step<'_>) -> Result<Option<SqliteRow>, StoreError> {
         let mut conn = self.connection().await?;
         let row = query(&step).fetch_optional(&mut **conn).await.map_err(fault::before_commit)?;
-        conn.keep(PATIENCE);
+        conn.keep();
         Ok(row)
     }
 
@@ -128,29 +124,26 @@ impl Backend for SqliteStore {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-        conn.keep(PATIENCE);
+        conn.keep();
         Ok(Written::of(rows))
     }
 
-    async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Vec<SqliteRow>, StoreError> {
-        Ok(self.in_turn(&sign_in.new.user_id, &sign_in.steps(self.sql())).await?.rows)
-    }
-
-    async fn in_turn(&self, _: &UserId, steps: &[Step<'_>]) -> Result<Written<SqliteRow>, StoreError> {
+    async fn change(&self, task: Task) -> Result<Written<SqliteRow>, StoreError> {
+        let steps = task.steps(self.sql());
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
-        if let [step] = steps {
+        if let [step] = &steps[..] {
             // One statement is a transaction of its own, and nobody else writes meanwhile.
             let rows = query(step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-            conn.keep(PATIENCE);
+            conn.keep();
             return Ok(Written::of(rows));
         }
-        let result = transaction(&mut conn, steps).await;
+        let result = transaction(&mut conn, &steps).await;
         // After some errors SQLite itself has rolled back, and sqlx, whose own roll-back then fails, counts a
         // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
         // roll-back in the connection's queue.
         if result.is_ok() {
-            conn.keep(PATIENCE);
+            conn.keep();
         } else if conn.ping().await.is_err() || conn.is_in_transaction() {
             conn.close_on_drop();
         }

@@ -22,7 +22,9 @@ const BESIDE: Beside = Beside { reads: 1, writes: 1 };
 impl SqliteStore {
     /// On a pool that nothing else uses.
     fn alone_on(pool: SqlitePool) -> Self {
-        Self { groups: Groups::here(&BESIDE), spares: Spares::of(&pool), ..Self::new(pool) }
+        let spares = Spares::of(&pool, None);
+        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE));
+        Self { groups, spares, ..Self::new(pool) }
     }
 }
 

@@ -47,7 +47,8 @@ async fn whoever_ends_a_session_waits_for_what_that_session_ends() {
     store.create(&one, &[], LIMIT, NOW).await.unwrap();
     store.create(&other, &[], LIMIT, NOW).await.unwrap();
     let (mut holds, mut looks) = holding(&schema, other.id, NOW).await;
-    let (revokes, signs_out) = (store.clone(), store.clone());
+    // On two nodes: on one the second would wait for the first before it takes a connection.
+    let (revokes, signs_out) = (store, schema.store(4).await);
     let (by, target) = (caller(&one), other.id);
     let revocation = tokio::spawn(async move { revokes.end(&by.user_id, target, Some(&by), NOW).await });
     while waiting(&mut looks, &schema).await == 0 {}

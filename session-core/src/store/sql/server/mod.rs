@@ -1,6 +1,7 @@
 //! What the stores on database servers share: one store for all servers, and how it asks them. Each server says how its statements
 //! and transactions run, and what its error codes mean.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::error::Error as SqlxError;
@@ -11,12 +12,12 @@ use super::groups::Beside;
 use super::migrations::MigrateError;
 use super::row::Columns;
 use super::statements::Statements;
-use super::{SignIn, Step, Written};
-use crate::user_id::UserId;
+use super::task::{Step, Task, Written};
 
 mod open_error;
 mod options;
 mod perform;
+mod places;
 mod store;
 #[cfg(test)]
 pub(in crate::store) mod testing;
@@ -32,16 +33,20 @@ const BESIDE: Beside = Beside { reads: 1, writes: 4 };
 /// How long a server may take for one operation, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For how long a connection may lie unheard before it is asked whether it lives.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// For how long an idle connection is kept: less than firewalls and load balancers do, as a rule.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
+
 /// What a connection is to do.
 pub(in crate::store) enum Work<'a> {
     /// A statement that changes nothing.
     Read(Step<'a>),
-    /// A statement that is a transaction of its own.
+    /// A statement that is a transaction of its own, and waits for no lock.
     Write(Step<'a>),
-    /// A transaction in the user's turn.
-    InTurn(&'a UserId, &'a [Step<'a>]),
-    /// A sign-in, in its user's turn.
-    SignIn(SignIn<'a>),
+    /// A change that may wait for locks, with its statements.
+    Change(&'a Task, &'a [Step<'a>]),
 }
 
 /// How the store connects: directly, or through a pooler that gives each transaction another connection of the server.
@@ -63,11 +68,15 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
 
     fn statements() -> &'static Statements;
 
-    /// The options that a URL names, and what a store of its own sets besides; none if it is no URL of this server.
-    fn options(url: &str, pooling: Pooling) -> Option<<Self::Connection as Connection>::Options>;
+    /// How long a change may be without any answer, on a connection of the store's own: longer than the server lets it wait for a lock.
+    const UNANSWERED: Duration;
 
-    /// What a store's own pool does with each new connection.
-    fn prepare(pool: PoolOptions<Self>) -> PoolOptions<Self>;
+    /// The options that a URL names, and what a store of its own sets besides, with a limit for each statement; none if it is no URL of
+    /// this server.
+    fn options(url: &str, pooling: Pooling, limit: Duration) -> Option<<Self::Connection as Connection>::Options>;
+
+    /// What a store's own pool does with each new connection, whose statements have a limit.
+    fn prepare(pool: PoolOptions<Self>, limit: Duration) -> PoolOptions<Self>;
 
     /// Host and database, which may be shown.
     fn place(options: &<Self::Connection as Connection>::Options) -> (&str, Option<&str>);
@@ -75,11 +84,12 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
     /// Brings the tables to this release's schema.
     fn migrate(conn: &mut Self::Connection) -> impl Future<Output = Result<(), MigrateError>> + Send;
 
-    /// Does the work, once.
+    /// Does the work, once. Notes each answer of the server.
     fn work(
         conn: &mut Self::Connection,
         work: &Work<'_>,
         pooling: Pooling,
+        answers: &Answers,
     ) -> impl Future<Output = Result<Written<Self::Row>, Failed>> + Send;
 
     /// What an error says.
@@ -103,6 +113,8 @@ pub(in crate::store) struct Names {
 pub(in crate::store) enum ErrorKind {
     /// The server rolled the transaction back because of another one, so that it can be run again.
     RolledBack,
+    /// A lock wasn't free in time, and the server has rolled back what waited for it.
+    Locked,
     /// The server, or who runs it, ended the connection, and it may be after the commit.
     EndOfConnection,
     /// The tables, or columns of them, are missing.
@@ -115,12 +127,24 @@ pub(in crate::store) enum ErrorKind {
     Other,
 }
 
-/// How an operation failed.
+/// How a try failed.
 pub(in crate::store) enum Failed {
     /// Certainly before its commit.
     Before(SqlxError),
     /// It may be at the commit.
     AtCommit(SqlxError),
-    /// Nobody knows.
-    NoAnswer,
+}
+
+/// How often the server has answered during a try.
+#[derive(Default)]
+pub(in crate::store) struct Answers(AtomicU32);
+
+impl Answers {
+    pub(in crate::store) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 
-use super::{BESIDE, Pooling, Server, ServerOpenError, ServerStore};
+use super::{BESIDE, IDLE_TIMEOUT, PATIENCE, PING_AFTER, Pooling, Server, ServerOpenError, ServerStore};
 use crate::store::sql::groups::Groups;
 use crate::store::sql::spares::Spares;
 
@@ -18,14 +18,16 @@ pub struct ServerOptions<D: Server> {
     url: String,
     max_connections: u32,
     patience: Duration,
+    answer_within: Duration,
+    idle_timeout: Duration,
     pub(in crate::store) pooling: Pooling,
     server: PhantomData<fn() -> D>,
 }
 
 #[expect(private_bounds, reason = "as above")]
 impl<D: Server> ServerOptions<D> {
-    /// Options for the database at `url`, with parameters after a `?`: up to 16 connections, and 5 seconds of patience for a free one,
-    /// after which a request is a 503.
+    /// Options for the database at `url`, with parameters after a `?`: up to 16 connections, 5 seconds of patience for a free one, and
+    /// 10 seconds for a whole operation, after which a request is a 503.
     ///
     /// PostgreSQL's is `postgres://user:password@host:port/database`, with libpq's parameters; that of MySQL and MariaDB is
     /// `mysql://user:password@host:port/database`.
@@ -34,6 +36,8 @@ impl<D: Server> ServerOptions<D> {
             url: url.into(),
             max_connections: 16,
             patience: Duration::from_secs(5),
+            answer_within: PATIENCE,
+            idle_timeout: IDLE_TIMEOUT,
             pooling: Pooling::Direct,
             server: PhantomData,
         }
@@ -53,21 +57,42 @@ impl<D: Server> ServerOptions<D> {
         self
     }
 
+    /// How long one operation may take, 10 seconds by default: waiting for other changes of the same user, for a connection, and for
+    /// the server, which gets limits of its own a little below. Migrations have none.
+    #[must_use]
+    pub const fn answer_within(mut self, patience: Duration) -> Self {
+        self.answer_within = patience;
+        self
+    }
+
+    /// For how long a connection is kept that nothing is asked on, 100 seconds by default: less than what is between the application
+    /// and the server keeps silent connections.
+    #[must_use]
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
     /// Connects, and brings the tables to this release's schema.
     ///
     /// # Errors
     /// [`ServerOpenError`], which says what to do and never shows the URL's password.
     pub async fn open(self) -> Result<ServerStore<D>, ServerOpenError> {
-        let options = D::options(&self.url, self.pooling).ok_or_else(ServerOpenError::url::<D>)?;
+        // A little less, so that the server has ended what it was asked when its answer is no longer waited for.
+        let limit = (self.answer_within - self.answer_within / 10).max(Duration::from_millis(100));
+        let options = D::options(&self.url, self.pooling, limit).ok_or_else(ServerOpenError::url::<D>)?;
         let pool = PoolOptions::new()
             .max_connections(self.max_connections)
-            .acquire_timeout(self.patience)
+            .acquire_timeout(self.patience.min(self.answer_within))
+            .idle_timeout(self.idle_timeout)
             // A connection that has died shows at its next use, and asking each time would be one more round trip.
             .test_before_acquire(false);
-        let pool = D::prepare(pool).connect_with(options).await;
+        let pool = D::prepare(pool, limit).connect_with(options).await;
         let pool = pool.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
-        let (groups, spares) = (Groups::here(&BESIDE), Spares::of(&pool));
+        let spares = Spares::of(&pool, Some(PING_AFTER));
+        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE));
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
+        let store = store.answer_within(self.answer_within);
         store.migrate().await?;
         Ok(store)
     }

@@ -1,23 +1,32 @@
-//! Doing an operation on a connection of the pool: how long to wait, what to try again, and what a failure says about the change that
+//! Doing an operation on a connection of the pool: how long to wait, what to ask again, and what a failure says about the change that
 //! was asked for.
+//!
+//! One deadline covers all of an operation: its place in a queue, a connection, and every try. Until then asked again is:
+//! 1. what the server rolled back because of another transaction, or because a lock wasn't free;
+//! 2. what failed with its connection. It may have been done: changes are such that the same done twice is done once;
+//! 3. on a store's own connections, what stays unanswered: a read on a connection that was unheard for a while after [`SILENT`], a
+//!    change after [`Server::UNANSWERED`], once, and then on a connection that is known to be alive.
 
 use std::time::Duration;
 
-use sqlx::Database;
 use sqlx::error::Error as SqlxError;
-use tokio::time::{Instant, timeout_at};
+use sqlx::{Connection, Database};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{ErrorKind, Failed, Pooling, Server, ServerStore, Work};
+use super::{Answers, ErrorKind, Failed, Pooling, Server, ServerStore, Work};
 use crate::error::StoreError;
-use crate::store::sql::Written;
 use crate::store::sql::driver::DriverError;
-use crate::store::sql::groups::Groups;
-use crate::store::sql::home::at_home;
-use crate::store::sql::spares::{Lent, lend};
+use crate::store::sql::spares::{HOT, Lent, PING, lend};
+use crate::store::sql::task::Written;
 
-/// How often an operation is run again: one that the database rolled back because it ran into another, or one that can't have
-/// changed anything, on a connection that died.
+/// How often an operation is run again that the database rolled back because it ran into another.
 const RETRIES: u32 = 20;
+
+/// How long a read waits on a connection that was unheard for longer than [`HOT`].
+const SILENT: Duration = Duration::from_millis(300);
+
+/// A connection that was unheard for longer is asked whether it lives before a change is sent.
+const COLD: Duration = Duration::from_secs(5);
 
 /// Longer than anybody waits, and what clocks can still be added to.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -35,25 +44,17 @@ struct NotMigrated {
     source: DriverError,
 }
 
+/// When an operation that begins now has to end.
+pub(super) fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience.min(LONGEST)
+}
+
 /// Of whatever can't have changed anything: a read, or a step before the commit.
 pub(in crate::store) fn before_commit<D: Server>(error: SqlxError) -> StoreError {
     if D::classify(&error) == ErrorKind::NotMigrated {
         StoreError::not_applied(NotMigrated { migrate: D::NAMES.migrate, source: error.into() })
     } else {
         StoreError::not_applied(DriverError::from(error))
-    }
-}
-
-/// Of a statement that is its own transaction, or of a commit.
-fn at_commit<D: Server>(error: SqlxError) -> StoreError {
-    match &error {
-        // Nothing was sent.
-        SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Encode(_) => {
-            StoreError::not_applied(DriverError::from(error))
-        }
-        // The server refused it and has rolled it back; unless it was told to go away, which may be after the commit.
-        SqlxError::Database(_) if D::classify(&error) != ErrorKind::EndOfConnection => before_commit::<D>(error),
-        _ => StoreError::unknown(DriverError::from(error)),
     }
 }
 
@@ -66,40 +67,215 @@ fn is_of_connection<D: Server>(error: &SqlxError) -> bool {
     }
 }
 
-/// Whether a connection is as good as before when this work is dropped at any point. sqlx loses track of a transaction whose
-/// beginning is dropped: what follows on the connection would never be committed.
-const fn survives_cancelling<D: Server>(work: &Work<'_>, pooling: Pooling) -> bool {
-    D::SURVIVES_CANCELLING && matches!((work, pooling), (Work::Read(_) | Work::Write(_), Pooling::Direct))
+/// Whether nothing was sent.
+const fn is_unsent(error: &SqlxError) -> bool {
+    matches!(error, SqlxError::PoolTimedOut | SqlxError::PoolClosed | SqlxError::Encode(_))
 }
 
-/// Does the work on a connection of the pool. One that failed, or on which nobody answers in time, is closed.
-async fn attempt<D: Server>(
+/// Whether a connection is as good as before when this work is dropped at any point. sqlx loses track of a transaction whose
+/// beginning is dropped: what follows on the connection would never be committed.
+fn survives_cancelling<D: Server>(work: &Work<'_>, pooling: Pooling) -> bool {
+    let is_one_statement = match work {
+        Work::Read(_) | Work::Write(_) => true,
+        Work::Change(task, _) => !task.is_in_turn(),
+    };
+    D::SURVIVES_CANCELLING && is_one_statement && pooling == Pooling::Direct
+}
+
+/// What came of a try.
+enum Tried<R> {
+    Done(Written<R>),
+    Failed(Failed),
+    /// No answer, for the longest that this try may wait.
+    Silent,
+    /// The connection is no longer alive. Nothing was asked on it.
+    Dead,
+    /// The operation's time is over.
+    TooLate,
+    /// There was no connection to try it on.
+    NoConnection(SqlxError),
+}
+
+/// How an operation stands.
+struct Progress {
+    deadline: Instant,
+    /// Whether an earlier try may have changed something.
+    may_be_done: bool,
+    /// Whether to take only a connection that is known to be alive.
+    fresh: bool,
+    /// How often the server rolled it back because of another.
+    rolled_back: u32,
+    /// How often a connection failed.
+    broken: u32,
+}
+
+/// Does the work, and again where that is safe, until the deadline.
+pub(super) async fn perform<D: Server>(
     store: &ServerStore<D>,
-    work: &Work<'_>,
-    deadline: &mut Option<Instant>,
-) -> Result<Result<Written<D::Row>, Failed>, StoreError> {
-    let lent = lend(store.spares.as_ref(), &store.pool).await.map_err(before_commit::<D>)?;
+    work: Work<'_>,
+    deadline: Instant,
+) -> Result<Written<D::Row>, StoreError> {
+    let is_read = matches!(work, Work::Read(_));
+    let mut progress = Progress { deadline, may_be_done: false, fresh: false, rolled_back: 0, broken: 0 };
+    loop {
+        let error = match attempt(store, &work, &progress).await {
+            Tried::Done(written) => return Ok(Written { is_repeated: progress.may_be_done, ..written }),
+            Tried::Silent => {
+                progress.fresh = true;
+                progress.may_be_done |= !is_read;
+                continue;
+            }
+            Tried::Dead => {
+                progress.fresh = true;
+                continue;
+            }
+            Tried::TooLate => {
+                return Err(match is_read {
+                    true => StoreError::not_applied(NoAnswer),
+                    false => StoreError::unknown(NoAnswer),
+                });
+            }
+            Tried::NoConnection(error) if !is_of_connection::<D>(&error) => {
+                return Err(progress.failed::<D>(error));
+            }
+            Tried::NoConnection(error) => error,
+            Tried::Failed(Failed::Before(error) | Failed::AtCommit(error))
+                if matches!(D::classify(&error), ErrorKind::RolledBack | ErrorKind::Locked) =>
+            {
+                progress.rolled_back += u32::from(D::classify(&error) == ErrorKind::RolledBack);
+                // What it ran into may take a while to commit, and roll back each try until then: soon again, then less soon.
+                let pause = Duration::from_millis((1 << progress.rolled_back.min(5)) - 1);
+                if progress.rolled_back > RETRIES || !progress.pause(pause).await {
+                    return Err(progress.failed::<D>(error));
+                }
+                continue;
+            }
+            Tried::Failed(Failed::Before(error)) if is_of_connection::<D>(&error) => error,
+            Tried::Failed(Failed::AtCommit(error)) if is_of_connection::<D>(&error) => {
+                progress.may_be_done |= !is_read;
+                error
+            }
+            Tried::Failed(Failed::Before(error) | Failed::AtCommit(error)) => return Err(progress.failed::<D>(error)),
+        };
+        // All connections of the pool may have died since they were used last, and the server may be starting.
+        progress.broken += 1;
+        let known = store.pool.options().get_max_connections();
+        let pause = match progress.broken.checked_sub(known.max(1)) {
+            None | Some(0) => Duration::ZERO,
+            Some(more) => Duration::from_millis(10 << more.min(5)),
+        };
+        progress.fresh |= store.spares.is_some() && progress.broken > 1;
+        if !progress.pause(pause).await {
+            return Err(progress.failed::<D>(error));
+        }
+    }
+}
+
+impl Progress {
+    /// Waits; false if the operation's time is over then.
+    async fn pause(&self, pause: Duration) -> bool {
+        let then = Instant::now() + pause;
+        if then >= self.deadline {
+            return false;
+        }
+        if !pause.is_zero() {
+            sleep_until(then).await;
+        }
+        true
+    }
+
+    fn failed<D: Server>(&self, error: SqlxError) -> StoreError {
+        if self.may_be_done { StoreError::unknown(DriverError::from(error)) } else { before_commit::<D>(error) }
+    }
+}
+
+/// Does the work on a connection, once. One that failed, or on which the server doesn't answer, is closed.
+async fn attempt<D: Server>(store: &ServerStore<D>, work: &Work<'_>, progress: &Progress) -> Tried<D::Row> {
+    let deadline = progress.deadline;
+    let lent = match timeout_at(deadline, lend(store.spares.as_ref(), &store.pool, progress.fresh)).await {
+        Ok(Ok(lent)) => lent,
+        Ok(Err(error)) => return Tried::NoConnection(error),
+        Err(_) => return Tried::NoConnection(SqlxError::PoolTimedOut),
+    };
     let then = if survives_cancelling::<D>(work, store.pooling) { Then::GiveBack } else { Then::Close };
-    let patience = store.patience.min(LONGEST);
-    let mut working = Working { lent: Some(lent), then, patience };
-    // Waiting for the first connection has its own limit, the pool's.
-    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+    let mut working = Working { lent: Some(lent), then };
     let conn = working.lent.as_mut().expect("lent until it is dropped");
+    let (place, unheard_for) = (conn.place(), conn.unheard_for());
+    let is_read = matches!(work, Work::Read(_));
+    if !is_read && unheard_for.is_some_and(|time| time > COLD) {
+        let ping = within(place.as_deref(), conn.ping());
+        if !matches!(timeout(PING.min(D::UNANSWERED), ping).await, Ok(Ok(()))) {
+            working.then = Then::Suspect;
+            return Tried::Dead;
+        }
+    }
+    let silence = match unheard_for {
+        // Once: a server that is slow needn't do everything twice.
+        _ if progress.fresh => None,
+        None => None,
+        Some(time) if is_read => (time > HOT).then_some(SILENT),
+        Some(_) => Some(D::UNANSWERED),
+    };
+    let answers = Answers::default();
     // The limit is kept by the request's own runtime, which runs for certain; the store's may not.
-    let home = store.groups.as_deref().map(Groups::home);
-    let outcome = match timeout_at(deadline, at_home(home, D::work(conn, work, store.pooling))).await {
+    let doing = within(place.as_deref(), D::work(conn, work, store.pooling, &answers));
+    let outcome = match silence {
+        None => timeout_at(deadline, doing).await.map_err(|_| Tried::TooLate),
+        Some(silence) => watched(doing, &answers, silence, deadline).await,
+    };
+    let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failed::NoAnswer),
+        Err(silent) => {
+            working.then = Then::Suspect;
+            return silent;
+        }
     };
     working.then = match &outcome {
         Ok(_) => Then::Keep,
-        Err(Failed::Before(error) | Failed::AtCommit(error)) if D::classify(error) == ErrorKind::RolledBack => {
+        Err(Failed::Before(error) | Failed::AtCommit(error))
+            if matches!(D::classify(error), ErrorKind::RolledBack | ErrorKind::Locked) =>
+        {
             Then::GiveBack
         }
         // After any other error a new connection is better too: this one may be of a server that is no longer the one to write to.
-        Err(Failed::Before(_) | Failed::AtCommit(_) | Failed::NoAnswer) => Then::Close,
+        Err(_) => Then::Close,
     };
-    Ok(outcome)
+    match outcome {
+        Ok(written) => Tried::Done(written),
+        Err(Failed::AtCommit(error)) if is_unsent(&error) => Tried::Failed(Failed::Before(error)),
+        Err(failed) => Tried::Failed(failed),
+    }
+}
+
+/// Polls `future` in the runtime of its connection, if that is known.
+async fn within<F: Future>(place: Option<&crate::store::sql::home::Place>, future: F) -> F::Output {
+    match place {
+        Some(place) => place.run(future).await,
+        None => future.await,
+    }
+}
+
+/// Waits for `doing` as long as the server goes on answering.
+async fn watched<T, R>(
+    doing: impl Future<Output = T>,
+    answers: &Answers,
+    silence: Duration,
+    deadline: Instant,
+) -> Result<T, Tried<R>> {
+    let mut doing = std::pin::pin!(doing);
+    loop {
+        let answered = answers.count();
+        let limit = (Instant::now() + silence).min(deadline);
+        if let Ok(done) = timeout_at(limit, &mut doing).await {
+            return Ok(done);
+        }
+        if Instant::now() >= deadline {
+            return Err(Tried::TooLate);
+        }
+        if answers.count() == answered {
+            return Err(Tried::Silent);
+        }
+    }
 }
 
 /// A connection at work.
@@ -107,60 +283,27 @@ struct Working<'a, D: Database> {
     lent: Option<Lent<'a, D>>,
     /// Should the work be dropped now.
     then: Then,
-    /// How long the server may take to answer.
-    patience: Duration,
 }
 
 /// What becomes of a connection.
 #[derive(Clone, Copy)]
 enum Then {
     Keep,
-    /// The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the pool for as long
-    /// as the operating system keeps the connection, and in the end every place.
+    /// It is asked first whether it lives.
     GiveBack,
     Close,
+    /// It is closed, and so are all on which the server wasn't heard lately either.
+    Suspect,
 }
 
 impl<D: Database> Drop for Working<'_, D> {
     fn drop(&mut self) {
         let Some(lent) = self.lent.take() else { return };
         match self.then {
-            Then::Keep => lent.keep(self.patience),
-            Then::GiveBack => lent.give_back(self.patience),
+            Then::Keep => lent.keep(),
+            Then::GiveBack => lent.give_back(),
             Then::Close => lent.close(),
+            Then::Suspect => lent.suspect(),
         }
-    }
-}
-
-/// Does the work, and again where that is safe.
-pub(super) async fn perform<D: Server>(store: &ServerStore<D>, work: Work<'_>) -> Result<Written<D::Row>, StoreError> {
-    let mut deadline = None;
-    let (mut tries, mut dead) = (0, 0);
-    while tries < RETRIES {
-        match attempt(store, &work, &mut deadline).await? {
-            Ok(written) => return Ok(written),
-            // All connections of the pool may have died since they were used last. Before the commit nothing is changed,
-            // whatever became of it.
-            Err(Failed::Before(error)) if is_of_connection::<D>(&error) => {
-                dead += 1;
-                tries += u32::from(dead > store.pool.options().get_max_connections());
-            }
-            // What it ran into may take a while to commit, and roll back each try until then: soon again, then less soon.
-            Err(Failed::Before(error) | Failed::AtCommit(error)) if D::classify(&error) == ErrorKind::RolledBack => {
-                tokio::time::sleep(Duration::from_millis((1 << tries.min(5)) - 1)).await;
-                tries += 1;
-            }
-            Err(failed) => return Err(given_up::<D>(failed, &work)),
-        }
-    }
-    attempt(store, &work, &mut deadline).await?.map_err(|failed| given_up::<D>(failed, &work))
-}
-
-fn given_up<D: Server>(failed: Failed, work: &Work<'_>) -> StoreError {
-    match failed {
-        Failed::Before(error) => before_commit::<D>(error),
-        Failed::AtCommit(error) => at_commit::<D>(error),
-        Failed::NoAnswer if matches!(work, Work::Read(_)) => StoreError::not_applied(NoAnswer),
-        Failed::NoAnswer => StoreError::unknown(NoAnswer),
     }
 }

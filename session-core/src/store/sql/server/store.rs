@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::Pool;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-use super::perform::perform;
+use super::perform::{deadline, perform};
+use super::places::{Place, Places};
 use super::{PATIENCE, Pooling, Server, ServerOpenError, ServerOptions, Work};
 use crate::error::StoreError;
+use crate::store::sql::Backend;
 use crate::store::sql::groups::Groups;
-use crate::store::sql::spares::Spares;
+use crate::store::sql::spares::{Spares, lend};
 use crate::store::sql::statements::Statements;
-use crate::store::sql::{Backend, SignIn, Step, Written};
-use crate::user_id::UserId;
+use crate::store::sql::task::{Step, Task, Written};
 
 /// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are two names of it. Clones share the
 /// connections.
@@ -36,6 +39,8 @@ pub struct ServerStore<D: Server> {
     pub(super) groups: Option<Arc<Groups<D::Row>>>,
     /// Its spare connections, if it opened its own.
     pub(super) spares: Option<Arc<Spares<D>>>,
+    /// Where changes wait before they take a connection.
+    pub(super) places: Arc<Places>,
 }
 
 #[expect(private_bounds, reason = "as above")]
@@ -46,12 +51,16 @@ impl<D: Server> ServerStore<D> {
     ///
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
-    pub const fn new(pool: Pool<D>) -> Self {
-        Self { pool, patience: PATIENCE, pooling: Pooling::Direct, groups: None, spares: None }
+    pub fn new(pool: Pool<D>) -> Self {
+        Self { pool, patience: PATIENCE, pooling: Pooling::Direct, groups: None, spares: None, places: Places::new() }
     }
 
-    /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
-    /// connection is closed. How long to wait for a free connection is the pool's own setting.
+    /// How long one operation may take, 10 seconds by default: waiting for other changes of the same user, for a connection, and for
+    /// the server. A request that waits longer is a 503, and its connection is closed. How long to wait for a free connection alone is
+    /// the pool's own setting.
+    ///
+    /// Where the store opened its own connections, the server's limits are those of
+    /// [`ServerOptions::answer_within`]: set it there.
     #[must_use]
     pub const fn answer_within(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -74,7 +83,7 @@ impl<D: Server> ServerStore<D> {
     /// [`ServerOpenError`], which says what to do.
     pub async fn migrate(&self) -> Result<(), ServerOpenError> {
         let migrated = async {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = lend(self.spares.as_ref(), &self.pool, false).await?;
             // A transaction whose beginning is dropped would stay open on it, and so would a lock of the migration.
             conn.close_on_drop();
             D::migrate(&mut conn).await
@@ -95,21 +104,69 @@ impl<D: Server> Backend for ServerStore<D> {
     }
 
     async fn read(&self, step: Step<'_>) -> Result<Vec<D::Row>, StoreError> {
-        Ok(perform(self, Work::Read(step)).await?.rows)
+        Ok(perform(self, Work::Read(step), deadline(self.patience)).await?.rows)
     }
 
     async fn write(&self, step: Step<'_>) -> Result<Written<D::Row>, StoreError> {
-        perform(self, Work::Write(step)).await
+        perform(self, Work::Write(step), deadline(self.patience)).await
     }
 
-    async fn in_turn(&self, user: &UserId, steps: &[Step<'_>]) -> Result<Written<D::Row>, StoreError> {
-        perform(self, Work::InTurn(user, steps)).await
-    }
-
-    async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Vec<D::Row>, StoreError> {
-        Ok(perform(self, Work::SignIn(sign_in)).await?.rows)
+    /// In a task of its own. Given up before it has its place, it never begins; after that, place and connection stay with the task
+    /// until the server is done: or those that are given up would make room for as many that wait at the server.
+    async fn change(&self, task: Task) -> Result<Written<D::Row>, StoreError> {
+        let deadline = deadline(self.patience);
+        let task = Arc::new(task);
+        let (mut answer, outcome) = oneshot::channel();
+        let (store, change) = (self.clone(), Arc::clone(&task));
+        let work = async move {
+            let outcome = tokio::select! {
+                biased;
+                place = timeout_at(deadline, store.places.wait(&change)) => match place {
+                    Ok(Ok(place)) => store.change_in(&place, &change, deadline).await,
+                    Ok(Err(failed)) => Err(StoreError::not_applied(failed)),
+                    Err(_) => Err(StoreError::not_applied(Queued)),
+                },
+                () = answer.closed() => return,
+            };
+            // The caller may have given up.
+            drop(answer.send(outcome));
+        };
+        match &self.spares {
+            Some(spares) => spares.home().spawn(work),
+            None => drop(tokio::spawn(work)),
+        }
+        match outcome.await {
+            Ok(outcome) => outcome,
+            // Its runtime ended. It may have been done.
+            Err(_) => {
+                let steps = task.steps(D::statements());
+                let written = perform(self, Work::Change(&task, &steps), deadline).await?;
+                Ok(Written { is_repeated: true, ..written })
+            }
+        }
     }
 }
+
+#[expect(private_bounds, reason = "as above")]
+impl<D: Server> ServerStore<D> {
+    /// Does a change that has its place.
+    async fn change_in(&self, place: &Place, task: &Task, deadline: Instant) -> Result<Written<D::Row>, StoreError> {
+        let begun = Instant::now();
+        let steps = task.steps(D::statements());
+        let outcome = perform(self, Work::Change(task, &steps), deadline).await;
+        // Those that wait behind a server that doesn't answer needn't find that out one after the other. But where this one had little
+        // time left when it began, that says nothing of the server.
+        if outcome.is_err() && Instant::now() >= deadline && begun.elapsed() >= self.patience / 2 {
+            place.fail();
+        }
+        outcome
+    }
+}
+
+/// Other changes of the same user took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("other changes of the same user's sessions took too long")]
+struct Queued;
 
 /// Not derived: the database itself isn't cloned.
 impl<D: Server> Clone for ServerStore<D> {
@@ -120,6 +177,7 @@ impl<D: Server> Clone for ServerStore<D> {
             pooling: self.pooling,
             groups: self.groups.clone(),
             spares: self.spares.clone(),
+            places: Arc::clone(&self.places),
         }
     }
 }
