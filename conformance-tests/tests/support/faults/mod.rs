@@ -21,6 +21,7 @@ mod load;
 mod pool;
 mod programs;
 mod proxy;
+mod reach;
 mod read_only;
 mod servers;
 mod waits;
@@ -119,10 +120,13 @@ impl Shared {
         };
         vec![
             trial(
-                &["FLT-2", "FLT-4", "AUTH-3"],
-                "a connection cut at any moment of a change leaves it whole, or undone",
+                &["DATA-16", "FLT-2", "FLT-4", "AUTH-3"],
+                "a change whose connection is cut at any moment is done once",
                 |url| Box::pin(cuts::cut_in_the_middle(url)),
             ),
+            trial(&["FLT-6"], "changes that wait for one user's rows leave the other users alone", |url| {
+                Box::pin(reach::one_users_changes(url))
+            }),
             trial(&["FLT-1"], "without a free connection a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::no_free_connection(url))
             }),

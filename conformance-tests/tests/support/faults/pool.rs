@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance_tests::world::Rows;
-use session_core::{MySqlStore, PostgresStore, SessionStore};
+use session_core::{MySqlOptions, MySqlStore, PostgresOptions, PostgresStore, SessionStore};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
@@ -57,6 +57,16 @@ impl Settings {
                 })
             },
         )
+    }
+}
+
+/// A store that opens up to so many connections of its own to the database at `url`.
+pub(super) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore> {
+    match Kind::of(url) {
+        Kind::Postgres => {
+            Arc::new(PostgresOptions::new(url).max_connections(connections).open().await.expect(OPENS))
+        }
+        Kind::MariaDb => Arc::new(MySqlOptions::new(url).max_connections(connections).open().await.expect(OPENS)),
     }
 }
 

@@ -1,0 +1,85 @@
+//! How far one user reaches: changes that wait for that user's rows leave the others' requests alone, given up or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance_tests::browser::Browser;
+use conformance_tests::world::{Rows, World};
+use serde_json::{Value, json};
+use session_core::{Clock, SessionStore, UserId};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::pool::opened;
+use super::programs::Kind;
+use crate::support::axum::Axum;
+
+/// So few that one user could take all of them.
+const CONNECTIONS: u32 = 8;
+
+/// What one user makes wait for locks at most: one connection for the user's own row, and four for those of sessions.
+const MOST: usize = 5;
+
+/// Ada's rows are locked from outside while her browsers ask for changes of every kind.
+pub(super) async fn one_users_changes(url: String) {
+    let store = opened(&url, CONNECTIONS).await;
+    let world = World::new(Arc::new(Axum), Rows::shared(Arc::clone(&store))).await;
+    let [mut ada, mut bob] = [world.browser(), world.browser()];
+    for browser in [&mut ada, &mut bob] {
+        browser.run(json!([{"op": "authenticate_with", "user": "x", "data": {"n": 0}}])).await;
+    }
+    ada.sign_in("ada").await;
+    bob.sign_in("bob").await;
+    world.browser().sign_in("ada").await;
+    let connect = async || Client::connect(&url).await.expect("a server that answers");
+    let (mut holder, mut observer) = (connect().await, connect().await);
+    let id = holder.id().await;
+    let mut most = 0;
+    for table in ["cookie_session_user", "cookie_session"] {
+        holder.run("BEGIN").await.expect("a transaction");
+        holder.run(&format!("SELECT 1 FROM {table} WHERE user_id = 'ada' FOR UPDATE")).await.expect("a lock");
+        let mut waiting = JoinSet::new();
+        let mut asks = |times: usize, browser: &Browser, op: Value, status: u16| {
+            for _ in 0..times {
+                let (mut browser, op) = (browser.clone(), op.clone());
+                waiting.spawn(async move { (browser.run(json!([op, {"op": "fail"}])).await.status, status) });
+            }
+        };
+        match table {
+            "cookie_session_user" => {
+                asks(200, &ada, json!({"op": "logout_other"}), 200);
+                asks(200, &ada, json!({"op": "revoke", "id": "018f0000-0000-7000-8000-000000000000"}), 404);
+                asks(50, &world.browser(), json!({"op": "authenticate", "user": "ada"}), 200);
+            }
+            _ => asks(200, &ada, json!({"op": "increment", "key": "n"}), 200),
+        }
+        // Those that are given up leave no more behind than the others.
+        let user = UserId::parse("ada").expect("a user id");
+        let now = world.clock.now();
+        for _ in 0..200 {
+            drop(timeout(Duration::from_millis(1), store.end_all(&user, None, None, now)).await);
+        }
+        for round in 0..20 {
+            most = most.max(observer.waiting(&[id]).await.len());
+            serves(&mut bob, round).await;
+        }
+        assert!((1..=MOST).contains(&most), "{table}: {most} connections wait for ada's rows");
+        holder.run("ROLLBACK").await.expect("no lock any more");
+        while let Some(reply) = waiting.join_next().await {
+            let (status, expected) = reply.expect("a reply");
+            assert_eq!(status, expected, "{table}: {:?}", world.events());
+        }
+        ada.sign_in("ada").await;
+        world.browser().sign_in("ada").await;
+    }
+    println!("{}: at most {most} connections waited for one user's rows, of {CONNECTIONS}", Kind::of(&url).name());
+}
+
+/// Another user reads, writes and signs in.
+async fn serves(bob: &mut Browser, round: u32) {
+    for op in [json!({"op": "get", "key": "n"}), json!({"op": "set", "key": "round", "value": round})] {
+        assert_eq!(bob.run(json!([op, {"op": "fail"}])).await.status, 200, "{op}");
+    }
+    assert_eq!(bob.sign_in("bob").await.status, 200);
+}
