@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -204,10 +204,13 @@ async fn after(turns: usize) {
     }
 }
 
-/// Passes on what clients and a server say, until it is told to keep silent: then it goes on accepting, and nobody is answered.
+/// Passes on what clients and a server say, and counts it, until it is told to keep silent: then it goes on accepting, and nobody is
+/// answered.
 pub(in crate::store) struct SilentProxy {
     pub(in crate::store) port: u16,
     silent: Arc<AtomicBool>,
+    /// Bytes that the clients have said.
+    said: Arc<AtomicUsize>,
 }
 
 impl SilentProxy {
@@ -215,16 +218,18 @@ impl SilentProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let silent = Arc::new(AtomicBool::new(false));
-        let silenced = Arc::clone(&silent);
+        let said = Arc::<AtomicUsize>::default();
+        let (silenced, counted) = (Arc::clone(&silent), Arc::clone(&said));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (mut from_client, mut to_client) = client.into_split();
                 let (mut from_server, mut to_server) = TcpStream::connect(&server).await.unwrap().into_split();
                 tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-                let silent = Arc::clone(&silenced);
+                let (silent, count) = (Arc::clone(&silenced), Arc::clone(&counted));
                 tokio::spawn(async move {
                     let mut said = [0; 16 * 1024];
                     while let Ok(length @ 1..) = from_client.read(&mut said).await {
+                        count.fetch_add(length, Ordering::SeqCst);
                         if silent.load(Ordering::SeqCst) {
                             std::future::pending::<()>().await;
                         }
@@ -233,7 +238,12 @@ impl SilentProxy {
                 });
             }
         });
-        Self { port, silent }
+        Self { port, silent, said }
+    }
+
+    /// Bytes that the clients have said since the last call.
+    pub(in crate::store) fn said(&self) -> usize {
+        self.said.swap(0, Ordering::SeqCst)
     }
 
     pub(in crate::store) fn keep_silent(&self, silent: bool) {
