@@ -99,6 +99,10 @@ impl SessionStore for Silent {
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         self.answer(self.store.purge_expired(before, limit))
     }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.store.max_data_bytes()
+    }
 }
 
 /// A request without headers.

@@ -17,7 +17,7 @@ use crate::token::TokenRef;
 use crate::user_id::UserId;
 use driver::DriverError;
 use gather::Question;
-use groups::{Change, Groups, Look, look_up};
+use groups::{Change, Groups, Look, in_room, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 
@@ -29,6 +29,7 @@ pub(super) mod groups;
 mod home;
 pub(super) mod migrations;
 mod packed;
+mod room;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;
@@ -129,6 +130,9 @@ pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
         steps: &[Step<'_>],
     ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 
+    /// How many bytes of data a row can hold, if that is known.
+    fn most_data(&self) -> Option<usize>;
+
     /// Inserts a session and ends others, as one transaction in the user's turn: rows that begin with the ids of those that
     /// ended.
     fn sign_in(&self, sign_in: SignIn<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
@@ -186,6 +190,10 @@ impl<B: Backend> SessionStore for B {
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         Box::pin(purge(self, before, limit))
     }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.most_data()
+    }
 }
 
 async fn create(
@@ -195,7 +203,8 @@ async fn create(
     limit: NonZeroU32,
     now: OffsetDateTime,
 ) -> Result<Created, StoreError> {
-    let ended = match backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now }).await {
+    let sign_in = backend.sign_in(SignIn { new, replaces, others: i64::from(limit.get()) - 1, now });
+    let ended = match in_room(backend, new.data.text().len(), sign_in).await {
         Err(StoreError::NotApplied(source)) if source.downcast_ref().is_some_and(DriverError::is_duplicate) => {
             return Ok(Created::Taken);
         }
@@ -255,13 +264,14 @@ async fn apply(
                 let mut args = Change::args(caller, update, now);
                 args.push(Arg::Bytes(Some(rotation.to.as_bytes())));
                 args.push(Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])));
-                let written = Box::pin(backend.write((statement, args))).await?;
+                let bytes = update.data.as_ref().map_or(0, |new| new.data.text().len());
+                let written = Box::pin(in_room(backend, bytes, backend.write((statement, args)))).await?;
                 (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
             None if update.data.is_none() && update.activity.is_none() && !update.seen => None,
             None if race == 0 => change().ask(backend).await?,
             // Not in a group, which leaves out a row that another request holds.
-            None => Box::pin(change().alone(backend)).await?,
+            None => Box::pin(change().ask_alone(backend)).await?,
         };
         if let Some(expires_at) = expires_at {
             return Ok(done(expires_at, superseded));

@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::Backend;
+use super::gather::{MOST, MOST_BYTES};
+use super::groups::{Found, look_up};
 use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::store::{Activity, Applied, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update};
 use crate::token::{SealedToken, TokenHash, TokenRef};
@@ -185,6 +188,38 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
         let data = now.first().map(|row| (row.version, row.data.text().to_owned()));
         assert_eq!(data, (byte != 1).then(|| (1, format!(r#"{{"n":"\u0000{byte}"}}"#))));
     }
+}
+
+/// Looks sessions of all sizes up in one statement: it answers with the data of those that together are no more than goes together.
+pub(in crate::store) async fn a_group_leaves_large_data_out(store: &impl Backend) {
+    const MOST_OF_EACH: usize = MOST_BYTES / MOST;
+    let sizes = [2, MOST_OF_EACH - 1, MOST_OF_EACH, MOST_OF_EACH + 1, 300_000];
+    let mut rows = Vec::new();
+    for (number, size) in sizes.into_iter().enumerate() {
+        let data = Data::from_text("ä".repeat(size / 2) + if size % 2 == 1 { "x" } else { "" });
+        let row = record(u8::try_from(number).unwrap(), &format!("user {number}"));
+        rows.push(Arc::new(Record { data, ..(*row).clone() }));
+    }
+    for row in &rows {
+        store.create(row, &[], LIMIT, NOW).await.unwrap();
+    }
+    let found = look_up(store, rows.iter().map(|row| row.id), NOW).await.unwrap();
+    for (row, size) in rows.iter().zip(sizes) {
+        match &found[&row.id] {
+            Found::Large(bytes) => assert!(size > MOST_OF_EACH && *bytes == size, "{size}: {bytes}"),
+            found => {
+                assert!(size <= MOST_OF_EACH, "{size}");
+                assert_eq!(found.record().unwrap(), *row);
+            }
+        }
+    }
+    // All of them in one call, as a request's cookies may name them.
+    let tokens = [4, 2, 3].map(|number| token(&rows[number])[0]);
+    let loaded = store.load(&tokens, NOW).await.unwrap();
+    assert_eq!(loaded[..], [4, 2, 3].map(|number| Arc::clone(&rows[number])));
+    // They expire as others do.
+    let later = NOW + time::Duration::HOUR;
+    assert!(store.load(&tokens, later).await.unwrap().is_empty());
 }
 
 /// How a session is changed.

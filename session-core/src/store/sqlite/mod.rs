@@ -26,6 +26,9 @@ mod tests;
 
 pub use options::{SqliteOpenError, SqliteOptions};
 
+/// What a row can hold, `SQLITE_MAX_LENGTH`, less what else is in it.
+const MOST_DATA: usize = 1_000_000_000 - (1 << 20);
+
 /// How long SQLite's thread may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -106,6 +109,10 @@ impl Backend for SqliteStore {
     fn sql(&self) -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));
         &SQL
+    }
+
+    fn most_data(&self) -> Option<usize> {
+        Some(MOST_DATA)
     }
 
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {

@@ -69,7 +69,9 @@ impl<D: Server> ServerOptions<D> {
         let (groups, spares) = (Groups::here(&BESIDE), Spares::of(&pool));
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
         store.migrate().await?;
-        Ok(store)
+        let most_data = async { D::most_data(&mut *store.pool.acquire().await?).await };
+        let most_data = most_data.await.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
+        Ok(ServerStore { most_data, ..store })
     }
 }
 

@@ -36,6 +36,8 @@ pub struct ServerStore<D: Server> {
     pub(super) groups: Option<Arc<Groups<D::Row>>>,
     /// Its spare connections, if it opened its own.
     pub(super) spares: Option<Arc<Spares<D>>>,
+    /// How many bytes of data a row can hold.
+    pub(super) most_data: Option<usize>,
 }
 
 #[expect(private_bounds, reason = "as above")]
@@ -47,7 +49,7 @@ impl<D: Server> ServerStore<D> {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub const fn new(pool: Pool<D>) -> Self {
-        Self { pool, patience: PATIENCE, pooling: Pooling::Direct, groups: None, spares: None }
+        Self { pool, patience: PATIENCE, pooling: Pooling::Direct, groups: None, spares: None, most_data: D::MOST_DATA }
     }
 
     /// How long the server may take for one operation, 10 seconds by default: a request that waits longer is a 503, and its
@@ -102,6 +104,10 @@ impl<D: Server> Backend for ServerStore<D> {
         perform(self, Work::Write(step)).await
     }
 
+    fn most_data(&self) -> Option<usize> {
+        self.most_data
+    }
+
     async fn in_turn(&self, user: &UserId, steps: &[Step<'_>]) -> Result<Written<D::Row>, StoreError> {
         perform(self, Work::InTurn(user, steps)).await
     }
@@ -120,6 +126,7 @@ impl<D: Server> Clone for ServerStore<D> {
             pooling: self.pooling,
             groups: self.groups.clone(),
             spares: self.spares.clone(),
+            most_data: self.most_data,
         }
     }
 }

@@ -10,8 +10,8 @@ use sqlx::{Connection, Pool};
 use super::{Server, ServerOpenError, ServerOptions, ServerStore};
 use crate::session::{Data, Record};
 use crate::store::sql::testing::{
-    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record,
-    shows_no_row, the_row_of_the_first_schema_lives_on, token,
+    LIMIT, NOW, SilentProxy, a_group_leaves_large_data_out, caller, dropped_anywhere, each_of_many_gets_its_own,
+    other_runtimes_may_end, record, shows_no_row, the_row_of_the_first_schema_lives_on, token,
 };
 use crate::store::{Activity, Applied, NewData, Rotation, SessionStore, StoreError, Update};
 use crate::token::{SealedToken, TokenHash};
@@ -143,6 +143,7 @@ macro_rules! server_tests {
             what_is_acknowledged_after_a_dropped_operation_is_committed
             each_of_many_requests_at_once_gets_its_own
             data_is_sent_once
+            large_data_is_left_out_of_a_group
             what_a_database_says_of_a_row_is_not_shown
         }
     };
@@ -319,6 +320,10 @@ pub(in crate::store) async fn each_of_many_requests_at_once_gets_its_own<D: Test
         each_of_many_gets_its_own(&options.open().await.unwrap()).await;
         place.run("DELETE FROM cookie_session").await;
     }
+}
+
+pub(in crate::store) async fn large_data_is_left_out_of_a_group<D: TestServer>(place: &Place<D>) {
+    a_group_leaves_large_data_out(&place.own().open().await.unwrap()).await;
 }
 
 pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>) {
