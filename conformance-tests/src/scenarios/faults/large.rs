@@ -7,6 +7,7 @@ use tokio::sync::Barrier;
 
 use crate::browser::Browser;
 use crate::scenario::{Scenario, scenario};
+use crate::scenarios::support::stored::rows;
 use crate::world::World;
 
 /// The scenarios of this file.
@@ -34,23 +35,21 @@ async fn written_at_once(world: &World, sizes: &[usize]) {
     for (number, &bytes) in sizes.iter().enumerate() {
         let mut browser = signed_in(&world, number).await;
         let ops = json!([{"op": "set_long", "key": "k", "bytes": bytes}, {"op": "gate", "name": GATE}]);
-        requests.push(tokio::spawn(async move {
-            let status = browser.run(ops).await.status;
-            (browser, status)
-        }));
+        requests.push(tokio::spawn(async move { browser.run(ops).await.status }));
     }
     for _ in sizes {
         world.gates.arrived(GATE).await;
     }
     world.gates.open(GATE);
-    let mut browsers = Vec::new();
     for request in requests {
-        let (browser, status) = request.await.expect("the request runs to its end");
-        assert_eq!(status, 200, "none is refused");
-        browsers.push(browser);
+        assert_eq!(request.await.expect("the request runs to its end"), 200, "none is refused");
     }
-    for (number, (browser, &bytes)) in browsers.iter_mut().zip(sizes).enumerate() {
-        assert_whole(browser, number, bytes).await;
+    for (number, bytes) in sizes.iter().enumerate() {
+        let rows = rows(&world, &format!("user {number}")).await;
+        let text = rows[0].data.text();
+        let long =
+            text.strip_prefix(r#"{"k":""#).and_then(|rest| rest.strip_suffix(&format!(r#"","number":{number}}}"#)));
+        assert!(long.is_some_and(|long| is_long(long, *bytes)), "{bytes} bytes");
     }
 }
 
@@ -91,6 +90,9 @@ async fn assert_whole(browser: &mut Browser, number: usize, bytes: usize) {
     let reply = browser.run(json!([{"op": "get", "key": "number"}, {"op": "get", "key": "k"}])).await;
     assert_eq!(reply.status, 200, "{bytes} bytes");
     assert_eq!(reply.result(0), json!({"value": number}));
-    let value = reply.result(1)["value"].as_str().map(str::to_owned);
-    assert!(value.is_some_and(|value| value.len() == bytes && value.bytes().all(|byte| byte == b'x')), "{bytes} bytes");
+    assert!(reply.result(1)["value"].as_str().is_some_and(|long| is_long(long, bytes)), "{bytes} bytes");
+}
+
+fn is_long(text: &str, bytes: usize) -> bool {
+    text.len() == bytes && text.bytes().all(|byte| byte == b'x')
 }
