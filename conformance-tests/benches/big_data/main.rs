@@ -92,13 +92,13 @@ async fn measure(options: &Options) -> Result<usize, String> {
                     let file = folder.path().join("sessions.db");
                     Arc::new(SqliteStore::open(&file.to_string_lossy()).await.map_err(|error| error.to_string())?)
                 }
-                "postgres" => match Postgres::find() {
+                "postgres" => match outside(Postgres::find) {
                     Ok(server) => {
                         Arc::new(PostgresStore::open(&server.schema().await).await.map_err(|e| e.to_string())?)
                     }
                     Err(error) => return Err(error),
                 },
-                "mysql" => match MySql::find() {
+                "mysql" => match outside(MySql::find) {
                     Ok(server) => Arc::new(MySqlStore::open(&server.schema().await).await.map_err(|e| e.to_string())?),
                     Err(error) => return Err(error),
                 },
@@ -109,6 +109,11 @@ async fn measure(options: &Options) -> Result<usize, String> {
         }
     }
     Ok(refused)
+}
+
+/// Runs what has a runtime of its own.
+fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("a server is found or not"))
 }
 
 /// A store and its sessions.
