@@ -45,6 +45,11 @@ enum Op {
         key: String,
         value: Value,
     },
+    /// Sets a text of so many bytes, which a request's body needn't hold.
+    SetLong {
+        key: String,
+        bytes: usize,
+    },
     SetUnserializable {
         key: String,
     },
@@ -242,6 +247,7 @@ async fn session_op(session: &CookieSession, op: Op) -> Result<Value> {
         Op::Get { key } => session.get::<Value>(&key).map(found),
         Op::GetU64 { key } => session.get::<u64>(&key).map(found),
         Op::Set { key, value } => session.set(&key, &value).map(done),
+        Op::SetLong { key, bytes } => session.set(&key, &"x".repeat(bytes)).map(done),
         Op::SetUnserializable { key } => session.set(&key, &Unserializable).map(done),
         Op::RemoveKey { key } => {
             session.remove_key(&key);

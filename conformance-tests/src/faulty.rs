@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session_core::store::{
     Applied, Caller, Checked, Created, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
 };
-use session_core::{Record, SessionId, TokenRef, UserId};
+use session_core::{Data, Record, SessionId, TokenRef, UserId};
 use time::OffsetDateTime;
 
 /// How a store operation fails.
@@ -49,6 +49,7 @@ struct Plan {
     once: HashMap<OpKind, VecDeque<Fault>>,
     counts: HashMap<OpKind, u64>,
     purged: u64,
+    most_data: Option<usize>,
 }
 
 impl Faults {
@@ -65,6 +66,12 @@ impl Faults {
     /// The next operation of this kind fails so. Several queue up.
     pub fn fail_once(&self, op: OpKind, fault: Fault) {
         self.plan().once.entry(op).or_default().push_back(fault);
+    }
+
+    /// From now on a row holds no more data than this, as some databases are set: more is refused. Services that are built after this
+    /// are told.
+    pub fn keep_at_most(&self, bytes: usize) {
+        self.plan().most_data = Some(bytes);
     }
 
     /// Nothing fails any more. What hangs stays so.
@@ -95,6 +102,12 @@ impl Faults {
         let mut plan = self.plan();
         plan.counts.clear();
         plan.purged = 0;
+    }
+
+    /// Refuses data of which a row holds less.
+    fn check_size(&self, data: Option<&Data>) -> Result<(), StoreError> {
+        let is_kept = |most| data.is_none_or(|data| data.text().len() <= most);
+        if self.plan().most_data.is_none_or(is_kept) { Ok(()) } else { Err(StoreError::not_applied("too large")) }
     }
 
     fn next(&self, op: OpKind) -> Option<Fault> {
@@ -153,7 +166,10 @@ impl SessionStore for FaultyStore {
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        self.with_fault(OpKind::Create, Some(new.id), move || self.inner.create(new, replaces, limit, now))
+        self.with_fault(OpKind::Create, Some(new.id), move || match self.faults.check_size(Some(&new.data)) {
+            Ok(()) => self.inner.create(new, replaces, limit, now),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        })
     }
 
     fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
@@ -172,7 +188,11 @@ impl SessionStore for FaultyStore {
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        self.with_fault(OpKind::Apply, Some(caller.id), move || self.inner.apply(caller, update, now))
+        let data = update.data.as_ref().map(|new| &new.data);
+        self.with_fault(OpKind::Apply, Some(caller.id), move || match self.faults.check_size(data) {
+            Ok(()) => self.inner.apply(caller, update, now),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        })
     }
 
     fn end<'a>(
@@ -211,5 +231,10 @@ impl SessionStore for FaultyStore {
             self.faults.plan().purged += deleted;
             Ok(deleted)
         })
+    }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        let (own, inner) = (self.faults.plan().most_data, self.inner.max_data_bytes());
+        own.into_iter().chain(inner).min()
     }
 }

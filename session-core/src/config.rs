@@ -181,7 +181,10 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// How large a session's data can be, in bytes of JSON: 65,536, at most 8 MiB.
+    /// How large a session's data can be, in bytes of JSON: 65,536, at most 8 MiB. Keys of concurrent requests may together pass it, up
+    /// to twice. Where the store can keep less, as
+    /// [`max_data_bytes`](crate::store::SessionStore::max_data_bytes) tells, that is the limit, of both; a warning says so at the
+    /// start.
     pub const fn max_data_bytes(mut self, bytes: usize) -> Self {
         self.max_data_bytes = bytes;
         self

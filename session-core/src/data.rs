@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::changes::{ChangeLog, Updater};
-use crate::error::{DataError, Result};
+use crate::error::{DataError, Error, Result};
 use crate::session::Data;
 use crate::store::NewData;
 use crate::values::{Values, entry_size, json_size};
@@ -215,7 +215,16 @@ impl Pending {
         NewData { based_on: self.based_on, data: self.data.clone() }
     }
 
-    /// The same changes on a newer row, which may have grown to twice `limit` by what others stored.
+    /// Refuses what is larger than the store can keep.
+    pub(crate) fn check_size(&self, limit: usize) -> Result<()> {
+        if self.data.text().len() <= limit { Ok(()) } else { Err(self.too_large(limit)) }
+    }
+
+    fn too_large(&self, limit: usize) -> Error {
+        DataError::TooLarge { key: self.log.first_key().unwrap_or_default().to_owned(), limit }.into()
+    }
+
+    /// The same changes on a newer row, which may have grown to `limit` by what others stored.
     pub(crate) fn rebase(&mut self, fresh: &Data, version: i64, limit: usize) -> Result<Result<()>, Undecodable> {
         let mut values = (*fresh.values().ok_or(Undecodable)?).clone();
         if let Err(error) = self.log.replay(&mut values, &self.ours) {
@@ -223,9 +232,8 @@ impl Pending {
         }
         let values = Arc::new(values);
         let data = Data::encode(Arc::clone(&values));
-        if data.text().len() > limit.saturating_mul(2) && data.text().len() > fresh.text().len() {
-            let key = self.log.first_key().unwrap_or_default().to_owned();
-            return Ok(Err(DataError::TooLarge { key, limit: limit.saturating_mul(2) }.into()));
+        if data.text().len() > limit && data.text().len() > fresh.text().len() {
+            return Ok(Err(self.too_large(limit)));
         }
         self.ours = values;
         self.based_on = version;

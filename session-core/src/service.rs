@@ -40,16 +40,29 @@ type Observer = dyn Fn(&Event) + Send + Sync;
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) config: SessionConfig,
+    /// How many bytes of data the store can keep.
+    pub(crate) most_data: usize,
     pub(crate) turns: Arc<Turns<SessionId>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
 }
 
 impl CookieSessionService {
-    /// A service over `store`.
-    pub fn new(store: impl SessionStore, config: SessionConfig) -> Self {
+    /// A service over `store`. Where the store can keep less data than `max_data_bytes` allows, what it can keep is the limit, and a
+    /// warning says so.
+    pub fn new(store: impl SessionStore, mut config: SessionConfig) -> Self {
+        let most_data = store.max_data_bytes().unwrap_or(usize::MAX);
+        if most_data < config.max_data_bytes {
+            tracing::warn!(
+                configured = config.max_data_bytes,
+                limit = most_data,
+                "the store can't keep as much data in a session as `max_data_bytes` allows: its own limit holds. Raise that of \
+                 the database, such as `max_allowed_packet`, or lower the setting"
+            );
+            config.max_data_bytes = most_data;
+        }
         let (store, clock, turns) = (Arc::new(store), Arc::new(SystemClock), Turns::new(1));
-        Self(Arc::new(Inner { store, config, turns, clock, observer: None }))
+        Self(Arc::new(Inner { store, config, most_data, turns, clock, observer: None }))
     }
 
     /// The same with another clock, for tests. Call it before handing out clones.

@@ -179,4 +179,8 @@ impl SessionStore for Unsteady {
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         self.inner.purge_expired(before, limit)
     }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.inner.max_data_bytes()
+    }
 }

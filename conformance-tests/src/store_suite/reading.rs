@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use session_core::store::{Applied, Update};
 use session_core::{ClientInfo, Data, Record};
 use time::Duration;
 
@@ -15,6 +16,7 @@ pub(super) const RULES: &[StoreScenario] = &[
     rule!("load", "a row is seen at once through every handle, exactly as it went in", exactly_as_it_went_in),
     rule!("load", "data text comes back exactly, at sign-in and after a write", data_comes_back_exactly),
     rule!("load", "texts of the client come back exactly", client_texts_come_back),
+    rule!("load", "a row with the most data that there can be comes back exactly", the_most_data_comes_back),
     rule!("load", "the live ones of up to three, in the order of the question", live_ones_in_order),
     rule!("load", "a row is found whatever became of its token", a_rotated_row_is_found),
     rule!("live", "a row is gone for every operation from the moment that it expires", gone_when_expired),
@@ -75,6 +77,25 @@ async fn data_comes_back_exactly(fixture: Fixture) {
         let stored = fixture.stored(&written, NOW).await.expect("a live row");
         assert!(stored.data.text() == text, "{:.80} was written as {:.80}", text, stored.data.text());
     }
+}
+
+/// Twice what the settings allow, or what the store can keep, beside the longest of everything else.
+async fn the_most_data_comes_back(fixture: Fixture) {
+    let most = fixture.store.max_data_bytes().map_or(16 << 20, |most| most.min(16 << 20));
+    let client = Arc::new(ClientInfo {
+        user_agent: "é".repeat(512),
+        device_name: "é".repeat(256),
+        fingerprint: "é".repeat(256),
+        ..ClientInfo::default()
+    });
+    let text = |letter: &str| format!(r#"{{"k":"{}"}}"#, letter.repeat(most - 8));
+    let new = Record { client, data: Data::from_text(text("a")), ..record(&"u".repeat(255)) };
+    let new = fixture.insert(new).await;
+    assert!(fixture.stored(&new, NOW).await.as_deref() == Some(&*new), "as it went in");
+    let update = Update { seen: true, ..new_data(0, &text("b")) };
+    assert!(matches!(fixture.apply(&caller(&new), update, NOW).await, Applied::Done { .. }));
+    let stored = fixture.stored(&new, NOW).await.expect("a live row");
+    assert!(stored.data.text() == text("b"), "as it was written");
 }
 
 async fn client_texts_come_back(fixture: Fixture) {

@@ -129,4 +129,8 @@ impl SessionStore for BrokenStore {
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         self.inner.purge_expired(before, limit)
     }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.inner.max_data_bytes()
+    }
 }

@@ -258,6 +258,10 @@ impl SessionStore for Gated {
         self.rows.list(user, by, now)
     }
 
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.rows.max_data_bytes()
+    }
+
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.begun.send(Instant::now()).expect("the test looks");

@@ -25,6 +25,7 @@ struct Silent {
     speaks: Notify,
     failing: AtomicBool,
     panicking: AtomicBool,
+    most_data: Option<usize>,
 }
 
 impl Silent {
@@ -98,6 +99,10 @@ impl SessionStore for Silent {
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         self.answer(self.store.purge_expired(before, limit))
+    }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.most_data
     }
 }
 
@@ -608,4 +613,23 @@ async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
 /// Polls once.
 fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+#[test]
+fn the_smaller_limit_of_data_holds_and_one_warning_says_if_it_is_the_stores() {
+    for (most_data, limit, warnings) in
+        [(None, 100, 0), (Some(100), 100, 0), (Some(99), 99, 1), (Some(1 << 30), 100, 0)]
+    {
+        let log = crate::config::tests::logged(|| {
+            let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).unwrap());
+            let config = SessionConfig::builder().max_data_bytes(100).build(keys).unwrap();
+            // Shared, as the adapters' examples do.
+            let store = Arc::new(Silent { most_data, ..Silent::default() });
+            let service = CookieSessionService::new(store, config);
+            assert_eq!(service.config().max_data_bytes, limit, "{most_data:?}");
+            drop(service.clone());
+        });
+        assert_eq!(log.lines().filter(|line| line.contains("WARN")).count(), warnings, "{log}");
+        assert_eq!(log.contains("limit=99"), warnings == 1, "{log}");
+    }
 }

@@ -45,7 +45,12 @@ impl Request {
         // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
         let queues = !always && taken.pending.is_some();
         let mut place = if queues { service.turns.behind_others(id).await } else { None };
+        // What concurrent requests may store together.
+        let together = service.config.max_data_bytes.saturating_mul(2).min(service.most_data);
         for _ in 0..MAX_TRIES {
+            if let Some(Err(error)) = taken.pending.as_ref().map(|pending| pending.check_size(service.most_data)) {
+                return Err(taken.failed(error));
+            }
             let now = service.now();
             let expiry = &service.config.expiry;
             // The first presentation of a rotated token counts as due.
@@ -73,7 +78,7 @@ impl Request {
                     let Some(pending) = &mut taken.pending else {
                         return Err(taken.failed(service.failed(conflict_without_data())));
                     };
-                    match pending.rebase(&fresh.data, fresh.version, service.config.max_data_bytes) {
+                    match pending.rebase(&fresh.data, fresh.version, together) {
                         Ok(Ok(())) if queues && place.is_none() => place = service.turns.queue(id).await,
                         Ok(Ok(())) => tokio::task::yield_now().await,
                         Ok(Err(error)) => return Err(taken.failed(error)),

@@ -115,6 +115,12 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes up to `limit` rows whose `expires_at` is at or before `before`: how many it deleted.
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64>;
+
+    /// How many bytes of data one row can hold, as far as the store knows; none if it knows no limit. The service asks once, at the
+    /// start, and refuses what is larger. A store in front of another one passes this on.
+    fn max_data_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 macro_rules! forward {
@@ -124,6 +130,10 @@ macro_rules! forward {
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> StoreFuture<'a, $result> {
                 (**self).$name($($arg),*)
             })*
+
+            fn max_data_bytes(&self) -> Option<usize> {
+                (**self).max_data_bytes()
+            }
         }
     };
 }

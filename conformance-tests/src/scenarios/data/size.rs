@@ -14,6 +14,9 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-9", "an update or sign-in over the limit is refused", the_limit_holds_everywhere),
     scenario!("DATA-15", "concurrent keys may together pass the limit up to twice", up_to_twice_the_limit),
     scenario!("DATA-15", "beyond twice the limit the later commit is a 413", beyond_twice_the_limit),
+    scenario!("DATA-15", "beyond what the store can keep a set and a sign-in are a 413", beyond_the_store_at_set),
+    scenario!("DATA-15", "beyond what the store can keep the later commit is a 413", beyond_the_store_at_commit),
+    scenario!("DATA-15", "what the store could keep once can shrink to what it keeps now", shrinking_to_the_store),
 ];
 
 async fn over_the_default_limit(world: World) {
@@ -115,4 +118,61 @@ async fn beyond_twice_the_limit(world: World) {
     assert!(reply.set_cookies().is_empty());
     assert!(!String::from_utf8_lossy(&reply.body).contains("results"), "a response never claims what wasn't stored");
     assert_eq!(data(&world, "ada").await, json!({"a": large, "b": large}));
+}
+
+async fn beyond_the_store_at_set(world: World) {
+    world.faults.keep_at_most(100);
+    let world = world.with_config(|config| config).await;
+    let mut browser = world.browser();
+    let reply = browser.run(json!([{"op": "authenticate_with", "user": "ada", "data": {"k": "x".repeat(100)}}])).await;
+    assert_eq!((reply.error_status(0), reply.sends_cookie()), (Some(413), false));
+    browser.sign_in("ada").await;
+    // `{"k":"…"}` is 8 bytes around the value.
+    let reply = browser
+        .run(json!([
+            {"op": "set", "key": "k", "value": "x".repeat(93)},
+            {"op": "set", "key": "k", "value": "x".repeat(92)},
+        ]))
+        .await;
+    assert_eq!((reply.error_status(0), reply.error_status(1), reply.status), (Some(413), None, 200));
+    assert!(message(&reply.result(0)).contains("100"), "the limit that holds is named");
+    assert_eq!(data(&world, "ada").await, json!({"k": "x".repeat(92)}));
+}
+
+async fn beyond_the_store_at_commit(world: World) {
+    world.faults.keep_at_most(150);
+    let world = world.with_config(|config| config.max_data_bytes(100)).await;
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let large = "x".repeat(80);
+    let set = |key: &str| json!([{"op": "set", "key": key, "value": large}]);
+    let slow = in_flight(&world, &browser, set("b"), "slow", json!([])).await;
+    let saving = in_flight(&world, &browser, set("c"), "saving", json!([{"op": "save"}])).await;
+    browser.run(set("a")).await;
+    let (_, reply) = slow.finish(&world).await;
+    assert_eq!(reply.status, 413, "two of them are within twice the limit, and beyond the store");
+    assert!(!String::from_utf8_lossy(&reply.body).contains("results"), "a response never claims what wasn't stored");
+    let (_, reply) = saving.finish(&world).await;
+    assert_eq!(reply.status, 413, "a save");
+    assert_eq!(data(&world, "ada").await, json!({"a": large}));
+}
+
+async fn shrinking_to_the_store(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let large = "x".repeat(80);
+    let set = json!([
+        {"op": "set", "key": "a", "value": large},
+        {"op": "set", "key": "b", "value": large},
+        {"op": "set", "key": "c", "value": large},
+    ]);
+    browser.run(set).await;
+    world.faults.keep_at_most(100);
+    let world = world.with_config(|config| config).await;
+    let mut browser = browser.on(&world);
+    let reply = browser.run(json!([{"op": "remove_key", "key": "a"}])).await;
+    assert_eq!(reply.status, 413, "it is less, and still beyond the store");
+    let reply = browser.run(json!([{"op": "remove_key", "key": "a"}, {"op": "remove_key", "key": "b"}])).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(data(&world, "ada").await, json!({"c": large}));
 }

@@ -2,6 +2,7 @@
 
 use crate::scenario::Scenario;
 
+pub mod large;
 pub mod outages;
 pub mod releases;
 pub mod secrets;
@@ -9,4 +10,4 @@ pub mod unknown;
 
 /// The scenarios of each file.
 pub const SCENARIOS: &[&[Scenario]] =
-    &[outages::SCENARIOS, unknown::SCENARIOS, secrets::SCENARIOS, releases::SCENARIOS];
+    &[outages::SCENARIOS, unknown::SCENARIOS, secrets::SCENARIOS, releases::SCENARIOS, large::SCENARIOS];

@@ -63,9 +63,7 @@ impl Settings {
 /// A store that opens up to so many connections of its own to the database at `url`.
 pub(super) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore> {
     match Kind::of(url) {
-        Kind::Postgres => {
-            Arc::new(PostgresOptions::new(url).max_connections(connections).open().await.expect(OPENS))
-        }
+        Kind::Postgres => Arc::new(PostgresOptions::new(url).max_connections(connections).open().await.expect(OPENS)),
         Kind::MariaDb => Arc::new(MySqlOptions::new(url).max_connections(connections).open().await.expect(OPENS)),
     }
 }

@@ -44,6 +44,9 @@ pub type MySqlOptions = ServerOptions<MySql>;
 const SESSION: &str =
     "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, innodb_lock_wait_timeout = 1";
 
+/// Bytes of a packet that other values than data may take: user id and the client's texts, which are cut.
+const BESIDES_DATA: usize = 16 << 10;
+
 /// Takes the user's turn, until the transaction ends. Tells 1 if the user had a row already.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES (?) ON DUPLICATE KEY UPDATE \
      user_id = if(last_insert_id(1), cookie_session_user.user_id, cookie_session_user.user_id)";
@@ -59,6 +62,8 @@ impl Server for MySql {
         url: "mysql://user:password@host:3306/database",
         migrate: "MySqlStore::migrate",
     };
+    /// The column holds 4 GiB: `max_allowed_packet` decides.
+    const MOST_DATA: Option<usize> = None;
     /// sqlx loses track of the server's answer to a statement that it prepares.
     const SURVIVES_CANCELLING: bool = false;
     /// It ends a wait for a lock after a second.
@@ -87,6 +92,13 @@ impl Server for MySql {
 
     fn place(options: &MySqlConnectOptions) -> (&str, Option<&str>) {
         (options.get_host(), options.get_database())
+    }
+
+    /// A statement is one packet, and so is a row.
+    async fn most_data(conn: &mut MySqlConnection) -> sqlx::Result<Option<usize>> {
+        let row = sqlx::raw_sql("SELECT CAST(@@max_allowed_packet AS signed)").fetch_one(conn).await?;
+        let packet = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        Ok(Some(packet.saturating_sub(BESIDES_DATA)))
     }
 
     async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError> {

@@ -76,6 +76,8 @@ impl Server for Postgres {
         url: "postgres://user:password@host:5432/database",
         migrate: "PostgresStore::migrate",
     };
+    /// A message and a field of 1 GiB, less what else is in it.
+    const MOST_DATA: Option<usize> = Some((1 << 30) - (1 << 20));
     const SURVIVES_CANCELLING: bool = true;
     const UNANSWERED: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,10 @@ impl Server for Postgres {
 
     fn place(options: &PgConnectOptions) -> (&str, Option<&str>) {
         (options.get_host(), options.get_database())
+    }
+
+    async fn most_data(_: &mut PgConnection) -> sqlx::Result<Option<usize>> {
+        Ok(Self::MOST_DATA)
     }
 
     async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {

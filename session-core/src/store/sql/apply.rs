@@ -12,7 +12,8 @@ pub(super) struct Apply<'a> {
 impl Apply<'_> {
     // 1 to 5 the caller, 6 data, 7 its version, 8 activity's time, 9 its end, 10 its "unless after"; then 11 whether the token was
     // presented, or 11 the next token and 12 the same, sealed. Each part of the update that is absent is null, and with it nothing
-    // matches where it would have nothing to write. The statements differ in the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
+    // matches where it would have nothing to write. Data is named once, as it may be large, and where parameters go by their place each
+    // mention of it would send it again: whether there is any, its version says. The statements differ in the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
     // an expression sees the old or the new value of a column that was set before it differs too, so none refers to one.
 
     pub(super) fn data(&self) -> [String; 2] {
@@ -22,7 +23,7 @@ impl Apply<'_> {
             // The expiry is the one thing that an update must tell.
             Changes::Counted => ", expires_at = last_insert_id(expires_at)",
         };
-        [format!("{}{set_expiry}", self.set_data()), format!("{p}6 IS NOT NULL")]
+        [format!("{}{set_expiry}", self.set_data()), format!("{p}7 IS NOT NULL")]
     }
 
     pub(super) fn activity(&self) -> [String; 2] {
@@ -33,7 +34,7 @@ impl Apply<'_> {
             self.set_data(),
             self.set_activity()
         );
-        [set, format!("{p}6 IS NOT NULL OR last_active_at <= {p}10 OR ({is_seen} AND NOT token_seen)")]
+        [set, format!("{p}7 IS NOT NULL OR last_active_at <= {p}10 OR ({is_seen} AND NOT token_seen)")]
     }
 
     /// The caller's token must be the row's own.
@@ -68,7 +69,7 @@ impl Apply<'_> {
 
     fn set_data(&self) -> String {
         let Self { p, .. } = self;
-        format!("data = coalesce({p}6, data), version = version + CASE WHEN {p}6 IS NULL THEN 0 ELSE 1 END")
+        format!("data = coalesce({p}6, data), version = version + CASE WHEN {p}7 IS NULL THEN 0 ELSE 1 END")
     }
 
     fn set_activity(&self) -> String {
@@ -85,7 +86,7 @@ impl Apply<'_> {
 
     fn is_due(&self, due: &str) -> String {
         let (p, caller) = (self.p, is_live_caller(self.p, [1, 2, 3, 4, 5]));
-        format!("{caller} AND ({p}6 IS NULL OR version = {p}7) AND ({due})")
+        format!("{caller} AND ({p}7 IS NULL OR version = {p}7) AND ({due})")
     }
 
     /// One row.

@@ -6,6 +6,7 @@
 //! 3. A statement that takes long holds up no others for longer than [`HOLD`]; but those in its own group it does. However many take
 //!    long, what arrives goes together all the same.
 //! 4. Where the database refuses a group, each question is asked alone.
+//! 5. A group is of [`MOST`] questions at most, and sends [`MOST_BYTES`] of data at most; a question of more goes by itself.
 //!
 //! Leaves what a question is, and its statements, to `groups`.
 
@@ -27,6 +28,9 @@ use crate::session::SessionId;
 /// How many questions go together.
 pub(super) const MOST: usize = 64;
 
+/// How many bytes of data go together, in what is sent or in what is answered.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+
 /// For how long a statement that is under way holds up others, before they go beside it.
 const HOLD: Duration = Duration::from_millis(5);
 
@@ -36,6 +40,11 @@ pub(super) trait Question<D>: Clone + Send + Sync + 'static {
 
     /// The session of which a group may hold one question only. Groups are ordered by it.
     fn session(&self) -> Option<SessionId>;
+
+    /// How many bytes of data are sent with it.
+    fn bytes(&self) -> usize {
+        0
+    }
 
     fn alone(&self, database: &D) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
 
@@ -161,12 +170,15 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         let mut asked = self.lock();
         let (mut later, mut sessions) = (Vec::new(), HashSet::new());
         let mut group = Vec::with_capacity(asked.waiting.len().min(MOST));
+        let mut bytes = 0;
         while group.len() < MOST
-            && let Some(waiting) = asked.waiting.pop_front()
+            && let Some(waiting) =
+                asked.waiting.pop_front_if(|next| group.is_empty() || bytes + next.question.bytes() <= MOST_BYTES)
         {
             if waiting.answer.is_closed() {
                 // Nobody waits for this one any more.
             } else if waiting.question.session().is_none_or(|session| sessions.insert(session)) {
+                bytes += waiting.question.bytes();
                 group.push(waiting);
             } else {
                 later.push(waiting);

@@ -1,5 +1,5 @@
-//! What can be asked of an SQL store for many sessions in one statement: looking one up, and storing changes. Not here: when that
-//! happens, see `gather`; and the texts, see `statements`.
+//! What can be asked of an SQL store for many sessions in one statement: looking one up, and storing changes. What holds much data is
+//! asked for alone. Not here: when that happens, see `gather`; how much goes at once then, see `room`; and the texts, see `statements`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use time::OffsetDateTime;
 
 use super::gather::{Answers, Gather, Question};
 use super::home::Home;
-use super::packed::{self, PackedRow};
+use super::packed::{self, Line, PackedRow};
+use super::room::{LARGE, Room};
 use super::row::{self, Arg, Columns, micros};
-use super::statements::Statement;
+use super::statements::{COLUMN_COUNT, Statement};
 use super::task::Task;
 use super::{Backend, caller_args};
 use crate::error::StoreError;
@@ -24,6 +25,7 @@ pub(in crate::store) struct Groups<R> {
     /// Apart, because their statements are.
     data: Arc<Gather<Change, Option<OffsetDateTime>>>,
     activity: Arc<Gather<Change, Option<OffsetDateTime>>>,
+    room: Room,
 }
 
 /// How many statements of a kind are worth running beside each other, before others wait and go together.
@@ -40,6 +42,7 @@ impl<R: Send + Sync + 'static> Groups<R> {
             looks: Arc::new(Gather::new(beside.reads)),
             data: Arc::new(Gather::new(beside.writes)),
             activity: Arc::new(Gather::new(beside.writes)),
+            room: Room::new(),
         })
     }
 }
@@ -69,6 +72,10 @@ impl Look {
         let Some(found) = found else { return Ok(None) };
         let record = match found.record() {
             Ok(record) => Some(record),
+            Err(_) if let Found::Large(bytes) = found => {
+                let found = Box::pin(in_room(backend, bytes, self.alone(backend))).await?;
+                found.map(|found| found.record()).transpose()?
+            }
             Err(_) => {
                 let found = Box::pin(self.alone(backend)).await?;
                 found.map(|found| found.record()).transpose()?
@@ -101,6 +108,19 @@ impl<B: Backend> Question<B> for Look {
     }
 }
 
+/// What moves so many bytes of data, once there is room for them.
+pub(super) async fn in_room<T>(
+    backend: &impl Backend,
+    bytes: usize,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let Some(groups) = backend.groups().filter(|_| bytes > LARGE) else { return work.await };
+    let taken = groups.room.take(bytes).await?;
+    let done = work.await?;
+    taken.done();
+    Ok(done)
+}
+
 /// The live rows of these ids, up to as many as go together.
 pub(in crate::store) async fn look_up<B: Backend>(
     backend: &B,
@@ -119,7 +139,11 @@ pub(in crate::store) async fn look_up<B: Backend>(
         let row = backend.read_one((statement, vec![now, Arg::Bytes(Some(&bytes))])).await?;
         let row = row.ok_or_else(packed::unreadable)?;
         let Some(lines) = row.bytes(0).map_err(|_| packed::unreadable())? else { return Ok(HashMap::new()) };
-        return Ok(packed::rows(lines)?.into_iter().map(|(id, row)| (id, Found::Packed(row))).collect());
+        let named = |(id, line)| match line {
+            Line::Row(row) => (id, Found::Packed(row)),
+            Line::Large(bytes) => (id, Found::Large(bytes)),
+        };
+        return Ok(packed::rows(lines)?.into_iter().map(named).collect());
     }
     let mut args = vec![now];
     args.extend(bytes.chunks_exact(ID_BYTES).map(|id| Arg::Bytes(Some(id))));
@@ -127,7 +151,12 @@ pub(in crate::store) async fn look_up<B: Backend>(
     args.resize(1 + size, Arg::Bytes(None));
     let rows = backend.read((statement, args)).await?;
     // A row that was found and can't be read isn't absent: that would sign somebody out.
-    let named = |row| Ok((row::id(&row).map_err(|_| packed::unreadable())?, Found::Row(Arc::new(row))));
+    let named = |row: B::Row| {
+        let id = row::id(&row).map_err(|_| packed::unreadable())?;
+        let bytes = row.maybe_int(COLUMN_COUNT).map_err(|_| packed::unreadable())?;
+        let large = bytes.map(|bytes| Found::Large(usize::try_from(bytes).unwrap_or(usize::MAX)));
+        Ok((id, large.unwrap_or_else(|| Found::Row(Arc::new(row)))))
+    };
     rows.into_iter().map(named).collect()
 }
 
@@ -136,6 +165,8 @@ pub(in crate::store) enum Found<R> {
     /// Never shared where rows are packed: reading one of SQLite's changes it.
     Row(Arc<R>),
     Packed(PackedRow),
+    /// Not read yet, as it has more bytes of data than go together.
+    Large(usize),
 }
 
 impl<R: Columns> Found<R> {
@@ -143,6 +174,7 @@ impl<R: Columns> Found<R> {
         match self {
             Self::Row(row) => row::record(&**row),
             Self::Packed(row) => row.record(),
+            Self::Large(_) => Err(packed::unreadable()),
         }
     }
 }
@@ -152,6 +184,7 @@ impl<R> Clone for Found<R> {
         match self {
             Self::Row(row) => Self::Row(Arc::clone(row)),
             Self::Packed(row) => Self::Packed(row.clone()),
+            Self::Large(bytes) => Self::Large(*bytes),
         }
     }
 }
@@ -169,12 +202,22 @@ impl Change {
     pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<OffsetDateTime>, StoreError> {
         match backend.groups() {
             // Where rows aren't returned, nobody could tell which of a group were changed.
-            Some(groups) if !backend.sql().apply_data_many.is_empty() => {
+            Some(groups) if !backend.sql().apply_data_many.is_empty() && self.size() <= LARGE => {
                 let gather = if self.has_activity() { &groups.activity } else { &groups.data };
                 gather.ask(self, backend, &groups.home).await
             }
-            _ => Box::pin(self.alone(backend)).await,
+            _ => Box::pin(self.ask_alone(backend)).await,
         }
+    }
+
+    /// Not in a group, which leaves out a row that another request holds.
+    pub(super) async fn ask_alone<B: Backend>(self, backend: &B) -> Result<Option<OffsetDateTime>, StoreError> {
+        in_room(backend, self.size(), self.alone(backend)).await
+    }
+
+    /// Bytes of data.
+    fn size(&self) -> usize {
+        self.update.data.as_ref().map_or(0, |new| new.data.text().len())
     }
 
     /// Whether it is more than data.
@@ -225,6 +268,10 @@ impl<B: Backend> Question<B> for Change {
 
     fn session(&self) -> Option<SessionId> {
         Some(self.caller.id)
+    }
+
+    fn bytes(&self) -> usize {
+        self.size()
     }
 
     async fn alone(&self, backend: &B) -> Result<Self::Answer, StoreError> {

@@ -18,7 +18,7 @@ use crate::token::TokenRef;
 use crate::user_id::UserId;
 use driver::DriverError;
 use gather::Question;
-use groups::{Change, Groups, Look, look_up};
+use groups::{Change, Groups, Look, in_room, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 use task::{Ending, SignIn, Step, Task, Written};
@@ -31,6 +31,7 @@ pub(super) mod groups;
 mod home;
 pub(super) mod migrations;
 mod packed;
+mod room;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;
@@ -64,6 +65,9 @@ pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Runs a statement that is its own transaction, to its end.
     fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+
+    /// How many bytes of data a row can hold, if that is known.
+    fn most_data(&self) -> Option<usize>;
 
     /// Does a change that may wait for locks, to its end, whatever becomes of this future.
     fn change(&self, task: Task) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
@@ -121,6 +125,10 @@ impl<B: Backend> SessionStore for B {
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         Box::pin(purge(self, before, limit))
     }
+
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.most_data()
+    }
 }
 
 async fn create(
@@ -132,7 +140,8 @@ async fn create(
 ) -> Result<Created, StoreError> {
     let replaces: ArrayVec<_, MAX_LOADED> = replaces.iter().take(MAX_LOADED).cloned().collect();
     let sign_in = SignIn { new: Arc::clone(new), replaces: replaces.clone(), others: i64::from(limit.get()) - 1, now };
-    let ended = match backend.change(Task::SignIn(sign_in)).await {
+    let sign_in = backend.change(Task::SignIn(sign_in));
+    let ended = match in_room(backend, new.data.text().len(), sign_in).await {
         Err(StoreError::NotApplied(source)) if source.downcast_ref().is_some_and(DriverError::is_duplicate) => {
             return Ok(Created::Taken);
         }
@@ -190,13 +199,14 @@ async fn apply(
                 let statement =
                     if rotation.successor.is_some() { &sql.apply_rotation } else { &sql.apply_strict_rotation };
                 let rotation = Task::Change { change: change(), statement, rotation: Some(*rotation) };
-                let written = backend.change(rotation).await?;
+                let bytes = update.data.as_ref().map_or(0, |new| new.data.text().len());
+                let written = Box::pin(in_room(backend, bytes, backend.change(rotation))).await?;
                 (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
             }
             None if update.data.is_none() && update.activity.is_none() && !update.seen => None,
             None if race == 0 => change().ask(backend).await?,
             // Not in a group, which leaves out a row that another request holds.
-            None => Box::pin(change().alone(backend)).await?,
+            None => Box::pin(change().ask_alone(backend)).await?,
         };
         if let Some(expires_at) = expires_at {
             return Ok(done(expires_at, superseded));

@@ -15,10 +15,16 @@ use crate::token::{SealedToken, TokenHash};
 use crate::user_id::UserId;
 
 /// What to select of all rows, instead of columns: a line for each, that begins with its id. `json_array` writes no line end, and
-/// escapes those in text. Null if there is no row.
-pub(super) const SELECTED: &str = "group_concat(json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
+/// escapes those in text. Of a row that doesn't go together with others, the id and the bytes of its data, which SQLite knows without
+/// reading it. Null if there is no row.
+pub(super) fn selected(is_large: &str) -> String {
+    format!("group_concat(CASE WHEN {is_large} THEN json_array(hex(id), octet_length(data)) ELSE {ROW} END, '\n')")
+}
+
+/// A row.
+const ROW: &str = "json_array(hex(id), hex(token_hash), hex(previous_token_hash), \
      token_issued_at, token_seen, user_id, ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, \
-     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at, hex(successor), strict_rotated_at), '\n')";
+     created_at, authenticated_at, last_active_at, expires_at, absolute_expires_at, hex(successor), strict_rotated_at)";
 
 /// A row can't be read from many, or isn't what it should be: it has to be asked for by itself, to know why.
 #[derive(Debug, thiserror::Error)]
@@ -36,18 +42,36 @@ pub(in crate::store) struct PackedRow {
     line: Range<usize>,
 }
 
+/// What is said of a row.
+pub(super) enum Line {
+    Row(PackedRow),
+    /// Only how many bytes of data it has.
+    Large(usize),
+}
+
 /// The rows with their ids.
-pub(super) fn rows(lines: &[u8]) -> Result<Vec<(SessionId, PackedRow)>, StoreError> {
+pub(super) fn rows(lines: &[u8]) -> Result<Vec<(SessionId, Line)>, StoreError> {
     let rows: Arc<[u8]> = lines.into();
     let mut found = Vec::new();
     let mut start = 0;
     for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
         // After `["`.
         let id = lines.get(start + 2..start + 34).and_then(bytes).map(SessionId::from_bytes).ok_or_else(unreadable)?;
-        found.push((id, PackedRow { rows: Arc::clone(&rows), line: start..end }));
+        let row = match large(&lines[start..end]) {
+            Some(bytes) => Line::Large(bytes),
+            None => Line::Row(PackedRow { rows: Arc::clone(&rows), line: start..end }),
+        };
+        found.push((id, row));
         start = end + 1;
     }
     Ok(found)
+}
+
+/// The bytes of data, if the line has nothing else after the id.
+fn large(line: &[u8]) -> Option<usize> {
+    let bytes = line.get(36..)?.strip_suffix(b"]")?;
+    // Of any other line it is text in quotes.
+    if bytes.starts_with(b"\"") { None } else { str::from_utf8(bytes).ok()?.parse().ok() }
 }
 
 impl PackedRow {
@@ -57,7 +81,7 @@ impl PackedRow {
     }
 }
 
-/// A row in the order of [`SELECTED`].
+/// A row in the order of [`ROW`].
 #[derive(Deserialize)]
 struct Packed<'a>(
     &'a str,

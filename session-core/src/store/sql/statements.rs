@@ -2,7 +2,7 @@
 //! finds its rows by an index, which the tests check.
 
 use super::apply::Apply;
-use super::gather::MOST;
+use super::gather::{MOST, MOST_BYTES};
 use super::packed;
 
 /// What databases spell differently.
@@ -14,6 +14,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) is_not_id: [&'static str; 2],
     /// Whether ids that are looked up together go as one value, and their rows come as one, in JSON.
     pub(in crate::store) packs_rows: bool,
+    /// Bytes of a row's data, as a 64-bit number.
+    pub(in crate::store) data_bytes: &'static str,
     /// Had expired at ?1, those first that did so first: by an index.
     pub(in crate::store) expired: &'static str,
     pub(in crate::store) changes: Changes,
@@ -63,6 +65,7 @@ impl Dialect {
         greatest: "max",
         is_not_id: ["id IS NOT ", ""],
         packs_rows: true,
+        data_bytes: "octet_length(data)",
         expired: "expires_at <= ?1 ORDER BY expires_at",
         changes: Changes::Returned {
             is_one_of: ["IN (", ")"],
@@ -82,6 +85,7 @@ impl Dialect {
         greatest: "greatest",
         is_not_id: ["id IS DISTINCT FROM ", ""],
         packs_rows: false,
+        data_bytes: "CAST(octet_length(data) AS bigint)",
         // The index holds slots of time, so that activity seldom changes it.
         expired: "expires_at <= ?1 AND expires_slot <= (?1 >> 32) ORDER BY expires_slot",
         changes: Changes::Returned {
@@ -104,6 +108,7 @@ impl Dialect {
         greatest: "greatest",
         is_not_id: ["NOT (id <=> ", ")"],
         packs_rows: false,
+        data_bytes: "octet_length(data)",
         expired: "expires_at <= ?1 ORDER BY expires_at",
         changes: Changes::Counted,
     };
@@ -218,8 +223,18 @@ pub(super) fn sized(statement: impl Fn(usize) -> Statement) -> Sizes {
 impl Statements {
     /// Written once for each database, at the first use, and kept for the life of the process.
     pub(in crate::store) fn of(dialect: &Dialect) -> Self {
-        let Dialect { parameters, is_not_id: [is_not_id, end_of_id], packs_rows, expired, changes, .. } = dialect;
-        let many_columns = if *packs_rows { packed::SELECTED } else { COLUMNS };
+        let Dialect { parameters, is_not_id: [is_not_id, end_of_id], packs_rows, expired, changes, data_bytes, .. } =
+            dialect;
+        // Rows that together are more than go together are asked for alone, so each of them leaves its data out and tells its size. Where
+        // rows are packed nothing after it is read either, nor whether they live, as that lies behind the data.
+        let is_large = format!("octet_length(data) > {}", MOST_BYTES / MOST);
+        let (many_columns, is_live) = if *packs_rows {
+            (packed::selected(&is_large), format!("({is_large} OR expires_at > ?1)"))
+        } else {
+            let data = format!(" CASE WHEN {is_large} THEN NULL ELSE data END AS data,");
+            let size = format!(", CASE WHEN {is_large} THEN {data_bytes} END AS data_bytes");
+            (COLUMNS.replace(" data,", &data) + &size, "expires_at > ?1".to_owned())
+        };
         let statement = |text: String| Statement::new(*parameters, &text);
         let returning = |columns: &str| match changes {
             Changes::Returned { .. } => format!(" RETURNING {columns}"),
@@ -324,7 +339,7 @@ impl Statements {
                 } else {
                     numbered(2..=1 + ids)
                 };
-                statement(format!("SELECT {many_columns} FROM cookie_session WHERE id IN ({ids}) AND expires_at > ?1"))
+                statement(format!("SELECT {many_columns} FROM cookie_session WHERE id IN ({ids}) AND {is_live}"))
             }),
             // The columns in their order.
             insert: statement(format!(

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::Backend;
+use super::gather::{MOST, MOST_BYTES};
+use super::groups::{Found, look_up};
 use crate::session::{ClientInfo, Data, Record, SessionId};
 use crate::store::{Activity, Applied, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update};
 use crate::token::{SealedToken, TokenHash, TokenRef};
@@ -187,6 +190,38 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
     }
 }
 
+/// Looks sessions of all sizes up in one statement: it answers with the data of those that together are no more than goes together.
+pub(in crate::store) async fn a_group_leaves_large_data_out(store: &impl Backend) {
+    const MOST_OF_EACH: usize = MOST_BYTES / MOST;
+    let sizes = [2, MOST_OF_EACH - 1, MOST_OF_EACH, MOST_OF_EACH + 1, 300_000];
+    let mut rows = Vec::new();
+    for (number, size) in sizes.into_iter().enumerate() {
+        let data = Data::from_text("ä".repeat(size / 2) + if size % 2 == 1 { "x" } else { "" });
+        let row = record(u8::try_from(number).unwrap(), &format!("user {number}"));
+        rows.push(Arc::new(Record { data, ..(*row).clone() }));
+    }
+    for row in &rows {
+        store.create(row, &[], LIMIT, NOW).await.unwrap();
+    }
+    let found = look_up(store, rows.iter().map(|row| row.id), NOW).await.unwrap();
+    for (row, size) in rows.iter().zip(sizes) {
+        match &found[&row.id] {
+            Found::Large(bytes) => assert!(size > MOST_OF_EACH && *bytes == size, "{size}: {bytes}"),
+            found => {
+                assert!(size <= MOST_OF_EACH, "{size}");
+                assert_eq!(found.record().unwrap(), *row);
+            }
+        }
+    }
+    // All of them in one call, as a request's cookies may name them.
+    let tokens = [4, 2, 3].map(|number| token(&rows[number])[0]);
+    let loaded = store.load(&tokens, NOW).await.unwrap();
+    assert_eq!(loaded[..], [4, 2, 3].map(|number| Arc::clone(&rows[number])));
+    // They expire as others do.
+    let later = NOW + time::Duration::HOUR;
+    assert!(store.load(&tokens, later).await.unwrap().is_empty());
+}
+
 /// How a session is changed.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -204,10 +239,13 @@ async fn after(turns: usize) {
     }
 }
 
-/// Passes on what clients and a server say, until it is told to keep silent: then it goes on accepting, and nobody is answered.
+/// Passes on what clients and a server say, and counts it, until it is told to keep silent: then it goes on accepting, and nobody is
+/// answered.
 pub(in crate::store) struct SilentProxy {
     pub(in crate::store) port: u16,
     silent: Arc<AtomicBool>,
+    /// Bytes that the clients have said.
+    said: Arc<AtomicUsize>,
 }
 
 impl SilentProxy {
@@ -215,16 +253,18 @@ impl SilentProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let silent = Arc::new(AtomicBool::new(false));
-        let silenced = Arc::clone(&silent);
+        let said = Arc::<AtomicUsize>::default();
+        let (silenced, counted) = (Arc::clone(&silent), Arc::clone(&said));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (mut from_client, mut to_client) = client.into_split();
                 let (mut from_server, mut to_server) = TcpStream::connect(&server).await.unwrap().into_split();
                 tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-                let silent = Arc::clone(&silenced);
+                let (silent, count) = (Arc::clone(&silenced), Arc::clone(&counted));
                 tokio::spawn(async move {
                     let mut said = [0; 16 * 1024];
                     while let Ok(length @ 1..) = from_client.read(&mut said).await {
+                        count.fetch_add(length, Ordering::SeqCst);
                         if silent.load(Ordering::SeqCst) {
                             std::future::pending::<()>().await;
                         }
@@ -233,7 +273,12 @@ impl SilentProxy {
                 });
             }
         });
-        Self { port, silent }
+        Self { port, silent, said }
+    }
+
+    /// Bytes that the clients have said since the last call.
+    pub(in crate::store) fn said(&self) -> usize {
+        self.said.swap(0, Ordering::SeqCst)
     }
 
     pub(in crate::store) fn keep_silent(&self, silent: bool) {

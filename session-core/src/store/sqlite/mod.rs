@@ -25,6 +25,9 @@ mod tests;
 
 pub use options::{SqliteOpenError, SqliteOptions};
 
+/// What a row can hold, `SQLITE_MAX_LENGTH`, less what else is in it.
+const MOST_DATA: usize = 1_000_000_000 - (1 << 20);
+
 /// Sessions in a SQLite file. Clones share the connections.
 ///
 /// ```
@@ -102,6 +105,10 @@ impl Backend for SqliteStore {
     fn sql(&self) -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));
         &SQL
+    }
+
+    fn most_data(&self) -> Option<usize> {
+        Some(MOST_DATA)
     }
 
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {

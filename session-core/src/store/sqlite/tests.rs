@@ -304,6 +304,12 @@ async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
 }
 
 #[tokio::test]
+async fn large_data_is_left_out_of_a_group() {
+    let folder = TempDir::new().unwrap();
+    testing::a_group_leaves_large_data_out(&SqliteStore::open(&file(&folder)).await.unwrap()).await;
+}
+
+#[tokio::test]
 async fn each_of_many_requests_at_once_gets_its_own() {
     let folder = TempDir::new().unwrap();
     each_of_many_gets_its_own(&SqliteStore::open(&file(&folder)).await.unwrap()).await;

@@ -48,6 +48,11 @@ impl Fake {
 /// Its statement never ends.
 const NEVER: u64 = 999;
 
+/// From here on questions send a third of what goes together.
+const LARGE: u64 = 500;
+/// From here on they send more than that.
+const HUGE: u64 = 600;
+
 #[derive(Clone)]
 struct Asks {
     number: u64,
@@ -59,6 +64,14 @@ impl Question<Fake> for Asks {
 
     fn session(&self) -> Option<SessionId> {
         self.session.map(|byte| SessionId::from_bytes([byte; 16]))
+    }
+
+    fn bytes(&self) -> usize {
+        match self.number {
+            LARGE..HUGE => MOST_BYTES / 3,
+            HUGE..NEVER => MOST_BYTES * 2,
+            _ => 1,
+        }
     }
 
     async fn alone(&self, database: &Fake) -> Result<u64, StoreError> {
@@ -391,4 +404,18 @@ impl DatabaseError for Refused {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Other
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_ends_at_so_many_bytes() {
+    let database = Fake::new(|| None);
+    let mut asking = Asking::of(&database);
+    for number in [1, 2, 500, 501, 3, 502, 503, 600, 4] {
+        asking.ask(number, None).await;
+    }
+    database.let_answer(9);
+    assert_eq!(asking.answered().await, [1, 2, 3, 4, 500, 501, 502, 503, 600]);
+    // In the order of arrival; what is more than a group may send goes by itself.
+    let expected: [&[u64]; 5] = [&[1], &[2, 500, 501, 3], &[502, 503], &[600], &[4]];
+    assert_eq!(database.statements(), expected);
 }

@@ -62,6 +62,9 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
     /// What to call it, and what makes its tables.
     const NAMES: Names;
 
+    /// How many bytes of data a row can hold, whatever the server's settings.
+    const MOST_DATA: Option<usize>;
+
     /// Whether a connection is as good as before when the future of a single statement is dropped at any point. Otherwise it is
     /// closed.
     const SURVIVES_CANCELLING: bool;
@@ -80,6 +83,9 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
 
     /// Host and database, which may be shown.
     fn place(options: &<Self::Connection as Connection>::Options) -> (&str, Option<&str>);
+
+    /// How many bytes of data a row can hold, as this server is set.
+    fn most_data(conn: &mut Self::Connection) -> impl Future<Output = sqlx::Result<Option<usize>>> + Send;
 
     /// Brings the tables to this release's schema.
     fn migrate(conn: &mut Self::Connection) -> impl Future<Output = Result<(), MigrateError>> + Send;

@@ -94,7 +94,9 @@ impl<D: Server> ServerOptions<D> {
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
         let store = store.answer_within(self.answer_within);
         store.migrate().await?;
-        Ok(store)
+        let most_data = async { D::most_data(&mut *store.pool.acquire().await?).await };
+        let most_data = most_data.await.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
+        Ok(ServerStore { most_data, ..store })
     }
 }
 

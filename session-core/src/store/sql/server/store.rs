@@ -41,6 +41,8 @@ pub struct ServerStore<D: Server> {
     pub(super) spares: Option<Arc<Spares<D>>>,
     /// Where changes wait before they take a connection.
     pub(super) places: Arc<Places>,
+    /// How many bytes of data a row can hold.
+    pub(super) most_data: Option<usize>,
 }
 
 #[expect(private_bounds, reason = "as above")]
@@ -52,7 +54,15 @@ impl<D: Server> ServerStore<D> {
     /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
     /// transaction open without knowing, and what this store writes on that connection later would not be committed.
     pub fn new(pool: Pool<D>) -> Self {
-        Self { pool, patience: PATIENCE, pooling: Pooling::Direct, groups: None, spares: None, places: Places::new() }
+        Self {
+            pool,
+            patience: PATIENCE,
+            pooling: Pooling::Direct,
+            groups: None,
+            spares: None,
+            places: Places::new(),
+            most_data: D::MOST_DATA,
+        }
     }
 
     /// How long one operation may take, 10 seconds by default: waiting for other changes of the same user, for a connection, and for
@@ -109,6 +119,10 @@ impl<D: Server> Backend for ServerStore<D> {
 
     async fn write(&self, step: Step<'_>) -> Result<Written<D::Row>, StoreError> {
         perform(self, Work::Write(step), deadline(self.patience)).await
+    }
+
+    fn most_data(&self) -> Option<usize> {
+        self.most_data
     }
 
     /// In a task of its own. Given up before it has its place, it never begins; after that, place and connection stay with the task
@@ -178,6 +192,7 @@ impl<D: Server> Clone for ServerStore<D> {
             groups: self.groups.clone(),
             spares: self.spares.clone(),
             places: Arc::clone(&self.places),
+            most_data: self.most_data,
         }
     }
 }

@@ -10,10 +10,11 @@ use sqlx::{Connection, Pool};
 use super::{Server, ServerOpenError, ServerOptions, ServerStore};
 use crate::session::{Data, Record};
 use crate::store::sql::testing::{
-    LIMIT, NOW, SilentProxy, caller, dropped_anywhere, each_of_many_gets_its_own, other_runtimes_may_end, record,
-    shows_no_row, the_row_of_the_first_schema_lives_on, token,
+    LIMIT, NOW, SilentProxy, a_group_leaves_large_data_out, caller, dropped_anywhere, each_of_many_gets_its_own,
+    other_runtimes_may_end, record, shows_no_row, the_row_of_the_first_schema_lives_on, token,
 };
-use crate::store::{NewData, SessionStore, StoreError, Update};
+use crate::store::{Activity, Applied, NewData, Rotation, SessionStore, StoreError, Update};
+use crate::token::{SealedToken, TokenHash};
 
 pub(in crate::store) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
 
@@ -141,6 +142,8 @@ macro_rules! server_tests {
             a_pool_without_a_free_connection_is_a_bounded_wait
             what_is_acknowledged_after_a_dropped_operation_is_committed
             each_of_many_requests_at_once_gets_its_own
+            data_is_sent_once
+            large_data_is_left_out_of_a_group
             what_a_database_says_of_a_row_is_not_shown
         }
     };
@@ -317,6 +320,52 @@ pub(in crate::store) async fn each_of_many_requests_at_once_gets_its_own<D: Test
         each_of_many_gets_its_own(&options.open().await.unwrap()).await;
         place.run("DELETE FROM cookie_session").await;
     }
+}
+
+pub(in crate::store) async fn large_data_is_left_out_of_a_group<D: TestServer>(place: &Place<D>) {
+    a_group_leaves_large_data_out(&place.own().open().await.unwrap()).await;
+}
+
+pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>) {
+    const SIZE: usize = 1 << 20;
+    let text = format!(r#"{{"long":"{}"}}"#, "x".repeat(SIZE));
+    place.store(1).await;
+    let proxy = SilentProxy::start(D::address(&place.options)).await;
+    let store = ServerStore::new(place.pool(1, D::through(place.options.clone(), proxy.port)).await);
+    let mut row = (*record(1, "ada")).clone();
+    row.data = Data::from_text(text.as_str());
+    proxy.said();
+    let sent_once = |what: &str| {
+        let said = proxy.said();
+        assert!((text.len()..=text.len() / 10 * 11).contains(&said), "{what}: {said} bytes for {}", text.len());
+    };
+    store.create(&Arc::new(row.clone()), &[], LIMIT, NOW).await.unwrap();
+    sent_once("a sign-in");
+    let activity = Activity { at: NOW, expires_at: row.expires_at, unless_after: NOW };
+    let to = [2, 3].map(|byte| TokenHash::from_slice(&[byte; 32]).unwrap());
+    let rotation = Rotation { to: to[0], successor: SealedToken::from_slice(&[4; 32]) };
+    for (version, (what, update)) in [
+        ("data", Update::default()),
+        ("data and activity", Update { activity: Some(activity), ..Update::default() }),
+        ("data and a token that was presented", Update { seen: true, ..Update::default() }),
+        ("data and a rotation", Update { rotation: Some(rotation), ..Update::default() }),
+        (
+            "data and a strict rotation",
+            Update { rotation: Some(Rotation { to: to[1], successor: None }), ..Update::default() },
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let based_on = i64::try_from(version).unwrap();
+        let update = Update { data: Some(NewData { based_on, data: row.data.clone() }), ..update };
+        let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
+        assert!(matches!(applied, Applied::Done { .. }), "{what}: {applied:?}");
+        sent_once(what);
+        row.token_hash = update.rotation.map_or(row.token_hash, |rotation| rotation.to);
+    }
+    let stored = store.load(&token(&row), NOW).await.unwrap();
+    assert_eq!((stored[0].version, stored[0].data.text().len()), (5, text.len()));
 }
 
 pub(in crate::store) async fn what_a_database_says_of_a_row_is_not_shown<D: TestServer>(place: &Place<D>) {
