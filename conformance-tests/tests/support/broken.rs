@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conformance_tests::BoxFuture;
 use conformance_tests::world::{Rows, StoreKind};
 use session_core::store::{
-    Applied, Caller, Checked, Created, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Forgotten, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
 };
 use session_core::{Record, SessionId, TokenRef, UserId};
 use std::collections::HashMap;
@@ -128,5 +128,19 @@ impl SessionStore for BrokenStore {
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         self.inner.purge_expired(before, limit)
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.inner.forget_users(after, since, now, limit)
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        self.inner.server_time()
     }
 }

@@ -12,6 +12,7 @@ use super::sql::glue::sqlx_glue;
 use super::sql::migrations::MigrateError;
 use super::sql::server::{ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit};
 use super::sql::statements::{Dialect, Statements};
+use super::sql::users::Idle;
 use super::sql::{Step, Written};
 use crate::user_id::UserId;
 
@@ -41,7 +42,7 @@ const SESSION: &str = "SET autocommit = 1, completion_type = 'NO_CHAIN', sql_saf
 
 /// Takes the user's turn, until the transaction ends. Tells 1 if the user had a row already.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES (?) ON DUPLICATE KEY UPDATE \
-     user_id = if(last_insert_id(1), cookie_session_user.user_id, cookie_session_user.user_id)";
+     user_id = if(last_insert_id(1), cookie_session_user.user_id, cookie_session_user.user_id), idle_since = NULL";
 
 /// Whatever the server's default: each statement must see what was committed while it waited for its turn, and gaps between
 /// rows, where other users' rows may go, stay free. Both in one round trip.
@@ -89,6 +90,12 @@ impl Server for MySql {
                 tx.commit().await.map_err(Failed::AtCommit)?;
                 Ok(written)
             }
+            Work::Forget(idle) => {
+                let mut tx = begin(conn).await.map_err(Failed::Before)?;
+                let written = forget(&mut tx, idle).await.map_err(Failed::Before)?;
+                tx.commit().await.map_err(Failed::AtCommit)?;
+                Ok(written)
+            }
             Work::SignIn(sign_in) => {
                 let mut tx = begin(conn).await.map_err(Failed::Before)?;
                 let written = sign_in::sign_in(&mut tx, sign_in).await.map_err(Failed::Before)?;
@@ -118,6 +125,17 @@ async fn in_turn(conn: &mut MySqlConnection, user: &UserId, steps: &[Step<'_>]) 
         all.count = written.count;
     }
     Ok(all)
+}
+
+/// Forgets those of the users who have had no session for long enough: how many. Each statement sees what was committed before it,
+/// and so the last two all sessions of those whom the first one locked.
+async fn forget(conn: &mut MySqlConnection, idle: &Idle<'_>) -> sqlx::Result<Written<MySqlRow>> {
+    let sql = MySql::user_statements();
+    let locked = run(conn, &idle.lock(sql)).await?.rows;
+    let locked = locked.iter().map(|row| row.try_get_unchecked(0)).collect::<sqlx::Result<Vec<_>>>()?;
+    let [note, forget] = idle.forget(sql, &locked);
+    run(conn, &note).await?;
+    run(conn, &forget).await
 }
 
 async fn run(conn: &mut MySqlConnection, step: &Step<'_>) -> sqlx::Result<Written<MySqlRow>> {

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 use super::error_codes::number;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
-const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
@@ -66,6 +66,15 @@ ALTER TABLE cookie_session
     ADD COLUMN user_epoch BIGINT,
     ADD COLUMN idle_timeout BIGINT;
 ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+",
+};
+
+const IDLE: Migration = Migration {
+    oldest_reader: 2,
+    // Since when the clean-up knows a user to have no session; null where it doesn't, as releases before leave it. No index: each
+    // sign-in sets it.
+    sql: "
+ALTER TABLE cookie_session_user ADD COLUMN idle_since BIGINT;
 ",
 };
 

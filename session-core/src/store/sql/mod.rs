@@ -8,8 +8,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::{
-    Activity, Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
-    Update,
+    Activity, Applied, Caller, Checked, Created, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError,
+    StoreFuture, Update,
 };
 use crate::expiry::earlier;
 use crate::session::{Record, SessionId};
@@ -20,6 +20,7 @@ use gather::Question;
 use groups::{Change, Groups, Look, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
+use users::Idle;
 
 mod apply;
 pub(super) mod driver;
@@ -36,6 +37,7 @@ pub(super) mod spares;
 pub(super) mod statements;
 #[cfg(test)]
 pub(super) mod testing;
+pub(super) mod users;
 
 /// How often `apply` starts over when the row changes between its two statements.
 const RACES: u32 = 32;
@@ -132,6 +134,12 @@ pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
     /// Inserts a session and ends others, as one transaction in the user's turn: rows that begin with the ids of those that
     /// ended.
     fn sign_in(&self, sign_in: SignIn<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+
+    /// Forgets those of these users who have had no session for long enough, as one transaction that holds their turns: how many.
+    /// Where nobody takes turns on a row, there is none.
+    fn forget(&self, _: Idle<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        std::future::ready(Ok(0))
+    }
 }
 
 /// Boxes the operations of a database.
@@ -185,6 +193,20 @@ impl<B: Backend> SessionStore for B {
 
     fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
         Box::pin(purge(self, before, limit))
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        Box::pin(users::forget(self, after, since, now, limit))
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        Box::pin(users::server_time(self))
     }
 }
 

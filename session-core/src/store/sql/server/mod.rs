@@ -10,7 +10,8 @@ use sqlx::{Connection, Database};
 use super::groups::Beside;
 use super::migrations::MigrateError;
 use super::row::Columns;
-use super::statements::Statements;
+use super::statements::{Statements, UserStatements};
+use super::users::Idle;
 use super::{SignIn, Step, Written};
 use crate::user_id::UserId;
 
@@ -42,6 +43,8 @@ pub(in crate::store) enum Work<'a> {
     InTurn(&'a UserId, &'a [Step<'a>]),
     /// A sign-in, in its user's turn.
     SignIn(SignIn<'a>),
+    /// Forgetting users, in the turns of all of them: it tells how many.
+    Forget(Idle<'a>),
 }
 
 /// How the store connects: directly, or through a pooler that gives each transaction another connection of the server.
@@ -62,6 +65,11 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
     const SURVIVES_CANCELLING: bool;
 
     fn statements() -> &'static Statements;
+
+    /// Those that forget users.
+    fn user_statements() -> &'static UserStatements {
+        Self::statements().users.as_ref().expect("users of a server take turns on rows of their own")
+    }
 
     /// The options that a URL names, and what a store of its own sets besides; none if it is no URL of this server.
     fn options(url: &str, pooling: Pooling) -> Option<<Self::Connection as Connection>::Options>;

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::store::sql::groups::Groups;
 use crate::store::sql::spares::Spares;
 use crate::store::sql::statements::Statements;
+use crate::store::sql::users::Idle;
 use crate::store::sql::{Backend, SignIn, Step, Written};
 use crate::user_id::UserId;
 
@@ -108,6 +109,10 @@ impl<D: Server> Backend for ServerStore<D> {
 
     async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Vec<D::Row>, StoreError> {
         Ok(perform(self, Work::SignIn(sign_in)).await?.rows)
+    }
+
+    async fn forget(&self, idle: Idle<'_>) -> Result<u64, StoreError> {
+        Ok(perform(self, Work::Forget(idle)).await?.count)
     }
 }
 
