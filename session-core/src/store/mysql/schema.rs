@@ -12,8 +12,8 @@ const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because each collation that both
     // databases know takes some texts for equal. `user_id` alone is indexed, without activity, so that recording activity
-    // leaves that index alone. `cookie_session_user` has a row for each user who ever signed in: sign-ins of one user queue on
-    // it.
+    // leaves that index alone. `cookie_session_user` has a row for each user who has a session or had one lately: sign-ins of
+    // one user queue on it.
     sql: "
 CREATE TABLE IF NOT EXISTS cookie_session (
     id BINARY(16) NOT NULL PRIMARY KEY,

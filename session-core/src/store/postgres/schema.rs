@@ -15,7 +15,7 @@ const SIGNED_IN: Migration = Migration {
     // collation. `user_id` alone is indexed, without activity, and `expires_at` by slots of 2^32 microseconds, about 72 minutes,
     // so that activity seldom changes an indexed value; pages keep some room so that the new version of a row finds a place
     // beside the old one. Together that spares a write all indexes, and most of its log. `cookie_session_user` has a row for each
-    // user who ever signed in: sign-ins of one user queue on it.
+    // user who has a session or had one lately: sign-ins of one user queue on it.
     sql: "
 CREATE TABLE cookie_session (
     id BYTEA NOT NULL PRIMARY KEY,
