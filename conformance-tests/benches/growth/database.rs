@@ -16,11 +16,14 @@ const CHUNK: u64 = 100_000;
 const USER_AGENT: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
+/// Opens a store on a URL.
+type Open = fn(&str, Option<u32>) -> BoxFuture<'_, Arc<dyn SessionStore>>;
+
 /// What servers spell differently.
 struct Dialect {
     name: &'static str,
     /// A store of at most so many connections, or as many as an application has by default.
-    open: fn(&str, Option<u32>) -> BoxFuture<'_, Arc<dyn SessionStore>>,
+    open: Open,
     /// Whole numbers from one to another, and the column they are in.
     series: fn(u64, u64) -> String,
     number: &'static str,
