@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::store::{
-    Applied, Caller, Checked, Created, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
 };
 use session_core::{Data, Record, SessionId, TokenRef, UserId};
 use time::OffsetDateTime;
@@ -36,6 +36,8 @@ pub enum OpKind {
     EndAll,
     List,
     Purge,
+    ForgetUsers,
+    ServerTime,
 }
 
 /// What fails, and what was asked so far, failures included.
@@ -50,6 +52,7 @@ struct Plan {
     counts: HashMap<OpKind, u64>,
     purged: u64,
     most_data: Option<usize>,
+    server_time: Option<OffsetDateTime>,
 }
 
 impl Faults {
@@ -95,6 +98,11 @@ impl Faults {
     /// How many rows clean-ups have deleted and told of.
     pub fn purged(&self) -> u64 {
         self.plan().purged
+    }
+
+    /// From now on the store's server says that it is this time.
+    pub fn set_server_time(&self, now: OffsetDateTime) {
+        self.plan().server_time = Some(now);
     }
 
     /// Counts from zero again.
@@ -236,5 +244,22 @@ impl SessionStore for FaultyStore {
     fn max_data_bytes(&self) -> Option<usize> {
         let (own, inner) = (self.faults.plan().most_data, self.inner.max_data_bytes());
         own.into_iter().chain(inner).min()
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.with_fault(OpKind::ForgetUsers, None, move || self.inner.forget_users(after, since, now, limit))
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        self.with_fault(OpKind::ServerTime, None, move || {
+            let told = self.faults.plan().server_time;
+            if told.is_some() { Box::pin(std::future::ready(Ok(told))) } else { self.inner.server_time() }
+        })
     }
 }

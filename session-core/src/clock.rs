@@ -13,6 +13,12 @@ use time::OffsetDateTime;
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> OffsetDateTime;
+
+    /// Whether it is the operating system's: then the clean-up compares it with the database's own. False unless a clock says so,
+    /// as one that a test moves would only be found wrong.
+    fn is_system(&self) -> bool {
+        false
+    }
 }
 
 /// The operating system's clock: what a service uses unless told otherwise.
@@ -22,6 +28,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
+    }
+
+    fn is_system(&self) -> bool {
+        true
     }
 }
 
@@ -76,5 +86,9 @@ impl Clock for ManualClock {
 impl<C: Clock> Clock for std::sync::Arc<C> {
     fn now(&self) -> OffsetDateTime {
         (**self).now()
+    }
+
+    fn is_system(&self) -> bool {
+        (**self).is_system()
     }
 }

@@ -245,7 +245,8 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// How long expired rows are kept before the cleanup deletes them: 24 hours, so that no fast clock ends a session.
+    /// How long expired rows are kept before the cleanup deletes them: 24 hours, so that no fast clock ends a session. A user
+    /// without a session is remembered for a day more.
     pub const fn purge_after(mut self, age: Duration) -> Self {
         self.purge_after = age;
         self

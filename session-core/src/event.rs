@@ -1,6 +1,8 @@
 //! What the library tells about itself: one enum, written to `tracing` and handed to the application's observer.
 //! No event holds a token, a hash, a key of the ring or a value.
 
+use std::time::Duration;
+
 use crate::error::StoreError;
 use crate::session::SessionId;
 
@@ -49,10 +51,22 @@ pub enum Event {
         /// Which.
         ids: Vec<SessionId>,
     },
-    /// A cleanup pass failed; the next one goes on.
+    /// A batch of the cleanup failed; it is tried again soon.
     CleanupFailed {
         /// How.
         error: StoreError,
+    },
+    /// The cleanup finds expired rows left for five minutes now, though it deletes as fast as it may: told once, until none was left.
+    CleanupBehind {
+        /// For how long it has found some.
+        at_it: Duration,
+        /// How many rows it has deleted in that time.
+        deleted: u64,
+    },
+    /// The cleanup deleted nothing, as this machine's clock is over an hour ahead of the database's: one of them is wrong.
+    CleanupClockAhead {
+        /// How far.
+        by: Duration,
     },
 }
 
@@ -72,6 +86,12 @@ impl Event {
             Self::StoreFailed { error } => tracing::error!(%error, "session store failed"),
             Self::Evicted { ids } => tracing::info!(count = ids.len(), "oldest sessions ended, the user had too many"),
             Self::CleanupFailed { error } => tracing::error!(%error, "cleanup of expired sessions failed"),
+            Self::CleanupBehind { at_it, deleted } => {
+                tracing::warn!(?at_it, deleted, "cleanup of expired sessions is behind, rows are left");
+            }
+            Self::CleanupClockAhead { by } => {
+                tracing::error!(?by, "this machine's clock is ahead of the database's, the cleanup deletes nothing");
+            }
         }
     }
 }

@@ -149,6 +149,11 @@ impl Inner {
         now.replace_nanosecond(now.nanosecond() / 1000 * 1000).expect("rounding down stays in range")
     }
 
+    /// Whether [`now`](Self::now) is the operating system's time.
+    pub(crate) fn has_system_clock(&self) -> bool {
+        self.clock.is_system()
+    }
+
     pub(crate) fn tell(&self, event: &Event) {
         event.trace();
         if let Some(observer) = &self.observer {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use conformance_tests::BoxFuture;
-use session_core::{MySqlStore, PostgresStore, SessionStore};
+use session_core::{MySqlOptions, PostgresOptions, SessionStore};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use time::Duration;
@@ -16,10 +16,14 @@ const CHUNK: u64 = 100_000;
 const USER_AGENT: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
+/// Opens a store on a URL.
+type Open = fn(&str, Option<u32>) -> BoxFuture<'_, Arc<dyn SessionStore>>;
+
 /// What servers spell differently.
 struct Dialect {
     name: &'static str,
-    open: fn(&str) -> BoxFuture<'_, Arc<dyn SessionStore>>,
+    /// A store of at most so many connections, or as many as an application has by default.
+    open: Open,
     /// Whole numbers from one to another, and the column they are in.
     series: fn(u64, u64) -> String,
     number: &'static str,
@@ -38,7 +42,16 @@ struct Dialect {
 
 const POSTGRES: Dialect = Dialect {
     name: "postgres",
-    open: |url| Box::pin(async move { shared(PostgresStore::open(url).await.expect("a database that opens")) }),
+    open: |url, connections| {
+        Box::pin(async move {
+            let options = PostgresOptions::new(url);
+            let options = match connections {
+                Some(most) => options.max_connections(most),
+                None => options,
+            };
+            shared(options.open().await.expect("a database that opens"))
+        })
+    },
     series: |from, to| format!("generate_series(CAST({from} AS bigint), {to}) AS made (number)"),
     number: "number",
     integer: "bigint",
@@ -52,7 +65,16 @@ const POSTGRES: Dialect = Dialect {
 
 const MYSQL: Dialect = Dialect {
     name: "mysql",
-    open: |url| Box::pin(async move { shared(MySqlStore::open(url).await.expect("a database that opens")) }),
+    open: |url, connections| {
+        Box::pin(async move {
+            let options = MySqlOptions::new(url);
+            let options = match connections {
+                Some(most) => options.max_connections(most),
+                None => options,
+            };
+            shared(options.open().await.expect("a database that opens"))
+        })
+    },
     // A table that MariaDB makes up.
     series: |from, to| format!("seq_{from}_to_{to}"),
     number: "seq",
@@ -123,7 +145,12 @@ impl Server {
 impl Database {
     /// Its store, as an application opens it.
     pub(crate) async fn store(&self) -> Arc<dyn SessionStore> {
-        (self.dialect.open)(&self.url).await
+        (self.dialect.open)(&self.url, None).await
+    }
+
+    /// The same with at most so many connections.
+    pub(crate) async fn store_of(&self, connections: u32) -> Arc<dyn SessionStore> {
+        (self.dialect.open)(&self.url, Some(connections)).await
     }
 
     /// How many sessions are in it.

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p conformance-tests --bench growth -- --sizes 10000,100000,1000000,5000000 --expired 1000000`. Makes databases
 //! of its own on the server of `--url`, a few GB for millions, and removes them. No test: nothing fails by being slow.
+//!
+//! How fast the clean-up is, on the servers of `--url` and `--beside` and in SQLite, idle and for a minute under load: `cargo bench -p
+//! conformance-tests --bench growth -- --sizes none --expired 0 --backlog 20000 --load 60`.
 
 use std::process::ExitCode;
 
@@ -11,6 +14,7 @@ use tokio::runtime::Builder;
 use crate::database::Server;
 use crate::options::Options;
 
+mod backlog;
 mod cleanup;
 mod database;
 mod figures;
@@ -45,6 +49,9 @@ fn measure(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     }
     if options.expired > 0 && options.cleanups > 0 {
         Builder::new_multi_thread().enable_all().build()?.block_on(cleanup::under_load(&server, options))?;
+    }
+    if options.backlog > 0 {
+        Builder::new_multi_thread().enable_all().build()?.block_on(backlog::measure(options))?;
     }
     Ok(())
 }

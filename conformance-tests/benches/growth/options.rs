@@ -14,12 +14,18 @@ pub(crate) struct Options {
     pub(crate) nodes: Vec<usize>,
     /// How often each of these cases runs.
     pub(crate) cleanups: usize,
+    /// Expired rows on a database with nothing else to do, none to leave it out.
+    pub(crate) backlog: u64,
+    /// Where it is measured too.
+    pub(crate) beside: String,
+    /// For how many seconds the clean-up then runs under load.
+    pub(crate) load: u64,
     /// Whether the databases stay, for the next run to find them filled.
     pub(crate) keep: bool,
 }
 
 const USAGE: &str = "growth [--url URL] [--sizes 10000,100000] [--rounds 41] [--expired 100000] [--nodes 1,4] \
-     [--cleanups 3] [--keep]";
+     [--cleanups 3] [--backlog 20000] [--beside URL] [--load 60] [--keep]";
 
 impl Options {
     /// Those of this process.
@@ -32,6 +38,9 @@ impl Options {
             expired: 100_000,
             nodes: vec![1, 4],
             cleanups: 3,
+            backlog: 0,
+            beside: "mysql://root@127.0.0.1:3306/".to_owned(),
+            load: 0,
             keep: false,
         };
         let mut args = std::env::args().skip(1);
@@ -52,6 +61,9 @@ impl Options {
                 "--rounds" => options.rounds = number(&value)?,
                 "--expired" => options.expired = number(&value)?,
                 "--nodes" => options.nodes = numbers(&value)?,
+                "--backlog" => options.backlog = number(&value)?,
+                "--beside" => options.beside = value,
+                "--load" => options.load = number(&value)?,
                 "--cleanups" => options.cleanups = number(&value)?,
                 _ => return Err(USAGE.to_owned()),
             }

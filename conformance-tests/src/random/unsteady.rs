@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::store::{
-    Applied, Caller, Checked, Created, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
 };
 use session_core::{Record, SessionId, TokenRef, UserId};
 use time::OffsetDateTime;
@@ -182,5 +182,19 @@ impl SessionStore for Unsteady {
 
     fn max_data_bytes(&self) -> Option<usize> {
         self.inner.max_data_bytes()
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.inner.forget_users(after, since, now, limit)
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        self.inner.server_time()
     }
 }

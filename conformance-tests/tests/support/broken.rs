@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conformance_tests::BoxFuture;
 use conformance_tests::world::{Rows, StoreKind};
 use session_core::store::{
-    Applied, Caller, Checked, Created, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Forgotten, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
 };
 use session_core::{Record, SessionId, TokenRef, UserId};
 use std::collections::HashMap;
@@ -132,5 +132,19 @@ impl SessionStore for BrokenStore {
 
     fn max_data_bytes(&self) -> Option<usize> {
         self.inner.max_data_bytes()
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.inner.forget_users(after, since, now, limit)
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        self.inner.server_time()
     }
 }

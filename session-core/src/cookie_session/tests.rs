@@ -13,7 +13,7 @@ use super::*;
 use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
 use crate::session::Record;
 use crate::state::State;
-use crate::store::{Applied, Created, Loaded, SessionKey, SessionStore, StoreFuture, Update};
+use crate::store::{Applied, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreFuture, Update};
 use crate::token::TokenRef;
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
@@ -103,6 +103,20 @@ impl SessionStore for Silent {
 
     fn max_data_bytes(&self) -> Option<usize> {
         self.most_data
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.answer(self.store.forget_users(after, since, now, limit))
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        self.answer(self.store.server_time())
     }
 }
 

@@ -121,6 +121,26 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn max_data_bytes(&self) -> Option<usize> {
         None
     }
+
+    /// Looks at up to `limit` users, in an order of its own, after the one where the look before ended: those who have no session
+    /// are noted with `now`, and those who had none since `since` are forgotten.
+    ///
+    /// A store that keeps nothing of a user beside the sessions needs none of it: unless implemented, nothing is done.
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        let _ = (after, since, now, limit);
+        Box::pin(std::future::ready(Ok(Forgotten::default())))
+    }
+
+    /// The time by the clock of the database, if that has one of its own: another machine's. Unless implemented, it has none.
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 macro_rules! forward {
@@ -146,6 +166,8 @@ forward! {
     end_all(user: &'a UserId, except: Option<SessionId>, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<SessionId>>;
     list(user: &'a UserId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<Arc<Record>>>;
     purge_expired(before: OffsetDateTime, limit: NonZeroU32) -> u64;
+    forget_users(after: Option<&'a str>, since: OffsetDateTime, now: OffsetDateTime, limit: NonZeroU32) -> Forgotten;
+    server_time() -> Option<OffsetDateTime>;
 }
 
 /// A session as a request holds it: whose it is, which one, and the hash of the token that the request holds.
@@ -180,6 +202,15 @@ pub enum Created {
     },
     /// There was a row of that id already. Nothing changed.
     Taken,
+}
+
+/// What came of a look at some users.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many were forgotten.
+    pub users: u64,
+    /// Where the look ended, for the next one; none once all users were looked at.
+    pub next: Option<String>,
 }
 
 /// What a look-up found: at most three rows.

@@ -1,9 +1,12 @@
-//! EXP-4, EXP-5: rows that have expired, and the cleanup that nothing depends on.
+//! EXP-4, EXP-5, EXP-8: rows that have expired, and the cleanup that nothing depends on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use session_core::Clock;
+use session_core::store::Checked;
+use session_core::{Clock, CookieSessionService, ManualClock, UserId};
+use time::OffsetDateTime;
 
 use crate::faulty::{Fault, OpKind};
 use crate::scenario::{Scenario, scenario};
@@ -20,6 +23,15 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXP-5", "a fast clock's cleanup ends no session", a_fast_clock_ends_no_session),
     scenario!("EXP-5", "cleanup deletes in bounded batches until nothing is left", cleanup_goes_in_batches),
     scenario!("EXP-5", "cleanup goes on after a store error", cleanup_goes_on_after_an_error),
+    scenario!("EXP-8", "a backlog is gone after one pass, and what isn't due stays", a_backlog_is_gone_after_one_pass),
+    scenario!("EXP-8", "a batch that failed is tried again until it works", a_failed_batch_is_tried_again),
+    scenario!("EXP-8", "cleanup deletes nothing that the database's clock doesn't call due", the_servers_clock_counts),
+    scenario!(
+        "EXP-8",
+        "on a clock an hour ahead cleanup deletes nothing and says so",
+        an_hour_ahead_nothing_is_deleted
+    ),
+    scenario!("EXP-8", "who signs in while users are forgotten keeps to the limit", forgotten_users_keep_to_the_limit),
 ];
 
 async fn an_expired_row_is_invisible(world: World) {
@@ -156,4 +168,149 @@ async fn cleanup_goes_on_after_an_error(world: World) {
         tokio::task::yield_now().await;
     }
     cleanup.stop().await;
+}
+
+/// Often enough that the next pass begins in this scenario: what it waits for is counted.
+const OFTEN: Duration = Duration::from_secs(1);
+/// When rows of [`short`] are due, after the sign-in.
+const DUE: Duration = Duration::from_secs(IDLE.as_secs() + 24 * 3600);
+
+/// Until so many batches were asked for.
+async fn batches(world: &World, count: u64) {
+    while world.faults.count(OpKind::Purge) < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The world's clock, which says that it is the operating system's.
+#[derive(Debug)]
+struct AsSystem(Arc<ManualClock>);
+
+impl Clock for AsSystem {
+    fn now(&self) -> OffsetDateTime {
+        self.0.now()
+    }
+
+    fn is_system(&self) -> bool {
+        true
+    }
+}
+
+fn with_system_clock(world: &World) -> CookieSessionService {
+    world.service.clone().with_clock(AsSystem(Arc::clone(&world.clock)))
+}
+
+async fn a_backlog_is_gone_after_one_pass(world: World) {
+    const ROWS: u64 = 1000;
+    let world = world.with_config(|config| short(config).max_sessions_per_user(1000)).await;
+    let start = world.clock.now();
+    for i in 0..ROWS {
+        sign_in(&world, &format!("ada-{}", i % 10)).await;
+    }
+    world.clock.advance(IDLE);
+    sign_in(&world, "ada-0").await;
+    world.clock.set(start + DUE + SECOND);
+    let mut live = sign_in(&world, "ada-0").await;
+    world.faults.reset_counts();
+    // Each pass asks for the time.
+    world.faults.set_server_time(world.clock.now());
+    let cleanup = with_system_clock(&world).spawn_cleanup(Duration::from_secs(4));
+    while world.faults.purged() < ROWS {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.faults.count(OpKind::ServerTime), 1, "one pass");
+    cleanup.stop().await;
+    assert_eq!(world.faults.purged(), ROWS);
+    assert_eq!(rows_at(&world, "ada-0", start).await, 2, "one that expired, and one that lives");
+    assert_eq!(user(&mut live).await, json!("ada-0"));
+    assert!(world.faults.count(OpKind::Purge) >= 4, "a few rows at a time");
+    assert!(world.events().is_empty());
+}
+
+async fn a_failed_batch_is_tried_again(world: World) {
+    let world = world.with_config(short).await;
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    world.clock.set(start + DUE + SECOND);
+    world.faults.reset_counts();
+    for fault in [Fault::NotApplied, Fault::UnknownLost, Fault::UnknownApplied] {
+        world.faults.fail_once(OpKind::Purge, fault);
+    }
+    let cleanup = world.service.spawn_cleanup(OFTEN);
+    batches(&world, 4).await;
+    cleanup.stop().await;
+    assert_eq!(rows_at(&world, "ada", start).await, 0);
+    let failed = world.events().iter().filter(|event| event.contains("CleanupFailed")).count();
+    assert_eq!((failed, world.faults.count(OpKind::Purge)), (3, 4), "each failure is told");
+}
+
+async fn the_servers_clock_counts(world: World) {
+    let world = world.with_config(short).await;
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    // Due by this node's clock, and in half an hour by the server's.
+    world.clock.set(start + DUE + Duration::from_mins(30));
+    world.faults.set_server_time(start + DUE - SECOND);
+    world.faults.reset_counts();
+    let cleanup = with_system_clock(&world).spawn_cleanup(OFTEN);
+    batches(&world, 2).await;
+    assert_eq!((world.faults.purged(), rows_at(&world, "ada", start).await), (0, 1), "a second early");
+    world.faults.set_server_time(start + DUE);
+    while world.faults.purged() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cleanup.stop().await;
+    assert_eq!(rows_at(&world, "ada", start).await, 0);
+
+    // And not by the server's alone.
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    world.clock.set(start + DUE - SECOND);
+    world.faults.set_server_time(start + DUE * 2);
+    world.faults.reset_counts();
+    let cleanup = with_system_clock(&world).spawn_cleanup(OFTEN);
+    batches(&world, 1).await;
+    cleanup.stop().await;
+    assert_eq!(rows_at(&world, "ada", start).await, 1);
+    assert!(world.events().is_empty());
+}
+
+async fn an_hour_ahead_nothing_is_deleted(world: World) {
+    let world = world.with_config(short).await;
+    sign_in(&world, "ada").await;
+    let start = world.clock.now();
+    // Due for a month, by both.
+    world.clock.set(start + DUE * 30);
+    world.faults.set_server_time(start + DUE * 30 - Duration::from_hours(1) - SECOND);
+    world.faults.reset_counts();
+    let cleanup = with_system_clock(&world).spawn_cleanup(OFTEN);
+    while world.faults.count(OpKind::ServerTime) < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((world.faults.count(OpKind::Purge), rows_at(&world, "ada", start).await), (0, 1));
+    assert!(world.events().iter().any(|event| event == "CleanupClockAhead { by: 3601s }"));
+    world.faults.set_server_time(start + DUE * 30 - Duration::from_hours(1));
+    while world.faults.purged() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cleanup.stop().await;
+}
+
+async fn forgotten_users_keep_to_the_limit(world: World) {
+    let world = world.with_config(|config| short(config).max_sessions_per_user(2)).await;
+    for _ in 0..3 {
+        // Gone with all sessions, noted, and forgotten.
+        for _ in 0..2 {
+            world.clock.advance(DUE + Duration::from_hours(49));
+            world.service.purge_expired().await.expect("the store works");
+        }
+        let now = world.clock.now();
+        let forgotten = world.store.forget_users(None, now, now, World::LIMIT).await.expect("the store works");
+        assert_eq!(forgotten.users, 0, "whoever could be was forgotten");
+        tokio::join!(sign_in(&world, "ada"), sign_in(&world, "ada"), sign_in(&world, "ada"));
+        assert_eq!(ids(&world, "ada").await.len(), 2);
+        let user = UserId::parse("ada").expect("a valid user id");
+        let rows = world.store.list(&user, None, now).await.expect("the store works");
+        assert!(matches!(rows, Checked::Live(rows) if rows.len() == 2));
+    }
 }

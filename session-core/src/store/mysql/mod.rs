@@ -16,6 +16,7 @@ use super::sql::server::{
 };
 use super::sql::statements::{Dialect, Statements};
 use super::sql::task::{Step, Task, Written};
+use super::sql::users::Idle;
 use crate::user_id::UserId;
 
 mod error_codes;
@@ -49,7 +50,7 @@ const BESIDES_DATA: usize = 16 << 10;
 
 /// Takes the user's turn, until the transaction ends. Tells 1 if the user had a row already.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES (?) ON DUPLICATE KEY UPDATE \
-     user_id = if(last_insert_id(1), cookie_session_user.user_id, cookie_session_user.user_id)";
+     user_id = if(last_insert_id(1), cookie_session_user.user_id, cookie_session_user.user_id), idle_since = NULL";
 
 /// Whatever the server's default: each statement must see what was committed while it waited for its turn, and gaps between
 /// rows, where other users' rows may go, stay free. Both in one round trip.
@@ -114,6 +115,13 @@ impl Server for MySql {
         match work {
             Work::Read(step) => run(conn, step).await.map_err(Failed::Before),
             Work::Write(step) => run(conn, step).await.map_err(Failed::AtCommit),
+            Work::Forget(idle) => {
+                let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+                answers.note();
+                let written = forget(&mut tx, idle).await.map_err(Failed::Before)?;
+                tx.commit().await.map_err(Failed::AtCommit)?;
+                Ok(written)
+            }
             Work::Change(task, [step]) if !task.is_in_turn() => run(conn, step).await.map_err(Failed::AtCommit),
             Work::Change(task, steps) => {
                 let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
@@ -151,6 +159,17 @@ async fn in_turn(
     }
     answers.note();
     Ok(all)
+}
+
+/// Forgets those of the users who have had no session for long enough: how many. Each statement sees what was committed before it,
+/// and so the last two all sessions of those whom the first one locked.
+async fn forget(conn: &mut MySqlConnection, idle: &Idle<'_>) -> sqlx::Result<Written<MySqlRow>> {
+    let sql = MySql::user_statements();
+    let locked = run(conn, &idle.lock(sql)).await?.rows;
+    let locked = locked.iter().map(|row| row.try_get_unchecked(0)).collect::<sqlx::Result<Vec<_>>>()?;
+    let [note, forget] = idle.forget(sql, &locked);
+    run(conn, &note).await?;
+    run(conn, &forget).await
 }
 
 async fn run(conn: &mut MySqlConnection, step: &Step<'_>) -> sqlx::Result<Written<MySqlRow>> {

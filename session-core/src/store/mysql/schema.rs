@@ -6,14 +6,14 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 use super::error_codes::number;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
-const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
     // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because each collation that both
     // databases know takes some texts for equal. `user_id` alone is indexed, without activity, so that recording activity
-    // leaves that index alone. `cookie_session_user` has a row for each user who ever signed in: sign-ins of one user queue on
-    // it.
+    // leaves that index alone. `cookie_session_user` has a row for each user who has a session or had one lately: sign-ins of
+    // one user queue on it.
     sql: "
 CREATE TABLE IF NOT EXISTS cookie_session (
     id BINARY(16) NOT NULL PRIMARY KEY,
@@ -66,6 +66,15 @@ ALTER TABLE cookie_session
     ADD COLUMN user_epoch BIGINT,
     ADD COLUMN idle_timeout BIGINT;
 ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+",
+};
+
+const IDLE: Migration = Migration {
+    oldest_reader: 2,
+    // Since when the clean-up knows a user to have no session; null where it doesn't, as releases before leave it. No index: each
+    // sign-in sets it.
+    sql: "
+ALTER TABLE cookie_session_user ADD COLUMN idle_since BIGINT;
 ",
 };
 

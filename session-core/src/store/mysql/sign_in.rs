@@ -12,8 +12,8 @@ use crate::store::sql::task::{SignIn, Written};
 
 /// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced ones, most recently active
 /// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
-/// no row for who never signed in.
-pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id FROM cookie_session_user AS user \
+/// no row for who never signed in or was forgotten. With each, since when the clean-up knows the user to have no session.
+pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id, user.idle_since FROM cookie_session_user AS user \
      LEFT JOIN cookie_session AS other FORCE INDEX (cookie_session_user_id) ON other.user_id = user.user_id AND other.expires_at > ? \
      AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) \
      WHERE user.user_id = ? \
@@ -38,6 +38,9 @@ pub(super) async fn sign_in(
             // Another first sign-in of this user came in between.
             found = find(conn, sign_in).await?;
         }
+    } else if found[0].try_get::<Option<i64>, _>(1)?.is_some() {
+        // Back after a while without a session: the clean-up is to count anew.
+        sqlx::query(TAKE_TURN).bind(new.user_id.as_str()).execute(&mut *conn).await?;
     }
     run(conn, &sign_in.insert(MySql::statements())).await?;
     answers.note();

@@ -16,6 +16,7 @@ use super::sql::server::{
 };
 use super::sql::statements::{Dialect, Statements};
 use super::sql::task::{Step, Task, Written};
+use super::sql::users::Idle;
 use crate::user_id::UserId;
 
 mod error_codes;
@@ -38,9 +39,10 @@ pub type PostgresStore = ServerStore<Postgres>;
 /// How to connect to PostgreSQL: see [`ServerOptions::new`].
 pub type PostgresOptions = ServerOptions<Postgres>;
 
-/// Takes the user's turn, until the transaction ends. `DO UPDATE` and not `DO NOTHING`, which would lock nothing.
+/// Takes the user's turn, until the transaction ends. `DO UPDATE` and not `DO NOTHING`, which would lock nothing; the column has no
+/// index, so no index changes.
 const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
-     ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id";
+     ON CONFLICT (user_id) DO UPDATE SET idle_since = NULL";
 
 /// Whatever the database's default: each statement must see what was committed while it waited for its turn. And whoever vanishes
 /// in the middle must not keep the turn until the network notices.
@@ -144,6 +146,7 @@ impl Server for Postgres {
                 let steps: Vec<_> = steps.iter().collect();
                 transaction(conn, user, &steps, pooling, answers).await
             }
+            (Work::Forget(idle), _) => forget(conn, idle, pooling).await,
         };
         rows.map(Written::of)
     }
@@ -151,6 +154,23 @@ impl Server for Postgres {
     fn classify(error: &sqlx::Error) -> ErrorKind {
         error_codes::classify(error)
     }
+}
+
+/// Forgets those of the users who have had no session for long enough: their rows. Each statement sees what was committed before
+/// it, and so the last two all sessions of those whom the first one locked.
+async fn forget(conn: &mut PgConnection, idle: &Idle<'_>, pooling: Pooling) -> Result<Vec<PgRow>, Failed> {
+    let sql = Postgres::user_statements();
+    let persists = pooling == Pooling::Direct;
+    let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+    let lock = idle.lock(sql);
+    let locked = query(&lock).persistent(persists).fetch_all(&mut *tx).await.map_err(Failed::Before)?;
+    let locked = locked.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<_>>>().map_err(Failed::Before)?;
+    let mut rows = Vec::new();
+    for step in idle.forget(sql, &locked) {
+        rows = query(&step).persistent(persists).fetch_all(&mut *tx).await.map_err(Failed::Before)?;
+    }
+    tx.commit().await.map_err(Failed::AtCommit)?;
+    Ok(rows)
 }
 
 /// Runs the steps, if a user is named while the user's row is locked: the rows of all of them. Dropped before its commit it is

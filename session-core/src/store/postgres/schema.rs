@@ -7,7 +7,7 @@ use super::error_codes::classify;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 use crate::store::sql::server::ErrorKind;
 
-const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
+const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
@@ -15,7 +15,7 @@ const SIGNED_IN: Migration = Migration {
     // collation. `user_id` alone is indexed, without activity, and `expires_at` by slots of 2^32 microseconds, about 72 minutes,
     // so that activity seldom changes an indexed value; pages keep some room so that the new version of a row finds a place
     // beside the old one. Together that spares a write all indexes, and most of its log. `cookie_session_user` has a row for each
-    // user who ever signed in: sign-ins of one user queue on it.
+    // user who has a session or had one lately: sign-ins of one user queue on it.
     sql: "
 CREATE TABLE cookie_session (
     id BYTEA NOT NULL PRIMARY KEY,
@@ -67,6 +67,15 @@ ALTER TABLE cookie_session
     ADD COLUMN user_epoch BIGINT,
     ADD COLUMN idle_timeout BIGINT;
 ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+",
+};
+
+const IDLE: Migration = Migration {
+    oldest_reader: 2,
+    // Since when the clean-up knows a user to have no session; null where it doesn't, as releases before leave it. No index: each
+    // sign-in sets it.
+    sql: "
+ALTER TABLE cookie_session_user ADD COLUMN idle_since BIGINT;
 ",
 };
 

@@ -17,6 +17,7 @@ use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{
     LIMIT, NOW, ROW_OF_THE_FIRST_SCHEMA, caller, each_of_many_gets_its_own, record, token,
 };
+use crate::store::sql::users::tests::user_tests;
 use crate::store::{Activity, Applied, NewData, SessionKey, SessionStore, Update};
 
 mod waits;
@@ -73,6 +74,14 @@ impl TestServer for Postgres {
         schema::first() + ";" + &ROW_OF_THE_FIRST_SCHEMA.replace("X'", "'\\x")
     }
 
+    async fn count(conn: &mut PgConnection, sql: &str) -> i64 {
+        sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await.unwrap().get(0)
+    }
+
+    fn zone(zone: &str) -> String {
+        format!("SET TIME ZONE '{zone}'")
+    }
+
     async fn indexes(conn: &mut PgConnection) -> Vec<String> {
         let indexes = "SELECT indexname::text FROM pg_indexes \
              WHERE schemaname = current_schema() AND tablename = 'cookie_session' ORDER BY 1";
@@ -117,13 +126,17 @@ async fn every_statement_finds_its_rows_by_an_index() {
          ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
          last_active_at, expires_at, absolute_expires_at) SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), \
          CASE WHEN n % 5 = 0 THEN sha256((-n)::text::bytea) END, 0, false, 'user ' || n / 5, '', '', '', '', '', '{}', 0, \
-         true, 0, 0, n, n, n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session";
+         true, 0, 0, n, n, n FROM generate_series(1, 20000) AS n; INSERT INTO cookie_session_user (user_id) \
+         SELECT 'user ' || n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session, cookie_session_user";
     run(&mut conn, fill).await;
     for sql in Postgres::statements().searches().map(Statement::text) {
         // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
         let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint";
         let most = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
         let types = match sql {
+            _ if sql.contains("looked_at") => "text, bigint, bigint".to_owned(),
+            _ if sql.contains("idle_since") => format!("bigint{}", ", text".repeat(most - 1)),
+            _ if sql.contains("cookie_session_user") => vec!["text"; most].join(", "),
             _ if sql.contains("OFFSET") => format!("text, bigint, bytea, bigint{}", ", bytea, text".repeat(3)),
             _ if sql.contains("LIMIT $2") => "bigint, bigint".to_owned(),
             _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint".to_owned(),
@@ -144,6 +157,8 @@ async fn every_statement_finds_its_rows_by_an_index() {
     drop(conn);
     schema.end().await;
 }
+
+user_tests!(Postgres);
 
 /// What a client has asked for.
 #[derive(Default)]

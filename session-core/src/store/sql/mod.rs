@@ -9,8 +9,8 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
-    Activity, Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
-    Update,
+    Activity, Applied, Caller, Checked, Created, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError,
+    StoreFuture, Update,
 };
 use crate::expiry::earlier;
 use crate::session::{Record, SessionId};
@@ -22,6 +22,7 @@ use groups::{Change, Groups, Look, in_room, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 use task::{Ending, SignIn, Step, Task, Written};
+use users::Idle;
 
 mod apply;
 pub(super) mod driver;
@@ -40,6 +41,7 @@ pub(super) mod statements;
 pub(super) mod task;
 #[cfg(test)]
 pub(super) mod testing;
+pub(super) mod users;
 
 /// How often `apply` starts over when the row changes between its two statements.
 const RACES: u32 = 32;
@@ -71,6 +73,12 @@ pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
 
     /// Does a change that may wait for locks, to its end, whatever becomes of this future.
     fn change(&self, task: Task) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+
+    /// Forgets those of these users who have had no session for long enough, as one transaction that holds their turns: how many.
+    /// Where nobody takes turns on a row, there is none.
+    fn forget(&self, _: Idle<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        std::future::ready(Ok(0))
+    }
 }
 
 /// Boxes the operations of a database.
@@ -128,6 +136,20 @@ impl<B: Backend> SessionStore for B {
 
     fn max_data_bytes(&self) -> Option<usize> {
         self.most_data()
+    }
+
+    fn forget_users<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        since: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: NonZeroU32,
+    ) -> StoreFuture<'a, Forgotten> {
+        Box::pin(users::forget(self, after, since, now, limit))
+    }
+
+    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
+        Box::pin(users::server_time(self))
     }
 }
 

@@ -154,6 +154,18 @@ pub(super) fn expires_at_of(row: &impl Columns, id: SessionId) -> Result<OffsetD
     Named { row, id: Some(id) }.time(1, "expires_at")
 }
 
+/// A user's id, or null.
+pub(super) fn user(row: &impl Columns, index: usize) -> Result<Option<String>, StoreError> {
+    let columns = Named { row, id: None };
+    let Some(bytes) = columns.bytes(index, "user_id")? else { return Ok(None) };
+    str::from_utf8(bytes).map(|user| Some(user.to_owned())).map_err(|_| columns.corrupt("user_id"))
+}
+
+/// The time in the first column.
+pub(super) fn server_time(row: &impl Columns) -> Result<OffsetDateTime, StoreError> {
+    Named { row, id: None }.time(0, "the server's time")
+}
+
 /// Undoes [`micros`].
 pub(super) fn time(micros: i64) -> Option<OffsetDateTime> {
     // In parts, which takes no division of 128 bits.

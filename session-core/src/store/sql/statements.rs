@@ -4,6 +4,7 @@
 use super::apply::Apply;
 use super::gather::{MOST, MOST_BYTES};
 use super::packed;
+use super::users::AT_ONCE;
 
 /// What databases spell differently.
 pub(in crate::store) struct Dialect {
@@ -18,6 +19,10 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) data_bytes: &'static str,
     /// Had expired at ?1, those first that did so first: by an index.
     pub(in crate::store) expired: &'static str,
+    /// Asks the server's own clock, in microseconds since 1970, where that may be another than this process's.
+    pub(in crate::store) server_time: Option<&'static str>,
+    /// Whether each user has a row on which sign-ins take turns.
+    pub(in crate::store) users_take_turns: bool,
     pub(in crate::store) changes: Changes,
 }
 
@@ -67,6 +72,8 @@ impl Dialect {
         packs_rows: true,
         data_bytes: "octet_length(data)",
         expired: "expires_at <= ?1 ORDER BY expires_at",
+        server_time: None,
+        users_take_turns: false,
         changes: Changes::Returned {
             is_one_of: ["IN (", ")"],
             all_rows: "-1",
@@ -88,6 +95,9 @@ impl Dialect {
         data_bytes: "CAST(octet_length(data) AS bigint)",
         // The index holds slots of time, so that activity seldom changes it.
         expired: "expires_at <= ?1 AND expires_slot <= (?1 >> 32) ORDER BY expires_slot",
+        // Of this moment, not of the transaction's beginning.
+        server_time: Some("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"),
+        users_take_turns: true,
         changes: Changes::Returned {
             // With `IN` it would join, and for a limit that it doesn't know read the whole table for that.
             is_one_of: ["= ANY (ARRAY(", "))"],
@@ -95,7 +105,7 @@ impl Dialect {
             without_disk: "(SELECT set_config('synchronous_commit', 'off', TRUE)) = 'off' AND ",
             skip_locked: " FOR UPDATE SKIP LOCKED",
             take_turn: "WITH turn AS (INSERT INTO cookie_session_user (user_id) VALUES (?6) \
-                ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id) ",
+                ON CONFLICT (user_id) DO UPDATE SET idle_since = NULL) ",
             for_update: " FOR UPDATE",
             for_key_share: " FOR KEY SHARE",
             leaving_locked: Some(" FOR NO KEY UPDATE SKIP LOCKED"),
@@ -110,6 +120,9 @@ impl Dialect {
         packs_rows: false,
         data_bytes: "octet_length(data)",
         expired: "expires_at <= ?1 ORDER BY expires_at",
+        // Without the session's time zone, whose hours may come twice.
+        server_time: Some("SELECT timestampdiff(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', utc_timestamp(6))"),
+        users_take_turns: true,
         changes: Changes::Counted,
     };
 }
@@ -192,6 +205,23 @@ pub(in crate::store) struct Statements {
     pub(super) list: Statement,
     pub(super) list_by: Statement,
     pub(super) purge: Statement,
+    /// None where users have no row of their own.
+    pub(in crate::store) users: Option<UserStatements>,
+    /// None where the server has no clock of its own.
+    pub(super) server_time: Option<Statement>,
+}
+
+/// Those that forget users. The last three are of up to [`AT_ONCE`] users, from ?2 on.
+#[cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(dead_code))]
+pub(in crate::store) struct UserStatements {
+    /// ?2 users after ?1, each once more if it has no session and was not noted to have none after ?3.
+    pub(super) next: Statement,
+    /// From ?1 on.
+    pub(super) lock: Statement,
+    /// ?1 since when.
+    pub(super) note: Statement,
+    /// ?1 since when.
+    pub(super) forget: Statement,
 }
 
 /// The columns in the order that `row` reads and writes them.
@@ -235,6 +265,7 @@ impl Statements {
             let size = format!(", CASE WHEN {is_large} THEN {data_bytes} END AS data_bytes");
             (COLUMNS.replace(" data,", &data) + &size, "expires_at > ?1".to_owned())
         };
+        let Dialect { server_time, users_take_turns, .. } = dialect;
         let statement = |text: String| Statement::new(*parameters, &text);
         let returning = |columns: &str| match changes {
             Changes::Returned { .. } => format!(" RETURNING {columns}"),
@@ -367,6 +398,34 @@ impl Statements {
             list_by: statement(format!("{list}{} {recent_first}", is_by(""))),
             // ?1 time, ?2 how many.
             purge: statement(purge),
+            users: users_take_turns.then(|| {
+                // Counted, as for a condition the planner might read all sessions at once.
+                let has_none = |user: &str| {
+                    format!("0 = (SELECT count(*) FROM cookie_session WHERE cookie_session.user_id = {user}.user_id)")
+                };
+                let is_one_of = |first: usize| format!("user_id IN ({})", numbered(first..=first + AT_ONCE - 1));
+                let locked = format!("{} AND {}", is_one_of(2), has_none("cookie_session_user"));
+                let returning = returning("user_id");
+                UserStatements {
+                    next: statement(format!(
+                        "SELECT user_id, CASE WHEN (idle_since IS NULL OR idle_since <= ?3) AND {} THEN user_id END FROM (\
+                           SELECT user_id, idle_since FROM cookie_session_user WHERE user_id > ?1 ORDER BY user_id LIMIT ?2\
+                         ) AS looked_at ORDER BY user_id",
+                        has_none("looked_at")
+                    )),
+                    lock: statement(format!(
+                        "SELECT user_id FROM cookie_session_user WHERE {} ORDER BY user_id FOR UPDATE SKIP LOCKED",
+                        is_one_of(1)
+                    )),
+                    note: statement(format!(
+                        "UPDATE cookie_session_user SET idle_since = ?1 WHERE idle_since IS NULL AND {locked}{returning}"
+                    )),
+                    forget: statement(format!(
+                        "DELETE FROM cookie_session_user WHERE idle_since <= ?1 AND {locked}{returning}"
+                    )),
+                }
+            }),
+            server_time: server_time.map(|text| statement(text.to_owned())),
         }
     }
 
@@ -393,6 +452,7 @@ impl Statements {
         let all = [&self.end_all, &self.end_all_by].into_iter().flat_map(|all| all.find.iter().chain([&all.delete]));
         let many = [&self.load_many, &self.apply_data_many, &self.apply_activity_many];
         let many = many.into_iter().flat_map(|many| many.iter().map(|(_, statement)| statement));
-        one.into_iter().chain(all).chain(many)
+        let users = self.users.iter().flat_map(|users| [&users.next, &users.lock, &users.note, &users.forget]);
+        one.into_iter().chain(all).chain(many).chain(users)
     }
 }

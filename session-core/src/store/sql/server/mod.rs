@@ -11,8 +11,9 @@ use sqlx::{Connection, Database};
 use super::groups::Beside;
 use super::migrations::MigrateError;
 use super::row::Columns;
-use super::statements::Statements;
+use super::statements::{Statements, UserStatements};
 use super::task::{Step, Task, Written};
+use super::users::Idle;
 
 mod open_error;
 mod options;
@@ -47,6 +48,8 @@ pub(in crate::store) enum Work<'a> {
     Write(Step<'a>),
     /// A change that may wait for locks, with its statements.
     Change(&'a Task, &'a [Step<'a>]),
+    /// Forgetting users, in the turns of all of them: it tells how many.
+    Forget(Idle<'a>),
 }
 
 /// How the store connects: directly, or through a pooler that gives each transaction another connection of the server.
@@ -73,6 +76,11 @@ pub(in crate::store) trait Server: Database<Row: Columns> {
 
     /// How long a change may be without any answer, on a connection of the store's own: longer than the server lets it wait for a lock.
     const UNANSWERED: Duration;
+
+    /// Those that forget users.
+    fn user_statements() -> &'static UserStatements {
+        Self::statements().users.as_ref().expect("users of a server take turns on rows of their own")
+    }
 
     /// The options that a URL names, and what a store of its own sets besides, with a limit for each statement; none if it is no URL of
     /// this server.

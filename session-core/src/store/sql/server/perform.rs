@@ -78,6 +78,7 @@ fn survives_cancelling<D: Server>(work: &Work<'_>, pooling: Pooling) -> bool {
     let is_one_statement = match work {
         Work::Read(_) | Work::Write(_) => true,
         Work::Change(task, _) => !task.is_in_turn(),
+        Work::Forget(_) => false,
     };
     D::SURVIVES_CANCELLING && is_one_statement && pooling == Pooling::Direct
 }

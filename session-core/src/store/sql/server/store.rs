@@ -17,6 +17,7 @@ use crate::store::sql::groups::Groups;
 use crate::store::sql::spares::{Spares, lend};
 use crate::store::sql::statements::Statements;
 use crate::store::sql::task::{Step, Task, Written};
+use crate::store::sql::users::Idle;
 
 /// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are two names of it. Clones share the
 /// connections.
@@ -158,6 +159,10 @@ impl<D: Server> Backend for ServerStore<D> {
                 Ok(Written { is_repeated: true, ..written })
             }
         }
+    }
+
+    async fn forget(&self, idle: Idle<'_>) -> Result<u64, StoreError> {
+        Ok(perform(self, Work::Forget(idle), deadline(self.patience)).await?.count)
     }
 }
 
