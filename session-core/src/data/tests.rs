@@ -42,7 +42,7 @@ fn run(view: &mut View, steps: &[Step]) {
 }
 
 fn stored_values(view: &mut View) -> Values {
-    view.take().map_or_else(|| (*view.values().unwrap()).clone(), |p| (*p.data.values().unwrap()).clone())
+    view.take().map_or_else(|| (*view.values().unwrap()).clone(), |p| (*p.write.data.values().unwrap()).clone())
 }
 
 proptest! {
@@ -54,7 +54,7 @@ proptest! {
         let seen = view.values().unwrap();
         if let Some(mut pending) = view.take() {
             pending.rebase(&Data::from_text(base.to_string()), 1, 1 << 20).unwrap().unwrap();
-            prop_assert_eq!(pending.data.values().unwrap(), seen);
+            prop_assert_eq!(pending.write.data.values().unwrap(), seen);
         }
     }
 
@@ -96,7 +96,7 @@ proptest! {
         let fresh = Data::from_text(json!({"0": 70, "3": 1}).to_string());
         let rebased = |view: &mut View| view.take().map(|mut p| {
             p.rebase(&fresh, 9, 1 << 20).unwrap().unwrap();
-            p.data.values().unwrap()
+            p.write.data.values().unwrap()
         });
         prop_assert_eq!(rebased(&mut halves), rebased(&mut whole));
     }
@@ -124,10 +124,10 @@ fn an_increment_replays_on_the_newer_value_and_a_set_overwrites_it() {
     let mut pending = view.take().unwrap();
     pending.rebase(&Data::from_text(r#"{"n":10,"s":10,"other":true}"#), 7, 100).unwrap().unwrap();
     assert_eq!(
-        pending.data.values().unwrap(),
+        pending.write.data.values().unwrap(),
         Arc::new(json!({"n": 11, "s": 2, "other": true}).as_object().unwrap().clone())
     );
-    assert_eq!(pending.based_on, 7);
+    assert_eq!(pending.write.based_on, 7);
 }
 
 #[test]

@@ -194,12 +194,13 @@ impl Change {
         args
     }
 
-    /// ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 to ?10 activity.
+    /// ?1 to ?5 the caller, ?6 data, ?7 the version that it is based on, ?8 the one that it becomes, ?9 to ?11 activity.
     pub(super) fn args<'a>(caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> Vec<Arg<'a>> {
         let mut args = caller_args(caller, now);
         args.extend([
             Arg::Text(update.data.as_ref().map(|new| new.data.text())),
             Arg::Int(update.data.as_ref().map(|new| new.based_on)),
+            Arg::Int(update.data.as_ref().map(|new| new.becomes)),
             Arg::Int(update.activity.map(|activity| micros(activity.at))),
             Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
             Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
@@ -209,13 +210,14 @@ impl Change {
 }
 
 /// The arguments of no change at all.
-const NO_CHANGE: [Arg<'_>; 11] = [
+const NO_CHANGE: [Arg<'_>; 12] = [
     Arg::Bytes(None),
     Arg::Text(None),
     Arg::Bytes(None),
     Arg::Int(None),
     Arg::Int(None),
     Arg::Text(None),
+    Arg::Int(None),
     Arg::Int(None),
     Arg::Int(None),
     Arg::Int(None),

@@ -276,7 +276,7 @@ pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_
 
     proxy.keep_silent(true);
     let hasty = store.clone().answer_within(Duration::from_millis(200));
-    let update = Update { data: Some(NewData { based_on: 0, data: Data::from_text("{}") }), ..Update::default() };
+    let update = Update { data: Some(NewData::new(0, Data::from_text("{}"))), ..Update::default() };
     for _ in 0..3 {
         let read = hasty.load(&token(&new), NOW).await.unwrap_err();
         assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
