@@ -2,6 +2,7 @@
 //! later might win over those that start over. Leaves it to the store to notice that they were, and requests of other processes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -43,6 +44,16 @@ impl Turns {
             self.place(session, queues.entry(session).or_insert_with(new))
         };
         place.wait().await
+    }
+
+    /// The turn at once, if nobody queues for this session: those that come later wait behind.
+    pub(crate) fn first(&self, session: SessionId) -> Option<Turn<'_>> {
+        let mut queues = self.lock();
+        let Entry::Vacant(free) = queues.entry(session) else { return None };
+        let queue = free.insert(Queue { turn: Arc::new(Semaphore::new(1)), members: 0 });
+        let mut place = self.place(session, queue);
+        place.permit = Arc::clone(&place.turn).try_acquire_owned().ok();
+        Some(place)
     }
 
     fn place(&self, session: SessionId, queue: &mut Queue) -> Turn<'_> {
@@ -121,6 +132,18 @@ mod tests {
         assert!(poll_once(&mut third).is_none());
         drop(second);
         drop(poll_once(&mut third).unwrap().unwrap());
+        assert!(turns.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_who_finds_no_queue_is_first() {
+        let turns = Turns::default();
+        let first = turns.first(ID).unwrap();
+        assert!(turns.first(ID).is_none());
+        let mut second = pin!(turns.behind_others(ID));
+        assert!(poll_once(&mut second).is_none());
+        drop(first);
+        drop(poll_once(&mut second).unwrap().unwrap());
         assert!(turns.lock().is_empty());
     }
 
