@@ -48,7 +48,7 @@ pub struct Faults(Mutex<Plan>);
 struct Plan {
     all: Option<Fault>,
     each: HashMap<OpKind, Fault>,
-    once: HashMap<OpKind, VecDeque<Fault>>,
+    once: HashMap<OpKind, VecDeque<Option<Fault>>>,
     counts: HashMap<OpKind, u64>,
     purged: u64,
     most_data: Option<usize>,
@@ -68,7 +68,12 @@ impl Faults {
 
     /// The next operation of this kind fails so. Several queue up.
     pub fn fail_once(&self, op: OpKind, fault: Fault) {
-        self.plan().once.entry(op).or_default().push_back(fault);
+        self.plan().once.entry(op).or_default().push_back(Some(fault));
+    }
+
+    /// The next operation of this kind works, and those that fail once come after it.
+    pub fn pass_once(&self, op: OpKind) {
+        self.plan().once.entry(op).or_default().push_back(None);
     }
 
     /// From now on a row holds no more data than this, as some databases are set: more is refused. Services that are built after this
@@ -122,7 +127,7 @@ impl Faults {
         let mut plan = self.plan();
         *plan.counts.entry(op).or_default() += 1;
         let once = plan.once.get_mut(&op).and_then(VecDeque::pop_front);
-        once.or_else(|| plan.each.get(&op).copied()).or(plan.all)
+        once.unwrap_or_else(|| plan.each.get(&op).copied().or(plan.all))
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {

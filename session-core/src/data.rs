@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::changes::{ChangeLog, Updater};
 use crate::error::{DataError, Error, Result};
 use crate::session::Data;
-use crate::store::NewData;
+use crate::store::{Fate, NewData};
 use crate::values::{Values, entry_size, json_size};
 
 /// A request's values: what is stored, with this request's changes on top.
@@ -22,6 +22,8 @@ pub(crate) struct View {
     /// Bytes of JSON of the values with the changes.
     size: usize,
     log: ChangeLog,
+    /// Changes before those of the log, of which it isn't known whether they are stored.
+    open: Option<Box<Pending>>,
     /// Counts the changes, so that an update can tell whether its key stood still.
     edits: u64,
     /// Counts the discards, so that what was discarded doesn't come back.
@@ -33,11 +35,13 @@ pub(crate) struct View {
 pub(crate) struct Pending {
     log: ChangeLog,
     ours: Arc<Values>,
-    based_on: i64,
-    data: Data,
+    /// The same at every try; another one after each rebase.
+    write: NewData,
     discards: u64,
     /// Whether another request's changes are among the values by now.
     rebased: bool,
+    /// Whether the store was asked for this very write and didn't say what came of it.
+    is_open: bool,
 }
 
 /// The changes that a request made while others were on their way to the store.
@@ -60,6 +64,7 @@ impl View {
             version,
             changed: None,
             log: ChangeLog::default(),
+            open: None,
             edits: 0,
             discards: 0,
         }
@@ -78,7 +83,12 @@ impl View {
     }
 
     pub(crate) fn has_changes(&self) -> bool {
-        !self.log.is_empty()
+        self.has_open() || !self.log.is_empty()
+    }
+
+    /// Whether it isn't known of some changes whether they are stored.
+    pub(crate) const fn has_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Sets `key`, or refuses and leaves all as it is.
@@ -133,15 +143,18 @@ impl View {
         true
     }
 
-    /// Takes the changes to store them. Later ones start a new log.
+    /// Takes the changes to store them. Later ones start a new log. What was left open comes first, and alone.
     pub(crate) fn take(&mut self) -> Option<Pending> {
+        if let Some(open) = self.open.take() {
+            return Some(*open);
+        }
         if self.log.is_empty() {
             return None;
         }
         let ours = self.changed.clone().expect("a logged change has changed the values");
         let log = std::mem::take(&mut self.log);
-        let data = Data::encode(Arc::clone(&ours));
-        Some(Pending { log, based_on: self.version, data, ours, discards: self.discards, rebased: false })
+        let write = NewData::new(self.version, Data::encode(Arc::clone(&ours)));
+        Some(Pending { log, write, ours, discards: self.discards, rebased: false, is_open: false })
     }
 
     /// What changed since `pending` was taken, if that has to be made again on what was stored.
@@ -160,8 +173,8 @@ impl View {
             // Made on exactly the values that are stored now.
             None => self.changed.take(),
         };
-        self.stored = pending.data.clone();
-        self.version = pending.based_on + 1;
+        self.stored = pending.write.data.clone();
+        self.version = pending.write.becomes;
         self.size = changed.as_ref().map_or(self.stored.text().len(), |values| json_size(&**values));
         self.changed = changed;
         self.edits += 1;
@@ -172,6 +185,13 @@ impl View {
     pub(crate) fn not_stored(&mut self, pending: Pending) {
         if pending.discards == self.discards {
             self.log = pending.log.followed_by(std::mem::take(&mut self.log));
+        }
+    }
+
+    /// It isn't known whether `pending` was stored: it stays as it is, unless it was to be discarded meanwhile.
+    pub(crate) fn left_open(&mut self, pending: Pending) {
+        if pending.discards == self.discards {
+            self.open = Some(Box::new(pending));
         }
     }
 
@@ -212,19 +232,33 @@ impl View {
 impl Pending {
     /// What the store is to keep.
     pub(crate) fn to_store(&self) -> NewData {
-        NewData { based_on: self.based_on, data: self.data.clone() }
+        self.write.clone()
     }
 
     /// Refuses what is larger than the store can keep.
     pub(crate) fn check_size(&self, limit: usize) -> Result<()> {
-        if self.data.text().len() <= limit { Ok(()) } else { Err(self.too_large(limit)) }
+        if self.write.data.text().len() <= limit { Ok(()) } else { Err(self.too_large(limit)) }
     }
 
     fn too_large(&self, limit: usize) -> Error {
         DataError::TooLarge { key: self.log.first_key().unwrap_or_default().to_owned(), limit }.into()
     }
 
-    /// The same changes on a newer row, which may have grown to `limit` by what others stored.
+    /// The store didn't say what came of it.
+    pub(crate) const fn leave_open(&mut self) {
+        self.is_open = true;
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// What a row of this version tells of it.
+    pub(crate) const fn fate(&self, version: i64) -> Fate {
+        self.write.fate(version)
+    }
+
+    /// The same changes on a newer row, in which they certainly aren't, and which may have grown to `limit` by what others stored.
     pub(crate) fn rebase(&mut self, fresh: &Data, version: i64, limit: usize) -> Result<Result<()>, Undecodable> {
         let mut values = (*fresh.values().ok_or(Undecodable)?).clone();
         if let Err(error) = self.log.replay(&mut values, &self.ours) {
@@ -236,9 +270,8 @@ impl Pending {
             return Ok(Err(self.too_large(limit)));
         }
         self.ours = values;
-        self.based_on = version;
-        self.data = data;
-        self.rebased = true;
+        self.write = NewData::new(version, data);
+        (self.rebased, self.is_open) = (true, false);
         Ok(Ok(()))
     }
 

@@ -28,6 +28,7 @@ mod token;
 mod turns;
 mod user_id;
 mod values;
+mod version;
 
 pub use cleanup::CleanupTask;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -141,7 +141,7 @@ pub struct Record {
     pub client: Arc<ClientInfo>,
     /// The session's values.
     pub data: Data,
-    /// Counts the changes of `data`.
+    /// Which version of `data` it is: each change of it makes another one.
     pub version: i64,
     /// Whether the cookie outlives the browser session.
     pub persistent: bool,

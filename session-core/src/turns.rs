@@ -5,6 +5,7 @@
 //! connections wait there. Not here: noticing that others were first, and requests of other processes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +59,16 @@ impl<K: Eq + Hash + Clone> Turns<K> {
             self.place(key, queue)
         };
         place.wait().await
+    }
+
+    /// The turn at once, if there is no queue: those that come later wait behind.
+    pub(crate) fn first(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
+        let mut queues = self.lock();
+        let Entry::Vacant(free) = queues.entry(key.clone()) else { return None };
+        let queue = free.insert(Queue { turn: Arc::new(Semaphore::new(self.at_once)), members: 0 });
+        let mut place = self.place(key, queue);
+        place.permit = Arc::clone(&place.turn).try_acquire_owned().ok();
+        Some(place)
     }
 
     fn place(self: &Arc<Self>, key: K, queue: &mut Queue) -> Turn<K> {
@@ -137,6 +148,18 @@ mod tests {
         assert!(poll_once(&mut third).is_none());
         drop(second);
         drop(poll_once(&mut third).unwrap().unwrap());
+        assert!(turns.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_who_finds_no_queue_is_first() {
+        let turns = Turns::new(1);
+        let first = turns.first(ID).unwrap();
+        assert!(turns.first(ID).is_none());
+        let mut second = pin!(turns.behind_others(ID));
+        assert!(poll_once(&mut second).is_none());
+        drop(first);
+        drop(poll_once(&mut second).unwrap().unwrap());
         assert!(turns.lock().is_empty());
     }
 

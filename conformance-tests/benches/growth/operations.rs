@@ -81,7 +81,7 @@ impl Subject {
             expires_at: row.expires_at + time::Duration::MILLISECOND,
             unless_after: row.last_active_at,
         };
-        let data = NewData { based_on: row.version, data: Data::from_text(text) };
+        let data = NewData::new(row.version, Data::from_text(text));
         (caller, Update { data: Some(data), activity: Some(activity), ..Update::default() })
     }
 

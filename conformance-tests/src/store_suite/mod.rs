@@ -181,7 +181,12 @@ fn key(record: &Record) -> SessionKey {
 }
 
 fn new_data(based_on: i64, text: &str) -> Update {
-    Update { data: Some(NewData { based_on, data: Data::from_text(text) }), ..Update::default() }
+    Update { data: Some(NewData::new(based_on, Data::from_text(text))), ..Update::default() }
+}
+
+/// The version that a row gets by this update.
+fn becomes(update: &Update) -> i64 {
+    update.data.as_ref().expect("it has data").becomes
 }
 
 /// The ids that a sign-in evicted.

@@ -5,13 +5,19 @@ use session_core::{Data, Record};
 use time::Duration;
 
 use super::{
-    Fixture, GRACE, NOW, SEEN, StoreScenario, TICK, activity, caller, hash, id_of, live, new_data, record, rotation,
-    rule, sealed, strict_rotation,
+    Fixture, GRACE, NOW, SEEN, StoreScenario, TICK, activity, becomes, caller, hash, id_of, live, new_data, record,
+    rotation, rule, sealed, strict_rotation,
 };
 
 pub(super) const RULES: &[StoreScenario] = &[
-    rule!("apply", "data on the right version is stored and counts", data_on_its_version),
+    rule!("apply", "data on the right version is stored and names itself", data_on_its_version),
     rule!("apply", "data on another version is a conflict that changes nothing", conflicts_change_nothing),
+    rule!("identity", "data asked for again is done, and made once", asked_again),
+    rule!("identity", "data asked for again is done while one other write is on top", asked_again_below_another),
+    rule!("identity", "data that another write came before is a conflict, however often it is asked for", never_made),
+    rule!("identity", "data asked for again is found on rows that a release counted up", counted_up),
+    rule!("identity", "data asked for again with a rotation is done with it", asked_again_with_a_rotation),
+    rule!("identity", "data that was made is gone with the session and with its token", made_and_gone),
     rule!("apply", "an update of nothing checks the caller and changes nothing", an_empty_update_checks),
     rule!("apply", "a row that ended, or never was, is never inserted", never_inserts),
     rule!("apply", "a caller with another user, id or token is gone", wrong_callers_are_gone),
@@ -35,14 +41,17 @@ pub(super) const RULES: &[StoreScenario] = &[
 
 async fn data_on_its_version(fixture: Fixture) {
     let row = fixture.signed_in("ada").await;
-    for version in 0..3 {
-        let text = format!(r#"{{"n":{version}}}"#);
-        let Applied::Done { expires_at } = fixture.apply(&caller(&row), new_data(version, &text), NOW).await else {
+    let mut version = 0;
+    for n in 0..3 {
+        let text = format!(r#"{{"n":{n}}}"#);
+        let update = new_data(version, &text);
+        version = becomes(&update);
+        let Applied::Done { expires_at } = fixture.apply(&caller(&row), update, NOW).await else {
             panic!("the version is right")
         };
         assert_eq!(expires_at, row.expires_at);
         let stored = fixture.stored(&row, NOW).await.expect("live");
-        let expected = Record { data: Data::from_text(text), version: version + 1, ..(*row).clone() };
+        let expected = Record { data: Data::from_text(text), version, ..(*row).clone() };
         assert_eq!(*stored, expected, "nothing else changed");
     }
 }
@@ -65,6 +74,144 @@ async fn conflicts_change_nothing(fixture: Fixture) {
         }
         assert_eq!(fixture.stored(&row, NOW).await.as_deref(), Some(&*stored), "based on {based_on}");
     }
+}
+
+async fn asked_again(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let later = NOW + Duration::MINUTE;
+    let active = activity(later, later + Duration::HOUR, later).activity;
+    let mut version = 0;
+    // Alone, with activity, with activity that had been done before, and with what was presented.
+    let [with_activity, with_seen] =
+        [Update { activity: active, ..Update::default() }, Update { seen: true, ..Update::default() }];
+    for (n, rest) in [Update::default(), with_activity.clone(), with_activity, with_seen].into_iter().enumerate() {
+        let text = format!(r#"{{"n":{n}}}"#);
+        let update = Update { data: new_data(version, &text).data, ..rest };
+        version = becomes(&update);
+        let Applied::Done { expires_at } = fixture.apply(&caller(&row), update.clone(), later).await else {
+            panic!("{n}: the version is right")
+        };
+        let once = fixture.stored(&row, later).await.expect("live");
+        assert_eq!((once.data.text(), once.version, once.expires_at), (&*text, version, expires_at));
+        for handle in [&fixture.store, &fixture.other, &fixture.store] {
+            match handle.apply(&caller(&row), &update, later).await.expect("apply") {
+                Applied::Done { expires_at } => assert_eq!(expires_at, once.expires_at, "{n}"),
+                other => panic!("{n}: {other:?}"),
+            }
+            assert_eq!(fixture.stored(&row, later).await.as_ref(), Some(&once), "{n}: nothing is made twice");
+        }
+    }
+}
+
+async fn asked_again_below_another(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let mine = new_data(0, r#"{"mine":1}"#);
+    fixture.apply(&caller(&row), mine.clone(), NOW).await;
+    let theirs = new_data(becomes(&mine), r#"{"mine":1,"theirs":1}"#);
+    assert!(matches!(fixture.apply(&caller(&row), theirs.clone(), NOW).await, Applied::Done { .. }));
+    let both = fixture.stored(&row, NOW).await.expect("live");
+    for update in [&mine, &theirs, &mine] {
+        let again = fixture.apply(&caller(&row), update.clone(), NOW).await;
+        assert!(matches!(again, Applied::Done { .. }), "{again:?}");
+        assert_eq!(fixture.stored(&row, NOW).await.as_ref(), Some(&both), "the other write stays");
+    }
+    // Nobody can tell any more what is below two others.
+    let third = new_data(becomes(&theirs), r#"{"mine":1,"theirs":2}"#);
+    assert!(matches!(fixture.apply(&caller(&row), third, NOW).await, Applied::Done { .. }));
+    let stored = fixture.stored(&row, NOW).await.expect("live");
+    match fixture.apply(&caller(&row), mine, NOW).await {
+        Applied::Conflict(row) => assert_eq!(row, stored),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fixture.stored(&row, NOW).await, Some(stored));
+}
+
+async fn never_made(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let mine = new_data(0, r#"{"mine":1}"#);
+    let mut version = 0;
+    for n in 0..3 {
+        let theirs = new_data(version, &format!(r#"{{"theirs":{n}}}"#));
+        version = becomes(&theirs);
+        assert!(matches!(fixture.apply(&caller(&row), theirs, NOW).await, Applied::Done { .. }));
+        let stored = fixture.stored(&row, NOW).await.expect("live");
+        for _ in 0..2 {
+            match fixture.apply(&caller(&row), mine.clone(), NOW).await {
+                Applied::Conflict(row) => assert_eq!(row, stored),
+                other => panic!("below {n}: {other:?}"),
+            }
+            assert_eq!(fixture.stored(&row, NOW).await.as_ref(), Some(&stored));
+        }
+    }
+}
+
+/// As releases do that only count: they write on the version that they have found, and make it one more.
+fn counting(based_on: i64, text: &str) -> Update {
+    let mut update = new_data(based_on, text);
+    update.data.as_mut().expect("it has data").becomes = based_on + 1;
+    update
+}
+
+async fn counted_up(fixture: Fixture) {
+    for from in [0, 3, 41] {
+        // Made, and counted up.
+        let row = fixture.insert(Record { version: from, ..record("ada") }).await;
+        let mine = new_data(from, r#"{"mine":1}"#);
+        fixture.apply(&caller(&row), mine.clone(), NOW).await;
+        let mut version = becomes(&mine);
+        for count in 1..=6 {
+            let theirs = counting(version, &format!(r#"{{"mine":1,"n":{count}}}"#));
+            assert!(matches!(fixture.apply(&caller(&row), theirs, NOW).await, Applied::Done { .. }));
+            version += 1;
+            let stored = fixture.stored(&row, NOW).await.expect("live");
+            assert_eq!(stored.version, version);
+            let again = fixture.apply(&caller(&row), mine.clone(), NOW).await;
+            assert!(matches!(again, Applied::Done { .. }), "from {from}, {count}: {again:?}");
+            assert_eq!(fixture.stored(&row, NOW).await, Some(stored), "from {from}, {count}");
+        }
+
+        // Counted up first.
+        let row = fixture.insert(Record { version: from, ..record("ada") }).await;
+        let mine = new_data(from, r#"{"mine":1}"#);
+        fixture.apply(&caller(&row), counting(from, r#"{"n":1}"#), NOW).await;
+        for _ in 0..2 {
+            let again = fixture.apply(&caller(&row), mine.clone(), NOW).await;
+            assert!(matches!(&again, Applied::Conflict(row) if row.version == from + 1), "from {from}: {again:?}");
+        }
+        let rebased = new_data(from + 1, r#"{"mine":1,"n":1}"#);
+        assert!(matches!(fixture.apply(&caller(&row), rebased, NOW).await, Applied::Done { .. }));
+    }
+}
+
+async fn asked_again_with_a_rotation(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let to = hash();
+    let update = Update { rotation: rotation(to).rotation, ..new_data(0, r#"{"a":1}"#) };
+    assert!(matches!(fixture.apply(&caller(&row), update.clone(), NOW).await, Applied::Done { .. }));
+    let once = fixture.stored(&row, NOW).await.expect("live");
+    match fixture.apply(&caller(&row), update, NOW).await {
+        Applied::Superseded(row) => assert_eq!(row, once, "it finds what it has done"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fixture.stored(&row, NOW).await.as_ref(), Some(&once));
+
+    let update = Update { rotation: strict_rotation(hash()).rotation, ..new_data(once.version, r#"{"a":2}"#) };
+    assert!(matches!(fixture.apply(&caller(&once), update.clone(), NOW).await, Applied::Done { .. }));
+    let once = fixture.stored(&row, NOW).await.expect("live");
+    let again = fixture.apply(&Caller { token: to, ..caller(&row) }, update, NOW).await;
+    assert!(matches!(again, Applied::Done { .. }), "{again:?}");
+    assert_eq!((once.data.text(), fixture.stored(&row, NOW).await.as_ref()), (r#"{"a":2}"#, Some(&once)));
+}
+
+async fn made_and_gone(fixture: Fixture) {
+    let row = fixture.signed_in("ada").await;
+    let update = new_data(0, r#"{"a":1}"#);
+    fixture.apply(&caller(&row), update.clone(), NOW).await;
+    let other = Caller { token: hash(), ..caller(&row) };
+    assert!(matches!(fixture.apply(&other, update.clone(), NOW).await, Applied::Gone));
+    assert!(matches!(fixture.apply(&caller(&row), update.clone(), row.expires_at).await, Applied::Gone));
+    assert!(live(fixture.store.end(&row.user_id, row.id, None, NOW).await));
+    assert!(matches!(fixture.apply(&caller(&row), update, NOW).await, Applied::Gone));
 }
 
 async fn an_empty_update_checks(fixture: Fixture) {
@@ -152,12 +299,15 @@ async fn data_and_activity(fixture: Fixture) {
         activity: activity(later, NOW + Duration::hours(2), unless_after).activity,
         ..new_data(based_on, r#"{"a":1}"#)
     };
-    fixture.apply(&caller(&row), both(0, NOW - TICK), later).await;
+    let first = both(0, NOW - TICK);
+    fixture.apply(&caller(&row), first.clone(), later).await;
     let stored = fixture.stored(&row, later).await.expect("live");
-    assert_eq!((stored.version, stored.last_active_at), (1, NOW), "activity that isn't due doesn't keep data back");
-    fixture.apply(&caller(&row), both(1, NOW), later).await;
+    let kept_back = "activity that isn't due doesn't keep data back";
+    assert_eq!((stored.version, stored.last_active_at), (becomes(&first), NOW), "{kept_back}");
+    let second = both(stored.version, NOW);
+    fixture.apply(&caller(&row), second.clone(), later).await;
     let stored = fixture.stored(&row, later).await.expect("live");
-    assert_eq!((stored.version, stored.last_active_at), (2, later));
+    assert_eq!((stored.version, stored.last_active_at), (becomes(&second), later));
     assert_eq!((stored.data.text(), stored.expires_at), (r#"{"a":1}"#, NOW + Duration::hours(2)));
 }
 
@@ -211,13 +361,15 @@ async fn superseded(fixture: &Fixture, seen: bool) -> (Record, Caller) {
 async fn a_replaced_token_until_the_grace(fixture: Fixture) {
     let (rotated, old) = superseded(&fixture, true).await;
     let end = NOW + GRACE;
-    let wrote = fixture.apply(&old, new_data(0, r#"{"late":1}"#), end - TICK).await;
+    let late = new_data(0, r#"{"late":1}"#);
+    let wrote = fixture.apply(&old, late.clone(), end - TICK).await;
     assert!(matches!(wrote, Applied::Done { .. }), "{wrote:?}");
     assert!(!live(fixture.store.list(&old.user_id, Some(&old), end - TICK).await).is_empty());
     for update in [
         Update::default(),
-        new_data(1, "{}"),
+        new_data(becomes(&late), "{}"),
         new_data(0, "{}"),
+        late.clone(),
         rotation(hash()),
         strict_rotation(hash()),
         SEEN,
@@ -231,7 +383,7 @@ async fn a_replaced_token_until_the_grace(fixture: Fixture) {
     let longer = Caller { grace: GRACE * 2, ..old };
     assert!(matches!(fixture.apply(&longer, Update::default(), end).await, Applied::Done { .. }), "the caller's grace");
     let stored = fixture.stored(&rotated, end).await.expect("the session lives on under its new token");
-    assert_eq!((stored.data.text(), stored.version), (r#"{"late":1}"#, 1));
+    assert_eq!((stored.data.text(), stored.version), (r#"{"late":1}"#, becomes(&late)));
 }
 
 async fn a_replaced_token_until_its_successor_is_seen(fixture: Fixture) {
@@ -258,7 +410,8 @@ async fn seen_with_data_in_one_step(fixture: Fixture) {
     assert!(matches!(fixture.apply(&caller(&rotated), both.clone(), NOW).await, Applied::Done { .. }));
     let stored = fixture.stored(&rotated, NOW).await.expect("live");
     assert_eq!((stored.token_seen, stored.successor, stored.data.text()), (true, None, r#"{"a":1}"#));
-    assert!(matches!(fixture.apply(&caller(&rotated), both, NOW).await, Applied::Conflict(_)));
+    let again = Update { data: new_data(0, "{}").data, ..both };
+    assert!(matches!(fixture.apply(&caller(&rotated), again, NOW).await, Applied::Conflict(_)));
 }
 
 async fn replaced_twice(fixture: Fixture) {

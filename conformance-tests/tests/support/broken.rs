@@ -83,13 +83,13 @@ impl SessionStore for BrokenStore {
             match (self.what, applied, &update.data) {
                 (Broken::Upserts, Applied::Gone, Some(new)) => {
                     let Some(row) = self.remembered(caller.id) else { return Ok(Applied::Gone) };
-                    let row = Arc::new(Record { data: new.data.clone(), version: new.based_on + 1, ..(*row).clone() });
+                    let row = Arc::new(Record { data: new.data.clone(), version: new.becomes, ..(*row).clone() });
                     self.inner.create(&row, &[], NonZeroU32::MAX, now).await?;
                     Ok(Applied::Done { expires_at: row.expires_at })
                 }
                 (Broken::IgnoresVersions, Applied::Conflict(row), Some(new)) => {
                     let mut update = update.clone();
-                    update.data = Some(session_core::store::NewData { based_on: row.version, data: new.data.clone() });
+                    update.data = Some(session_core::store::NewData::new(row.version, new.data.clone()));
                     self.inner.apply(caller, &update, now).await
                 }
                 (_, applied, _) => Ok(applied),

@@ -42,7 +42,7 @@ fn run(view: &mut View, steps: &[Step]) {
 }
 
 fn stored_values(view: &mut View) -> Values {
-    view.take().map_or_else(|| (*view.values().unwrap()).clone(), |p| (*p.data.values().unwrap()).clone())
+    view.take().map_or_else(|| (*view.values().unwrap()).clone(), |p| (*p.write.data.values().unwrap()).clone())
 }
 
 proptest! {
@@ -54,7 +54,7 @@ proptest! {
         let seen = view.values().unwrap();
         if let Some(mut pending) = view.take() {
             pending.rebase(&Data::from_text(base.to_string()), 1, 1 << 20).unwrap().unwrap();
-            prop_assert_eq!(pending.data.values().unwrap(), seen);
+            prop_assert_eq!(pending.write.data.values().unwrap(), seen);
         }
     }
 
@@ -96,7 +96,7 @@ proptest! {
         let fresh = Data::from_text(json!({"0": 70, "3": 1}).to_string());
         let rebased = |view: &mut View| view.take().map(|mut p| {
             p.rebase(&fresh, 9, 1 << 20).unwrap().unwrap();
-            p.data.values().unwrap()
+            p.write.data.values().unwrap()
         });
         prop_assert_eq!(rebased(&mut halves), rebased(&mut whole));
     }
@@ -124,10 +124,10 @@ fn an_increment_replays_on_the_newer_value_and_a_set_overwrites_it() {
     let mut pending = view.take().unwrap();
     pending.rebase(&Data::from_text(r#"{"n":10,"s":10,"other":true}"#), 7, 100).unwrap().unwrap();
     assert_eq!(
-        pending.data.values().unwrap(),
+        pending.write.data.values().unwrap(),
         Arc::new(json!({"n": 11, "s": 2, "other": true}).as_object().unwrap().clone())
     );
-    assert_eq!(pending.based_on, 7);
+    assert_eq!(pending.write.based_on, 7);
 }
 
 #[test]
@@ -152,4 +152,51 @@ fn what_was_discarded_on_its_way_does_not_come_back() {
     view.not_stored(pending);
     assert!(!view.has_changes());
     assert_eq!(view.values().unwrap().get("n"), Some(&json!(1)));
+}
+
+#[test]
+fn what_was_left_open_comes_first_as_it_was_and_later_changes_after_it() {
+    let mut view = view(&json!({"n": 1}));
+    add(&mut view, "n", 1);
+    let mut pending = view.take().unwrap();
+    let (becomes, data) = (pending.write.becomes, pending.write.data.clone());
+    pending.leave_open();
+    view.left_open(pending);
+    add(&mut view, "n", 5);
+    assert!(view.has_open() && view.has_changes());
+
+    let again = view.take().unwrap();
+    assert_eq!((again.write.becomes, &again.write.data, again.is_open()), (becomes, &data, true));
+    assert!(!view.has_open() && view.has_changes());
+    assert!(view.stored(&again, None));
+    let later = view.take().unwrap();
+    assert_eq!((later.write.based_on, later.write.data.text()), (becomes, r#"{"n":7}"#));
+    assert!(later.write.becomes != becomes && !later.is_open());
+}
+
+#[test]
+fn what_was_left_open_is_discarded_with_the_rest() {
+    let mut view = view(&json!({"n": 1}));
+    add(&mut view, "n", 1);
+    let pending = view.take().unwrap();
+    view.left_open(pending);
+    view.discard();
+    assert!(view.take().is_none() && !view.has_changes());
+    add(&mut view, "n", 1);
+    let pending = view.take().unwrap();
+    view.discard();
+    view.left_open(pending);
+    assert!(!view.has_changes(), "also if that was while it was on its way");
+}
+
+#[test]
+fn each_base_has_an_identity_of_its_own() {
+    let mut view = view(&json!({"n": 1}));
+    add(&mut view, "n", 1);
+    let mut pending = view.take().unwrap();
+    pending.leave_open();
+    let first = pending.write.becomes;
+    assert_eq!([pending.to_store().becomes, pending.to_store().becomes], [first, first]);
+    pending.rebase(&Data::from_text(r#"{"n":9}"#), 7, 100).unwrap().unwrap();
+    assert!(pending.to_store().becomes != first && !pending.is_open());
 }

@@ -12,6 +12,8 @@ impl Request {
     /// Takes over the row as it is now, by the session's id, whatever rotation happened to the token; but for a strict one since
     /// the request got hold of it.
     pub(crate) async fn reload(self: Arc<Self>) -> Result<()> {
+        // What the row holds is to be taken over once it is known what of it is this request's.
+        self.settle_write().await?;
         let service = &self.service;
         let (id, shard, token, known) = {
             let progress = self.lock();

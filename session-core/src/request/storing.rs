@@ -1,5 +1,5 @@
-//! Storing what a request changed: its data with its activity, made again on what others stored meanwhile. Not here: when that is
-//! done, see `commit` and the handle's `save`.
+//! Storing what a request changed: its data with its activity, made again on what others stored meanwhile, and asked for again where
+//! the store didn't say what came of it. Not here: when that is done, see `commit` and the handle's `save`.
 
 use super::Request;
 use super::rotate::conflict_without_data;
@@ -7,7 +7,7 @@ use crate::data::Pending;
 use crate::error::{Error, StoreError};
 use crate::event::Event;
 use crate::session::SessionId;
-use crate::store::{Activity, Applied, Update};
+use crate::store::{Activity, Applied, Fate, Update};
 
 /// What came of storing a request's changes.
 pub(crate) enum Stored {
@@ -24,11 +24,37 @@ pub(crate) struct Failure {
 
 /// Tries at storing changes before the store counts as too busy: each lost try means that another request's succeeded.
 const MAX_TRIES: usize = 100;
+/// How often a write is asked for again in one go whose outcome the store couldn't tell.
+const ASKED_AGAIN: usize = 2;
 
 impl Request {
     /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case. Only for
     /// the operation that has the permit.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
+        let settles = self.has_open_write();
+        // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
+        let queues = !always;
+        match self.store_next(always, queues).await? {
+            // What an earlier call had left open. Now what was changed after it.
+            Stored::Done if settles => Box::pin(self.store_next(false, queues)).await,
+            stored => Ok(stored),
+        }
+    }
+
+    /// Settles a write whose outcome isn't known, if there is one. Only for the operation that has the permit.
+    pub(super) async fn settle_write(&self) -> Result<(), Error> {
+        if self.has_open_write() {
+            Box::pin(self.store_next(false, false)).await.map_err(|failure| failure.error)?;
+        }
+        Ok(())
+    }
+
+    fn has_open_write(&self) -> bool {
+        self.lock().state.active().is_some_and(|active| active.view.has_open())
+    }
+
+    /// Stores what was left open; or if nothing was, what was changed.
+    async fn store_next(&self, always: bool, queues: bool) -> Result<Stored, Failure> {
         let service = &self.service;
         let (caller, last_active_at, absolute_expires_at, seen, pending) = {
             let mut progress = self.lock();
@@ -42,8 +68,8 @@ impl Request {
         };
         let id = caller.id;
         let mut taken = Taken { request: self, id, pending };
-        // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
-        let queues = !always && taken.pending.is_some();
+        let queues = queues && taken.pending.is_some();
+        let mut unanswered = 0;
         let mut place = if queues { service.turns.behind_others(id).await } else { None };
         // What concurrent requests may store together.
         let together = service.config.max_data_bytes.saturating_mul(2).min(service.most_data);
@@ -78,6 +104,17 @@ impl Request {
                     let Some(pending) = &mut taken.pending else {
                         return Err(taken.failed(service.failed(conflict_without_data())));
                     };
+                    match pending.fate(fresh.version) {
+                        // The store should have said so.
+                        Fate::Made => return taken.stored(activity.map(|activity| (activity, fresh.expires_at))),
+                        // The row is as it was: the swap can succeed, and an earlier try of it may still.
+                        Fate::Open => {
+                            tokio::task::yield_now().await;
+                            continue;
+                        }
+                        Fate::Unknown if pending.is_open() => return Err(taken.failed(service.failed(overwritten()))),
+                        Fate::Never | Fate::Unknown => {}
+                    }
                     match pending.rebase(&fresh.data, fresh.version, together) {
                         Ok(Ok(())) if queues && place.is_none() => place = service.turns.queue(id).await,
                         Ok(Ok(())) => tokio::task::yield_now().await,
@@ -89,6 +126,17 @@ impl Request {
                     }
                 }
                 Err(error) => {
+                    if let (StoreError::Unknown(_), Some(pending)) = (&error, &mut taken.pending) {
+                        pending.leave_open();
+                        if unanswered < ASKED_AGAIN {
+                            unanswered += 1;
+                            // Others wait, if they can: two that write before it is asked for again hide what came of it.
+                            if queues && place.is_none() {
+                                place = service.turns.first(id);
+                            }
+                            continue;
+                        }
+                    }
                     if let Some(place) = &place {
                         place.give_up();
                     }
@@ -141,14 +189,24 @@ impl Taken<'_> {
         }
     }
 
-    /// The store failed: what certainly isn't stored stays pending, the rest is lost.
+    /// The store failed: what may be stored some time stays pending, and what may be stored already keeps its identity.
     fn refused(mut self, error: StoreError) -> Failure {
         let only_activity = self.pending.is_none().then_some(self.id);
-        if matches!(error, StoreError::NotApplied(_))
+        let is_open = self.pending.as_ref().is_some_and(Pending::is_open);
+        let error = match error {
+            // What is certain of the last try says nothing of those before.
+            StoreError::NotApplied(source) if is_open => StoreError::Unknown(source),
+            error => error,
+        };
+        if matches!(error, StoreError::NotApplied(_) | StoreError::Unknown(_))
             && let Some(pending) = self.pending.take()
             && let Some(active) = self.request.lock().state.still(self.id)
         {
-            active.view.not_stored(pending);
+            if is_open {
+                active.view.left_open(pending);
+            } else {
+                active.view.not_stored(pending);
+            }
         }
         let error = match only_activity {
             Some(_) => error.into(),
@@ -175,6 +233,10 @@ impl Drop for Taken<'_> {
         self.lose(503);
         self.request.lock().in_flight = false;
     }
+}
+
+fn overwritten() -> StoreError {
+    StoreError::unknown("others changed the session's data twice before the store could be asked again")
 }
 
 fn rotated_unasked() -> StoreError {

@@ -10,7 +10,8 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
-    Applied, Caller, Checked, Created, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture, Update,
+    Applied, Caller, Checked, Created, Fate, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
+    Update,
 };
 use crate::session::{Record, SessionId};
 use crate::token::{Shard, TokenRef};
@@ -90,21 +91,26 @@ impl MemoryStore {
         if !row.accepts(&caller.token, now, caller.grace) {
             return Applied::Gone;
         }
-        if update.data.as_ref().is_some_and(|data| data.based_on != row.version) {
-            return Applied::Conflict(Arc::clone(row));
+        let found = Arc::clone(row);
+        let is_current = caller.token == row.token_hash;
+        let is_renewal = update.rotation.is_some_and(|rotation| rotation.successor.is_some());
+        match update.data.as_ref().map(|data| data.fate(row.version)) {
+            None | Some(Fate::Open) => {}
+            // With all of its update.
+            Some(Fate::Made) if is_renewal && !is_current => return Applied::Superseded(found),
+            Some(Fate::Made) => return Applied::Done { expires_at: row.expires_at },
+            Some(Fate::Never | Fate::Unknown) => return Applied::Conflict(found),
         }
 
-        let found = Arc::clone(row);
         let mut next = Record::clone(row);
         if let Some(new) = &update.data {
             next.data = new.data.clone();
-            next.version += 1;
+            next.version = new.becomes;
         }
         if let Some(activity) = update.activity.filter(|activity| row.last_active_at <= activity.unless_after) {
             next.last_active_at = next.last_active_at.max(activity.at);
             next.expires_at = next.expires_at.max(activity.expires_at);
         }
-        let is_current = caller.token == row.token_hash;
         if update.seen && is_current {
             next.token_seen = true;
             next.successor = None;

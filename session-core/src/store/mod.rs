@@ -10,7 +10,9 @@
 //! 3. Only [`create`](SessionStore::create) inserts. Nothing brings back a row that has ended.
 //! 4. User ids are compared byte for byte, and data text comes back exactly as it went in.
 //! 5. A [`StoreError::NotApplied`] promises that nothing changed; where that is not certain it is [`StoreError::Unknown`].
-//! 6. Every operation ends: it has a time limit of its own. A request's operations wait for each other, so one that never ends
+//! 6. A change of data has an identity, [`NewData::becomes`]. Asked again under it, [`apply`](SessionStore::apply) is
+//!    [`Applied::Done`] where the change was made before, also if another is on top of it by now, and is made once.
+//! 7. Every operation ends: it has a time limit of its own. A request's operations wait for each other, so one that never ends
 //!    holds up its request for ever.
 
 use std::fmt;
@@ -27,6 +29,8 @@ pub use crate::error::StoreError;
 use crate::session::{Data, Record, SessionId};
 use crate::token::{SealedToken, TokenHash, TokenRef};
 use crate::user_id::UserId;
+use crate::version;
+pub use crate::version::Fate;
 
 mod memory;
 #[cfg(feature = "mysql")]
@@ -85,6 +89,13 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded>;
 
     /// Changes the caller's own row as `update` says, in one step, and never inserts.
+    ///
+    /// Data is stored only on the version it was based on, which then becomes the update's [`becomes`](NewData::becomes). Where the
+    /// live row of an accepted caller has another version, its [`Fate`] decides: a write that was [made](Fate::Made) before is
+    /// done, with all of its update, and anything else is a conflict.
+    ///
+    /// A store that asks its database again by itself says [`StoreError::Unknown`] instead of a conflict where an earlier try got
+    /// no answer and the fate is [unknown](Fate::Unknown) too.
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied>;
 
     /// Ends session `id` of `user`: whether there was a live one.
@@ -278,10 +289,24 @@ pub struct Rotation {
 /// New data for a row.
 #[derive(Debug, Clone)]
 pub struct NewData {
-    /// The version that the row must have; it becomes one more.
+    /// The version that the row must have.
     pub based_on: i64,
+    /// The version that the row gets: the identity of this write, the same whenever it is asked for again.
+    pub becomes: i64,
     /// The data, whole.
     pub data: Data,
+}
+
+impl NewData {
+    /// A new write, with an identity of its own.
+    pub fn new(based_on: i64, data: Data) -> Self {
+        Self { based_on, becomes: version::drawn(based_on), data }
+    }
+
+    /// What a row of this version tells of this write.
+    pub const fn fate(&self, version: i64) -> Fate {
+        version::fate(version, self.based_on, self.becomes)
+    }
 }
 
 /// Activity to record: nothing if the row's `last_active_at` is after `unless_after`, else `last_active_at` becomes the
@@ -307,7 +332,8 @@ pub enum Applied {
     /// The rotation did nothing, as the caller's token is the row's previous one. The rest of the update was done. This is the row
     /// as it was found before that.
     Superseded(Arc<Record>),
-    /// The row has another version than the data was based on; nothing changed. This is the row.
+    /// The row has another version than the data was based on, and the data isn't known to be in it; nothing changed. This is
+    /// the row.
     Conflict(Arc<Record>),
     /// The caller isn't live; nothing changed.
     Gone,

@@ -246,9 +246,15 @@ async fn a_503_after_a_rotate(world: World) {
 async fn a_503_before_a_sign_out(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
-    world.faults.fail_once(OpKind::Apply, Fault::UnknownLost);
-    let ops = json!([{"op": "set", "key": "a", "value": 1}, {"op": "save"}, {"op": "logout"}]);
-    let reply = browser.run(ops).await;
+    world.faults.fail(OpKind::Apply, Fault::UnknownLost);
+    let change = json!([{"op": "set", "key": "a", "value": 1}, {"op": "save"}]);
+    let slow = in_flight(&world, &browser, change, "slow", json!([{"op": "save"}, {"op": "logout"}])).await;
+    world.faults.clear();
+    // After two others nobody can tell whether it was stored.
+    for n in 0..2 {
+        assert_eq!(browser.run(json!([{"op": "set", "key": "b", "value": n}])).await.status, 200);
+    }
+    let (browser, reply) = slow.finish(&world).await;
     assert_eq!((reply.status, reply.body.is_empty(), reply.removes_cookie()), (503, true, true));
     assert!(rows(&world, "ada").await.is_empty());
     assert_eq!(browser.cookie(), None);

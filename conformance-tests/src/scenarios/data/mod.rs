@@ -2,6 +2,7 @@
 
 use crate::scenario::Scenario;
 
+pub mod asked_again;
 pub mod commit;
 pub mod ended;
 pub mod increments;
@@ -31,4 +32,5 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     own_update::SCENARIOS,
     races::SCENARIOS,
     increments::SCENARIOS,
+    asked_again::SCENARIOS,
 ];

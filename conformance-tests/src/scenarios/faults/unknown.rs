@@ -1,4 +1,4 @@
-//! FLT-4: store calls whose outcome is unknown.
+//! FLT-4: store calls whose outcome is unknown. Changes of data that are asked for again have a file of their own under `data`.
 
 use serde_json::json;
 
@@ -10,7 +10,8 @@ use crate::world::World;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("FLT-4", "an increment whose outcome is unknown is a 503 and counts at most once", unknown_increments),
+    scenario!("FLT-4", "an increment whose outcome stays unknown is a 503 and counts at most once", unknown_increments),
+    scenario!("FLT-4", "a change of data is asked for again only where nobody knows what came of it", only_the_unknown),
     scenario!("FLT-4", "an increment that wasn't applied counts once or is a 503", increments_not_applied),
     scenario!("FLT-4", "increments at once beside faults count at most once each", increments_beside_faults),
     scenario!("FLT-4", "a sign-out whose outcome is unknown is a 503 and keeps the cookie", unknown_sign_outs),
@@ -26,15 +27,32 @@ async fn unknown_increments(world: World) {
                 json!([{"op": "increment", "key": "n"}, {"op": "save"}]),
                 json!([{"op": "increment", "key": "n"}, {"op": "save"}, {"op": "save"}]),
             ] {
-                world.faults.reset_counts();
-                world.faults.fail_once(OpKind::Apply, fault);
+                world.faults.fail(OpKind::Apply, fault);
                 let reply = browser.run(ops.clone()).await;
+                world.faults.clear();
                 expected += counts;
                 assert_eq!(reply.status, 503, "{ops}");
                 assert!(reply.set_cookies().is_empty(), "{ops}");
                 assert_eq!(data(&world, "ada").await, json!({"n": expected}), "{ops} in round {round}");
             }
         }
+    }
+}
+
+async fn only_the_unknown(world: World) {
+    let mut browser = signed_in(&world, "ada", json!({"n": 0})).await;
+    let add = json!([{"op": "increment", "key": "n"}]);
+    for (fault, status, asked, n) in [
+        (Fault::NotApplied, 503, 1, 0),
+        (Fault::Corrupt, 500, 1, 0),
+        (Fault::UnknownLost, 200, 2, 1),
+        (Fault::UnknownApplied, 200, 2, 2),
+    ] {
+        world.faults.reset_counts();
+        world.faults.fail_once(OpKind::Apply, fault);
+        assert_eq!(browser.run(add.clone()).await.status, status, "{fault:?}");
+        assert_eq!(world.faults.count(OpKind::Apply), asked, "{fault:?}");
+        assert_eq!(data(&world, "ada").await, json!({"n": n}), "{fault:?}");
     }
 }
 

@@ -214,7 +214,7 @@ async fn each_operation_takes_few_statements() {
     };
     let (one, by) = (token(&first), caller(&first));
     counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
-    let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
+    let data = NewData::new(0, Data::from_text(r#"{"a":1}"#));
     let at = NOW + time::Duration::MINUTE;
     let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
     let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
@@ -312,7 +312,7 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
         assert_eq!(store.load(&token(&new), NOW).await.unwrap()[..], [Arc::clone(&new)], "{mode}");
         let to = record(2, "ada").token_hash;
         let update = Update {
-            data: Some(NewData { based_on: 0, data: Data::from_text("{}") }),
+            data: Some(NewData { becomes: 1 << 32, ..NewData::new(0, Data::from_text("{}")) }),
             rotation: Some(Rotation { to, successor: SealedToken::from_slice(&[7; 32]) }),
             ..Update::default()
         };
@@ -320,7 +320,11 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
         let rows = store.load(&token(&new), NOW).await.unwrap();
         let row = &rows[0];
         assert_eq!((row.token_hash, row.successor), (to, SealedToken::from_slice(&[7; 32])), "{mode}");
-        assert_eq!((row.previous_token_hash, row.version, row.token_seen), (Some(new.token_hash), 1, false), "{mode}");
+        assert_eq!(
+            (row.previous_token_hash, row.version, row.token_seen),
+            (Some(new.token_hash), 1 << 32, false),
+            "{mode}"
+        );
         store.end_all(&new.user_id, None, None, NOW).await.unwrap();
     }
     database.end().await;

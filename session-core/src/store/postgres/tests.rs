@@ -237,7 +237,7 @@ async fn each_operation_takes_few_statements() {
         store.create(&second, &[], LIMIT, NOW).await.unwrap();
         let (one, by) = (token(&first), caller(&first));
         counted("a read", 1, Box::pin(async { drop(store.load(&one, NOW).await.unwrap()) })).await;
-        let data = NewData { based_on: 0, data: Data::from_text(r#"{"a":1}"#) };
+        let data = NewData::new(0, Data::from_text(r#"{"a":1}"#));
         let at = NOW + time::Duration::MINUTE;
         let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
         let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
@@ -260,11 +260,13 @@ async fn recording_activity_leaves_the_indexes_alone() {
     let store = schema.store(4).await;
     let row = record(1, "ada");
     store.create(&row, &[], LIMIT, NOW).await.unwrap();
+    let mut version = 0;
     for second in 1..=WRITES {
         let later = time::Duration::seconds(second);
         let activity = Activity { at: NOW + later, expires_at: row.expires_at + later, unless_after: NOW + later };
-        let data = Some(NewData { based_on: second - 1, data: Data::from_text(r#"{"a":1}"#) });
-        let update = Update { activity: Some(activity), data, ..Update::default() };
+        let data = NewData::new(version, Data::from_text(r#"{"a":1}"#));
+        version = data.becomes;
+        let update = Update { activity: Some(activity), data: Some(data), ..Update::default() };
         let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
         assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
     }

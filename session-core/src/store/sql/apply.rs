@@ -10,10 +10,11 @@ pub(super) struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    // 1 to 5 the caller, 6 data, 7 its version, 8 activity's time, 9 its end, 10 its "unless after"; then 11 whether the token was
-    // presented, or 11 the next token and 12 the same, sealed. Each part of the update that is absent is null, and with it nothing
-    // matches where it would have nothing to write. Data is named once, as it may be large, and where parameters go by their place each
-    // mention of it would send it again: whether there is any, its version says. The statements differ in the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
+    // 1 to 5 the caller, 6 data, 7 the version that it is based on, 8 the one that it becomes, 9 activity's time, 10 its end, 11 its
+    // "unless after"; then 12 whether the token was presented, or 12 the next token and 13 the same, sealed. Each part of the update that
+    // is absent is null, and with it nothing matches where it would have nothing to write. Data is named once, as it may be large, and
+    // where parameters go by their place each mention of it would send it again: whether there is any, its version says. The statements
+    // differ in the columns that they name, because databases rewrite the index of each column that is set, even to the same value. Whether
     // an expression sees the old or the new value of a column that was set before it differs too, so none refers to one.
 
     pub(super) fn data(&self) -> [String; 2] {
@@ -28,20 +29,20 @@ impl Apply<'_> {
 
     pub(super) fn activity(&self) -> [String; 2] {
         let Self { p, .. } = self;
-        let is_seen = format!("{p}11 AND token_hash = {p}3");
+        let is_seen = format!("{p}12 AND token_hash = {p}3");
         let set = format!(
             "{}, {}, token_seen = (token_seen OR ({is_seen})), successor = CASE WHEN {is_seen} THEN NULL ELSE successor END",
             self.set_data(),
             self.set_activity()
         );
-        [set, format!("{p}7 IS NOT NULL OR last_active_at <= {p}10 OR ({is_seen} AND NOT token_seen)")]
+        [set, format!("{p}7 IS NOT NULL OR last_active_at <= {p}11 OR ({is_seen} AND NOT token_seen)")]
     }
 
     /// The caller's token must be the row's own.
     pub(super) fn rotation(&self) -> [String; 2] {
         let p = self.p;
         let set = format!(
-            "{}, {}, previous_token_hash = token_hash, token_issued_at = {}, token_seen = FALSE, token_hash = {p}11, successor = {p}12",
+            "{}, {}, previous_token_hash = token_hash, token_issued_at = {}, token_seen = FALSE, token_hash = {p}12, successor = {p}13",
             self.set_data(),
             self.set_activity(),
             self.issued_at()
@@ -55,7 +56,7 @@ impl Apply<'_> {
         // `strict_rotated_at` first, where an expression sees the new value of what was set before.
         let set = format!(
             "{}, {}, previous_token_hash = NULL, strict_rotated_at = {issued_at}, token_issued_at = {issued_at}, \
-             token_seen = FALSE, token_hash = {p}11, successor = NULL",
+             token_seen = FALSE, token_hash = {p}12, successor = NULL",
             self.set_data(),
             self.set_activity()
         );
@@ -69,7 +70,7 @@ impl Apply<'_> {
 
     fn set_data(&self) -> String {
         let Self { p, .. } = self;
-        format!("data = coalesce({p}6, data), version = version + CASE WHEN {p}7 IS NULL THEN 0 ELSE 1 END")
+        format!("data = coalesce({p}6, data), version = coalesce({p}8, version)")
     }
 
     fn set_activity(&self) -> String {
@@ -79,8 +80,8 @@ impl Apply<'_> {
             Changes::Counted => ("last_insert_id(", ")"),
         };
         format!(
-            "expires_at = {told}CASE WHEN last_active_at <= {p}10 THEN {greatest}(expires_at, {p}9) ELSE expires_at END{end_of_told}, \
-             last_active_at = CASE WHEN last_active_at <= {p}10 THEN {greatest}(last_active_at, {p}8) ELSE last_active_at END"
+            "expires_at = {told}CASE WHEN last_active_at <= {p}11 THEN {greatest}(expires_at, {p}10) ELSE expires_at END{end_of_told}, \
+             last_active_at = CASE WHEN last_active_at <= {p}11 THEN {greatest}(last_active_at, {p}9) ELSE last_active_at END"
         )
     }
 
@@ -99,9 +100,9 @@ impl Apply<'_> {
         Statement::new(self.dialect.parameters, &text)
     }
 
-    /// As many rows as there are rows of values, each with eleven.
+    /// As many rows as there are rows of values, each with twelve.
     pub(super) fn many(&self, [set, due]: [String; 2]) -> Sizes {
-        const VALUES: usize = 11;
+        const VALUES: usize = 12;
         let Changes::Returned { leaving_locked, .. } = self.dialect.changes else { return Vec::new() };
         let due = self.is_due(&due);
         let statement = |rows: usize| {

@@ -225,14 +225,15 @@ impl Change {
         self.update.activity.is_some() || self.update.seen
     }
 
-    /// ?1 to ?5 the caller, ?6 data, ?7 its version, ?8 to ?10 activity; then ?11 whether the token was presented, or of a rotation
-    /// ?11 the next token and ?12 the same, sealed.
+    /// ?1 to ?5 the caller, ?6 data, ?7 the version that it is based on, ?8 the one that it becomes, ?9 to ?11 activity; then ?12 whether
+    /// the token was presented, or of a rotation ?12 the next token and ?13 the same, sealed.
     pub(super) fn args<'a>(&'a self, rotation: Option<&'a Rotation>) -> Vec<Arg<'a>> {
         let update = &self.update;
         let mut args = caller_args(&self.caller, self.now);
         args.extend([
             Arg::Text(update.data.as_ref().map(|new| new.data.text())),
             Arg::Int(update.data.as_ref().map(|new| new.based_on)),
+            Arg::Int(update.data.as_ref().map(|new| new.becomes)),
             Arg::Int(update.activity.map(|activity| micros(activity.at))),
             Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
             Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
@@ -249,13 +250,14 @@ impl Change {
 }
 
 /// The arguments of no change at all.
-const NO_CHANGE: [Arg<'_>; 11] = [
+const NO_CHANGE: [Arg<'_>; 12] = [
     Arg::Bytes(None),
     Arg::Text(None),
     Arg::Bytes(None),
     Arg::Int(None),
     Arg::Int(None),
     Arg::Text(None),
+    Arg::Int(None),
     Arg::Int(None),
     Arg::Int(None),
     Arg::Int(None),

@@ -9,8 +9,8 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
-    Activity, Applied, Caller, Checked, Created, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError,
-    StoreFuture, Update,
+    Activity, Applied, Caller, Checked, Created, Fate, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore,
+    StoreError, StoreFuture, Update,
 };
 use crate::expiry::earlier;
 use crate::session::{Record, SessionId};
@@ -248,13 +248,18 @@ async fn apply(
         if !row.accepts(&caller.token, now, caller.grace) {
             return Ok(Applied::Gone);
         }
-        if update.data.as_ref().is_some_and(|new| new.based_on != row.version) {
+        let fate = update.data.as_ref().map(|new| new.fate(row.version));
+        if matches!(fate, Some(Fate::Never | Fate::Unknown)) {
             return Ok(Applied::Conflict(row));
         }
         let is_current = row.token_hash == caller.token;
         if !is_current && rotation.is_some_and(|rotation| rotation.successor.is_some()) {
             // The caller's is the previous one: there is nothing to rotate.
             (superseded, rotation) = (Some(Arc::clone(&row)), None);
+        }
+        if fate == Some(Fate::Made) {
+            // When it was asked for before, with all of its update.
+            return Ok(done(row.expires_at, superseded));
         }
         let is_due = |activity: Activity| row.last_active_at <= activity.unless_after;
         let is_first_seen = update.seen && is_current && !row.token_seen;

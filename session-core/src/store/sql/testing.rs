@@ -62,7 +62,7 @@ pub(in crate::store) fn token(record: &Record) -> [TokenRef; 1] {
 pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore + Clone + 'static)) {
     let (new, other) = (record(1, "ada"), store.clone());
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
-    let data = NewData { based_on: 0, data: Data::from_text("{}") };
+    let data = NewData::new(0, Data::from_text("{}"));
     let (by, update) = (caller(&new), Update { data: Some(data), ..Update::default() });
     for round in 0..5 {
         let (there, tokens) = (other.clone(), token(&new));
@@ -104,9 +104,9 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
                 () = after(polls) => {}
             }
             let data = Data::from_text(format!(r#"{{"n":{version}}}"#));
-            let update = Update { data: Some(NewData { based_on: version, data }), ..Update::default() };
+            let update = Update { data: Some(NewData::new(version, data)), ..Update::default() };
+            version = update.data.as_ref().unwrap().becomes;
             store.apply(&by, &update, NOW).await.unwrap();
-            version += 1;
             let seen = other.load(&token(&new), NOW).await.unwrap();
             assert_eq!(
                 seen[0].version, version,
@@ -120,6 +120,7 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
 /// Asks `store` for many sessions at once, as it gathers them: each request gets what is its own.
 pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionStore + Clone)) {
     const SESSIONS: u8 = 100;
+    const BECOMES: i64 = 1 << 32;
     let mut records: Vec<_> = (0..SESSIONS).map(|byte| record(byte, &format!("user {byte}"))).collect();
     for expiring in &mut records[90..] {
         Arc::make_mut(expiring).expires_at = NOW + time::Duration::SECOND;
@@ -150,10 +151,15 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
         for kind in [Kind::Data, Kind::Activity, Kind::OldVersion, Kind::WrongToken, Kind::WrongUser] {
             let (store, mut by, byte) = (store.clone(), caller(new), new.id.as_bytes()[0]);
             let (mut update, mut now) = (Update::default(), NOW);
-            let data = || Some(NewData { based_on: 0, data: Data::from_text(format!(r#"{{"n":"\u0000{byte}"}}"#)) });
+            let data = || {
+                Some(NewData {
+                    becomes: BECOMES,
+                    ..NewData::new(0, Data::from_text(format!(r#"{{"n":"\u0000{byte}"}}"#)))
+                })
+            };
             match kind {
                 Kind::Data => update.data = data(),
-                Kind::OldVersion => update.data = data().map(|data| NewData { based_on: 7, ..data }),
+                Kind::OldVersion => update.data = data().map(|data| NewData::new(7, data.data)),
                 Kind::WrongToken => (update.data, by.token) = (data(), TokenHash::from_slice(&[200; 32]).unwrap()),
                 Kind::WrongUser => (update.data, by.user_id) = (data(), UserId::parse("nobody").unwrap()),
                 Kind::Activity => {
@@ -186,7 +192,7 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
         let byte = new.id.as_bytes()[0];
         let now = store.load(&token(&new), NOW).await.unwrap();
         let data = now.first().map(|row| (row.version, row.data.text().to_owned()));
-        assert_eq!(data, (byte != 1).then(|| (1, format!(r#"{{"n":"\u0000{byte}"}}"#))));
+        assert_eq!(data, (byte != 1).then(|| (BECOMES, format!(r#"{{"n":"\u0000{byte}"}}"#))));
     }
 }
 

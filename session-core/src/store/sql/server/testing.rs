@@ -285,7 +285,7 @@ pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_
 
     proxy.keep_silent(true);
     let hasty = store.clone().answer_within(Duration::from_millis(200));
-    let update = Update { data: Some(NewData { based_on: 0, data: Data::from_text("{}") }), ..Update::default() };
+    let update = Update { data: Some(NewData::new(0, Data::from_text("{}"))), ..Update::default() };
     for _ in 0..3 {
         let read = hasty.load(&token(&new), NOW).await.unwrap_err();
         assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
@@ -350,7 +350,7 @@ pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>)
     let activity = Activity { at: NOW, expires_at: row.expires_at, unless_after: NOW };
     let to = [2, 3].map(|byte| TokenHash::from_slice(&[byte; 32]).unwrap());
     let rotation = Rotation { to: to[0], successor: SealedToken::from_slice(&[4; 32]) };
-    for (version, (what, update)) in [
+    for (what, update) in [
         ("data", Update::default()),
         ("data and activity", Update { activity: Some(activity), ..Update::default() }),
         ("data and a token that was presented", Update { seen: true, ..Update::default() }),
@@ -359,19 +359,17 @@ pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>)
             "data and a strict rotation",
             Update { rotation: Some(Rotation { to: to[1], successor: None }), ..Update::default() },
         ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let based_on = i64::try_from(version).unwrap();
-        let update = Update { data: Some(NewData { based_on, data: row.data.clone() }), ..update };
+    ] {
+        let data = NewData::new(row.version, row.data.clone());
+        row.version = data.becomes;
+        let update = Update { data: Some(data), ..update };
         let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
         assert!(matches!(applied, Applied::Done { .. }), "{what}: {applied:?}");
         sent_once(what);
         row.token_hash = update.rotation.map_or(row.token_hash, |rotation| rotation.to);
     }
     let stored = store.load(&token(&row), NOW).await.unwrap();
-    assert_eq!((stored[0].version, stored[0].data.text().len()), (5, text.len()));
+    assert_eq!((stored[0].version, stored[0].data.text().len()), (row.version, text.len()));
 }
 
 pub(in crate::store) async fn what_a_database_says_of_a_row_is_not_shown<D: TestServer>(place: &Place<D>) {

@@ -1,0 +1,180 @@
+//! The version of a row's data: which write it comes from, and on top of which. So a write that is asked for again finds whether
+//! it was made before. Leaves comparing and swapping to the stores, and when a write is asked for again to `request`.
+//!
+//! A version holds, from its highest bits down: two zeros, 30 bits that the write has drawn (its *own*), the own bits of the
+//! version that it was based on (its *base*), and two bits that are zero. Releases that only count add one for each write: the two low
+//! bits are the room for that. Their rows have small numbers, whose own bits are zero.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+const BITS: u32 = 30;
+const MASK: i64 = (1 << BITS) - 1;
+/// The bits that are counted up by releases that only count.
+const COUNT_BITS: u32 = 2;
+
+/// What the version of a row tells of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was made. At most one other is on top of it.
+    Made,
+    /// It wasn't made yet: the row is as it was based on. It can still be made.
+    Open,
+    /// It wasn't made and never will be: another was first.
+    Never,
+    /// Others have written at least twice since. It may be below them, or not.
+    Unknown,
+}
+
+/// What a row of version `row` tells of the write that turns `based_on` into `becomes`.
+pub(crate) const fn fate(row: i64, based_on: i64, becomes: i64) -> Fate {
+    if row == based_on {
+        Fate::Open
+    } else if own(row) == own(becomes) || base(row) == own(becomes) {
+        Fate::Made
+    } else if own(row) == own(based_on) || base(row) == own(based_on) {
+        // What it was based on was counted up, or another write is on top of that.
+        Fate::Never
+    } else {
+        Fate::Unknown
+    }
+}
+
+/// The version that a new write on `based_on` makes.
+pub(crate) fn drawn(based_on: i64) -> i64 {
+    next(based_on, random())
+}
+
+/// The version on top of `based_on` of these random bits.
+const fn next(based_on: i64, random: u64) -> i64 {
+    let below = own(based_on);
+    let mut drawn = random.cast_signed() & MASK;
+    while drawn == 0 || drawn == below || drawn == base(based_on) {
+        drawn = (drawn + 1) & MASK;
+    }
+    drawn << (BITS + COUNT_BITS) | below << COUNT_BITS
+}
+
+const fn own(version: i64) -> i64 {
+    (version >> (BITS + COUNT_BITS)) & MASK
+}
+
+const fn base(version: i64) -> i64 {
+    (version >> COUNT_BITS) & MASK
+}
+
+/// To tell writes apart, which needs no secret: the keys of the standard library's hash maps. It asks the system once for each
+/// thread.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Versions as a row may have them: small numbers of releases that only count, and drawn ones, counted up or not.
+    fn any_version() -> impl Strategy<Value = i64> {
+        let drawn = (any::<u64>(), any::<u64>(), 0i64..4).prop_map(|(a, b, count)| next(next(0, a), b) + count);
+        prop_oneof![0i64..1000, drawn]
+    }
+
+    proptest! {
+        #[test]
+        fn a_version_names_itself_and_its_base_and_leaves_room(based_on in any_version(), random: u64) {
+            let version = next(based_on, random);
+            prop_assert_eq!(base(version), own(based_on));
+            prop_assert!(![0, own(based_on), base(based_on)].contains(&own(version)));
+            prop_assert!(version > 0 && version < 1 << 62);
+            prop_assert_eq!(version & 3, 0);
+            prop_assert!(version != based_on);
+        }
+
+        /// The own bits of each differ, as they do but once in 2^30 times.
+        #[test]
+        fn a_write_is_found_by_the_row(based_on in any_version(), [a, b, c, d] in distinct()) {
+            let mine = next(based_on, a);
+            let fate = |row| fate(row, based_on, mine);
+            prop_assert_eq!(fate(based_on), Fate::Open);
+            prop_assert_eq!(fate(mine), Fate::Made);
+            prop_assert_eq!(fate(next(mine, b)), Fate::Made);
+            prop_assert_eq!(fate(next(next(mine, b), c)), Fate::Unknown);
+            prop_assert_eq!(fate(next(next(next(mine, b), c), d)), Fate::Unknown);
+            prop_assert_eq!(fate(next(based_on, b)), Fate::Never);
+            prop_assert_eq!(fate(next(next(based_on, b), c)), Fate::Unknown);
+            prop_assert_eq!(fate(next(next(next(based_on, b), c), d)), Fate::Unknown);
+        }
+
+        /// By releases that only count.
+        #[test]
+        fn rows_that_were_counted_up_tell_the_same(based_on in any_version(), [a, b, c, _] in distinct(), count in 1i64..4) {
+            let mine = next(based_on, a);
+            let fate = |row| fate(row, based_on, mine);
+            prop_assert_eq!(fate(mine + count), Fate::Made);
+            prop_assert_eq!(fate(next(mine, b) + count), Fate::Made);
+            prop_assert_eq!(fate(next(mine + count, b)), Fate::Made, "written on the counted one");
+            prop_assert_eq!(fate(based_on + count), Fate::Never);
+            prop_assert_eq!(fate(next(based_on, b) + count), Fate::Never);
+            prop_assert_eq!(fate(next(based_on + count, b)), Fate::Never, "written on the counted one");
+            prop_assert_eq!(fate(next(next(mine, b), c) + count), Fate::Unknown);
+        }
+
+        /// Then the count runs into the base: a write on top may no longer be told, but it is never taken for another.
+        #[test]
+        fn rows_that_were_counted_up_often_are_never_misread(
+            based_on in any_version(), [a, b, _, _] in distinct(), count in 4i64..1_000_000
+        ) {
+            let mine = next(based_on, a);
+            // Not those whose bits stand within the count of each other, as one in some thousand does.
+            let near = |x: i64, y: i64| (x - y).abs() <= count;
+            prop_assume!(!near(own(mine), own(based_on)) && !near(own(mine), own(next(based_on, b))));
+            let fate = |row| fate(row, based_on, mine);
+            prop_assert_eq!(fate(mine + count), Fate::Made);
+            prop_assert_ne!(fate(next(mine, b) + count), Fate::Never);
+            prop_assert_eq!(fate(based_on + count), Fate::Never);
+            prop_assert_ne!(fate(next(based_on, b) + count), Fate::Made);
+        }
+
+        #[test]
+        fn no_number_is_refused(row: i64, based_on: i64, random: u64) {
+            let mine = next(based_on, random);
+            prop_assert!(mine > 0 && mine < 1 << 62);
+            fate(row, based_on, mine);
+        }
+    }
+
+    /// Random bits whose low 30 differ from each other by more than a few, and from those of [`any_version`] nearly always.
+    fn distinct() -> impl Strategy<Value = [u64; 4]> {
+        let apart = |bits: &[u64; 4]| {
+            let own: Vec<_> = bits.iter().map(|bits| bits & MASK.cast_unsigned()).collect();
+            own.iter().enumerate().all(|(i, a)| *a > 8 && own[..i].iter().all(|b| a.abs_diff(*b) > 8))
+        };
+        any::<[u64; 4]>().prop_filter("own bits that differ", apart)
+    }
+
+    #[test]
+    fn bits_that_are_taken_are_passed_over() {
+        let first = next(0, 0);
+        assert_eq!((own(first), base(first)), (1, 0));
+        assert_eq!(own(next(first, 1)), 2);
+        let last = next(0, MASK.cast_unsigned());
+        assert_eq!(own(last), MASK);
+        assert_eq!(own(next(last, MASK.cast_unsigned())), 1);
+        let second = next(first, 5);
+        assert_eq!(own(next(second, 1)), 2, "nor its base's base: the row would seem to be written");
+    }
+
+    #[test]
+    fn writes_draw_different_versions() {
+        let drawn: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..250).map(|_| drawn(0)).collect())).collect();
+            threads.into_iter().flat_map(|thread| -> Vec<_> { thread.join().unwrap() }).collect()
+        });
+        let different: HashSet<_> = drawn.iter().collect();
+        // Two of a thousand are the same once in two thousand times.
+        assert!(different.len() >= drawn.len() - 1, "{}", different.len());
+    }
+}
