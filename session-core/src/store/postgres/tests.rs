@@ -131,7 +131,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
     run(&mut conn, fill).await;
     for sql in Postgres::statements().searches().map(Statement::text) {
         // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
-        let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint";
+        let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint, bigint";
         let most = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
         let types = match sql {
             _ if sql.contains("looked_at") => "text, bigint, bigint".to_owned(),
@@ -141,8 +141,8 @@ async fn every_statement_finds_its_rows_by_an_index() {
             _ if sql.contains("LIMIT $2") => "bigint, bigint".to_owned(),
             _ if sql.contains("user_id = $1") => "text, bigint, bytea, bytea, text, bytea, bigint".to_owned(),
             _ if sql.contains("expires_at > $1") => format!("bigint{}", ", bytea".repeat(most - 1)),
-            _ if sql.contains("VALUES") => vec![format!("{caller}, boolean"); most / 11].join(", "),
-            _ if sql.contains("$11 AND") => format!("{caller}, boolean"),
+            _ if sql.contains("VALUES") => vec![format!("{caller}, boolean"); most / 12].join(", "),
+            _ if sql.contains("$12 AND") => format!("{caller}, boolean"),
             _ => format!("{caller}, bytea, bytea"),
         };
         run(&mut conn, &format!("SET plan_cache_mode = force_generic_plan; PREPARE plan ({types}) AS {sql}")).await;
