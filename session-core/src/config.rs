@@ -441,7 +441,7 @@ pub(crate) mod tests {
         }
         let log = Log::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, work);
         let bytes = log.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -201,7 +201,8 @@ impl Subject {
                     token: row.token_hash,
                     grace: Duration::from_mins(1),
                 };
-                let update = Update { data: Some(NewData { based_on, data }), ..Update::default() };
+                let update =
+                    Update { data: Some(NewData { based_on, becomes: based_on + 1, data }), ..Update::default() };
                 // A version that was refused is a conflict from then on.
                 match store.apply(&caller, &update, NOW).await? {
                     Applied::Done { .. } => Ok(()),

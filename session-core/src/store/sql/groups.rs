@@ -12,7 +12,7 @@ use super::packed::{self, Line, PackedRow};
 use super::room::{LARGE, Room};
 use super::row::{self, Arg, Columns, micros};
 use super::statements::{COLUMN_COUNT, Statement};
-use super::task::Task;
+use super::task::{Task, Written};
 use super::{Backend, caller_args};
 use crate::error::StoreError;
 use crate::session::{Record, SessionId};
@@ -23,8 +23,8 @@ pub(in crate::store) struct Groups<R> {
     home: Home,
     looks: Arc<Gather<Look, Option<Found<R>>>>,
     /// Apart, because their statements are.
-    data: Arc<Gather<Change, Option<OffsetDateTime>>>,
-    activity: Arc<Gather<Change, Option<OffsetDateTime>>>,
+    data: Arc<Gather<Change, Changed>>,
+    activity: Arc<Gather<Change, Changed>>,
     room: Room,
 }
 
@@ -189,7 +189,7 @@ impl<R> Clone for Found<R> {
     }
 }
 
-/// Change this row, unless it has changed: when it expires now, if it was changed.
+/// Change this row, unless it has changed.
 #[derive(Clone)]
 pub(in crate::store) struct Change {
     pub(super) caller: Caller,
@@ -199,7 +199,7 @@ pub(in crate::store) struct Change {
 }
 
 impl Change {
-    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<OffsetDateTime>, StoreError> {
+    pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Changed, StoreError> {
         match backend.groups() {
             // Where rows aren't returned, nobody could tell which of a group were changed.
             Some(groups) if !backend.sql().apply_data_many.is_empty() && self.size() <= LARGE => {
@@ -211,7 +211,7 @@ impl Change {
     }
 
     /// Not in a group, which leaves out a row that another request holds.
-    pub(super) async fn ask_alone<B: Backend>(self, backend: &B) -> Result<Option<OffsetDateTime>, StoreError> {
+    pub(super) async fn ask_alone<B: Backend>(self, backend: &B) -> Result<Changed, StoreError> {
         in_room(backend, self.size(), self.alone(backend)).await
     }
 
@@ -266,7 +266,7 @@ const NO_CHANGE: [Arg<'_>; 12] = [
 ];
 
 impl<B: Backend> Question<B> for Change {
-    type Answer = Option<OffsetDateTime>;
+    type Answer = Changed;
 
     fn session(&self) -> Option<SessionId> {
         Some(self.caller.id)
@@ -281,7 +281,7 @@ impl<B: Backend> Question<B> for Change {
         let statement = if self.has_activity() { &sql.apply_activity } else { &sql.apply_data };
         let task = Task::Change { change: self.clone(), statement, rotation: None };
         let written = backend.change(task).await?;
-        (written.count > 0).then(|| row::expires_at(&written, self.caller.id)).transpose()
+        Changed::of(&written, self.caller.id)
     }
 
     async fn together(changes: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {
@@ -302,7 +302,25 @@ impl<B: Backend> Question<B> for Change {
             let id = row::id(row)?;
             changed.insert(id, row::expires_at_of(row, id));
         }
-        Ok(changes.iter().map(|change| changed.remove(&change.caller.id).transpose()).collect())
+        let is_repeated = written.is_repeated;
+        let answer = |expires_at| Changed { expires_at, is_repeated };
+        Ok(changes.iter().map(|change| changed.remove(&change.caller.id).transpose().map(answer)).collect())
+    }
+}
+
+/// What came of a change.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Changed {
+    /// When the row expires now, if it was changed.
+    pub(super) expires_at: Option<OffsetDateTime>,
+    /// Whether it was asked before, and may have been made then.
+    pub(super) is_repeated: bool,
+}
+
+impl Changed {
+    pub(super) fn of<R: Columns>(written: &Written<R>, id: SessionId) -> Result<Self, StoreError> {
+        let expires_at = (written.count > 0).then(|| row::expires_at(written, id)).transpose()?;
+        Ok(Self { expires_at, is_repeated: written.is_repeated })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::token::TokenRef;
 use crate::user_id::UserId;
 use driver::DriverError;
 use gather::Question;
-use groups::{Change, Groups, Look, in_room, look_up};
+use groups::{Change, Changed, Groups, Look, in_room, look_up};
 use row::{Arg, Columns};
 use statements::{Statement, Statements};
 use task::{Ending, SignIn, Step, Task, Written};
@@ -204,6 +204,11 @@ async fn some_of(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateT
     Ok(rows.into_iter().collect())
 }
 
+/// Others changed the session's data twice since a change was asked for whose answer was lost.
+#[derive(Debug, thiserror::Error)]
+#[error("the database did not say whether the data was stored, and others have changed it since")]
+struct Overwritten;
+
 async fn apply(
     backend: &impl Backend,
     caller: &Caller,
@@ -212,27 +217,30 @@ async fn apply(
 ) -> Result<Applied, StoreError> {
     let sql = backend.sql();
     let mut rotation = update.rotation.as_ref();
-    let mut superseded = None;
+    let (mut superseded, mut is_repeated) = (None, false);
     let done = |expires_at, superseded: Option<_>| superseded.map_or(Applied::Done { expires_at }, Applied::Superseded);
     for race in 0..RACES {
         let change = || Change { caller: caller.clone(), update: update.clone(), now };
-        let expires_at = match rotation {
+        let changed = match rotation {
             Some(rotation) => {
                 let statement =
                     if rotation.successor.is_some() { &sql.apply_rotation } else { &sql.apply_strict_rotation };
                 let rotation = Task::Change { change: change(), statement, rotation: Some(*rotation) };
                 let bytes = update.data.as_ref().map_or(0, |new| new.data.text().len());
                 let written = Box::pin(in_room(backend, bytes, backend.change(rotation))).await?;
-                (written.count > 0).then(|| row::expires_at(&written, caller.id)).transpose()?
+                Changed::of(&written, caller.id)?
             }
-            None if update.data.is_none() && update.activity.is_none() && !update.seen => None,
+            None if update.data.is_none() && update.activity.is_none() && !update.seen => {
+                Changed { expires_at: None, is_repeated: false }
+            }
             None if race == 0 => change().ask(backend).await?,
             // Not in a group, which leaves out a row that another request holds.
             None => Box::pin(change().ask_alone(backend)).await?,
         };
-        if let Some(expires_at) = expires_at {
+        if let Some(expires_at) = changed.expires_at {
             return Ok(done(expires_at, superseded));
         }
+        is_repeated |= changed.is_repeated;
 
         // Nothing was written. The row says why.
         let args = vec![Arg::Bytes(Some(caller.id.as_bytes())), Arg::text(&caller.user_id)];
@@ -249,8 +257,11 @@ async fn apply(
             return Ok(Applied::Gone);
         }
         let fate = update.data.as_ref().map(|new| new.fate(row.version));
-        if matches!(fate, Some(Fate::Never | Fate::Unknown)) {
-            return Ok(Applied::Conflict(row));
+        match fate {
+            // An earlier try may have been done, and others may have written over it since.
+            Some(Fate::Unknown) if is_repeated => return Err(StoreError::unknown(Overwritten)),
+            Some(Fate::Never | Fate::Unknown) => return Ok(Applied::Conflict(row)),
+            Some(Fate::Made | Fate::Open) | None => {}
         }
         let is_current = row.token_hash == caller.token;
         if !is_current && rotation.is_some_and(|rotation| rotation.successor.is_some()) {
