@@ -35,15 +35,21 @@ pub(super) async fn one_users_changes(url: String) {
     let connect = async || Client::connect(&url).await.expect("a server that answers");
     let (mut holder, mut observer) = (connect().await, connect().await);
     let id = holder.id().await;
+    if Kind::of(&url) == Kind::MariaDb {
+        // Or it locks the gaps beside ada's rows too, where bob's go.
+        holder.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.expect("a level that there is");
+    }
     let mut most = 0;
     for table in ["cookie_session_user", "cookie_session"] {
         holder.run("BEGIN").await.expect("a transaction");
         holder.run(&format!("SELECT 1 FROM {table} WHERE user_id = 'ada' FOR UPDATE")).await.expect("a lock");
         let mut waiting = JoinSet::new();
         let mut asks = |times: usize, browser: &Browser, op: Value, status: u16| {
+            // Or the sign-ins have ended the session, which is one of too many.
+            let statuses = [status, 401];
             for _ in 0..times {
                 let (mut browser, op) = (browser.clone(), op.clone());
-                waiting.spawn(async move { (browser.run(json!([op, {"op": "fail"}])).await.status, status) });
+                waiting.spawn(async move { (browser.run(json!([op, {"op": "fail"}])).await.status, statuses) });
             }
         };
         match table {
@@ -68,7 +74,7 @@ pub(super) async fn one_users_changes(url: String) {
         holder.run("ROLLBACK").await.expect("no lock any more");
         while let Some(reply) = waiting.join_next().await {
             let (status, expected) = reply.expect("a reply");
-            assert_eq!(status, expected, "{table}: {:?}", world.events());
+            assert!(expected.contains(&status), "{table}: {status}, not {expected:?}: {:?}", world.events());
         }
         ada.sign_in("ada").await;
         world.browser().sign_in("ada").await;

@@ -266,14 +266,15 @@ impl<D: Database> Lent<'_, D> {
         self.known().place.clone()
     }
 
-    /// Lends it again soon: what it was asked for is done, and there is nothing open on it.
-    pub(in crate::store) fn keep(mut self) {
+    /// Lends it again soon: what it was asked for is done, and there is nothing open on it. A pool that isn't the store's own asks first
+    /// whether it lives, within `limit`.
+    pub(in crate::store) fn keep(mut self, limit: Duration) {
         let Some(mut known) = self.known.take() else { return };
         let now = Instant::now();
         (known.used, known.heard) = (now, now);
         match self.permit {
             Some((spares, _permit)) => spares.keep(known),
-            None => give_back_to_pool(known.conn),
+            None => give_back_to_pool(known.conn, limit),
         }
     }
 
@@ -298,14 +299,14 @@ impl<D: Database> Lent<'_, D> {
 
     /// Lends it again if it turns out to be alive: its last future was dropped.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
-    pub(in crate::store) fn give_back(mut self) {
+    pub(in crate::store) fn give_back(mut self, limit: Duration) {
         let Some(mut known) = self.known.take() else { return };
-        let Some((spares, permit)) = self.permit else { return give_back_to_pool(known.conn) };
+        let Some((spares, permit)) = self.permit else { return give_back_to_pool(known.conn, limit) };
         // Until it is there or closed nobody else can have one instead.
         permit.forget();
         let (place, permit) = (known.place.clone(), Permit(Arc::clone(spares)));
         let asks = async move {
-            if let Ok(Ok(())) = timeout(PING, known.conn.ping()).await {
+            if let Ok(Ok(())) = timeout(limit, known.conn.ping()).await {
                 let now = Instant::now();
                 (known.used, known.heard) = (now, now);
                 permit.0.keep(known);
@@ -332,9 +333,9 @@ impl<D: Database> Drop for Permit<D> {
 
 /// The pool asks first whether the connection lives. A server that has fallen silent would keep its place in the pool for as long as
 /// the operating system keeps the connection, and in the end every place.
-fn give_back_to_pool<D: Database>(mut conn: PoolConnection<D>) {
+fn give_back_to_pool<D: Database>(mut conn: PoolConnection<D>, limit: Duration) {
     if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(async move { drop(timeout(PING, conn.return_to_pool()).await) });
+        runtime.spawn(async move { drop(timeout(limit, conn.return_to_pool()).await) });
     }
 }
 

@@ -13,7 +13,7 @@ use super::StoreError;
 use super::sql::Backend;
 use super::sql::glue::sqlx_glue;
 use super::sql::groups::Groups;
-use super::sql::spares::{Lent, Spares, lend};
+use super::sql::spares::{Lent, PING, Spares, lend};
 use super::sql::statements::{Dialect, Statements};
 use super::sql::task::{Step, Task, Written};
 
@@ -114,7 +114,7 @@ impl Backend for SqliteStore {
     async fn read(&self, step: Step<'_>) -> Result<Vec<SqliteRow>, StoreError> {
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::before_commit)?;
-        conn.keep();
+        conn.keep(PING);
         Ok(rows)
     }
 
@@ -122,7 +122,7 @@ impl Backend for SqliteStore {
     async fn read_one(&self, step: Step<'_>) -> Result<Option<SqliteRow>, StoreError> {
         let mut conn = self.connection().await?;
         let row = query(&step).fetch_optional(&mut **conn).await.map_err(fault::before_commit)?;
-        conn.keep();
+        conn.keep(PING);
         Ok(row)
     }
 
@@ -131,7 +131,7 @@ impl Backend for SqliteStore {
         let _turn = self.turn().await?;
         let mut conn = self.connection().await?;
         let rows = query(&step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-        conn.keep();
+        conn.keep(PING);
         Ok(Written::of(rows))
     }
 
@@ -142,7 +142,7 @@ impl Backend for SqliteStore {
         if let [step] = &steps[..] {
             // One statement is a transaction of its own, and nobody else writes meanwhile.
             let rows = query(step).fetch_all(&mut **conn).await.map_err(fault::statement)?;
-            conn.keep();
+            conn.keep(PING);
             return Ok(Written::of(rows));
         }
         let result = transaction(&mut conn, &steps).await;
@@ -150,7 +150,7 @@ impl Backend for SqliteStore {
         // transaction as open for ever: such a connection would refuse every later sign-in. The ping comes after the
         // roll-back in the connection's queue.
         if result.is_ok() {
-            conn.keep();
+            conn.keep(PING);
         } else if conn.ping().await.is_err() || conn.is_in_transaction() {
             conn.close_on_drop();
         }

@@ -199,7 +199,7 @@ async fn attempt<D: Server>(store: &ServerStore<D>, work: &Work<'_>, progress: &
         Err(_) => return Tried::NoConnection(SqlxError::PoolTimedOut),
     };
     let then = if survives_cancelling::<D>(work, store.pooling) { Then::GiveBack } else { Then::Close };
-    let mut working = Working { lent: Some(lent), then };
+    let mut working = Working { lent: Some(lent), then, ping: PING.min(store.patience) };
     let conn = working.lent.as_mut().expect("lent until it is dropped");
     let (place, unheard_for) = (conn.place(), conn.unheard_for());
     let is_read = matches!(work, Work::Read(_));
@@ -284,6 +284,8 @@ struct Working<'a, D: Database> {
     lent: Option<Lent<'a, D>>,
     /// Should the work be dropped now.
     then: Then,
+    /// How long the server may take to say that it is there.
+    ping: Duration,
 }
 
 /// What becomes of a connection.
@@ -301,8 +303,8 @@ impl<D: Database> Drop for Working<'_, D> {
     fn drop(&mut self) {
         let Some(lent) = self.lent.take() else { return };
         match self.then {
-            Then::Keep => lent.keep(),
-            Then::GiveBack => lent.give_back(),
+            Then::Keep => lent.keep(self.ping),
+            Then::GiveBack => lent.give_back(self.ping),
             Then::Close => lent.close(),
             Then::Suspect => lent.suspect(),
         }
