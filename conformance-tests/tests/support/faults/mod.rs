@@ -16,6 +16,7 @@ mod conflicts;
 mod cuts;
 mod disk;
 mod full_disk;
+mod idle;
 mod kills;
 mod load;
 mod pool;
@@ -126,6 +127,12 @@ impl Shared {
             ),
             trial(&["FLT-6"], "changes that wait for one user's rows leave the other users alone", |url| {
                 Box::pin(reach::one_users_changes(url))
+            }),
+            trial(&["FLT-7"], "connections that were forgotten while they were idle cost no request a 503", |url| {
+                Box::pin(idle::forgotten_connections(url))
+            }),
+            trial(&["FLT-8"], "what is given up behind a lock doesn't go on waiting at the server", |url| {
+                Box::pin(reach::waits_end_at_the_server(url))
             }),
             trial(&["FLT-1"], "without a free connection a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::no_free_connection(url))

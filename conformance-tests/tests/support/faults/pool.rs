@@ -8,7 +8,7 @@ use session_core::{MySqlOptions, MySqlStore, PostgresOptions, PostgresStore, Ses
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Database, Executor, MySql, MySqlPool, PgPool, Postgres};
+use sqlx::{ConnectOptions, Database, Executor, MySql, MySqlPool, PgPool, Postgres};
 
 use super::programs::Kind;
 use super::proxy::Proxy;
@@ -62,10 +62,40 @@ impl Settings {
 
 /// A store that opens up to so many connections of its own to the database at `url`.
 pub(super) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore> {
+    opened_for(url, connections, Duration::from_secs(10)).await
+}
+
+/// The same, for which the server may take so long.
+pub(super) async fn opened_for(url: &str, connections: u32, patience: Duration) -> Arc<dyn SessionStore> {
     match Kind::of(url) {
-        Kind::Postgres => Arc::new(PostgresOptions::new(url).max_connections(connections).open().await.expect(OPENS)),
-        Kind::MariaDb => Arc::new(MySqlOptions::new(url).max_connections(connections).open().await.expect(OPENS)),
+        Kind::Postgres => {
+            let options = PostgresOptions::new(url).max_connections(connections).answer_within(patience);
+            Arc::new(options.open().await.expect(OPENS))
+        }
+        Kind::MariaDb => {
+            let options = MySqlOptions::new(url).max_connections(connections).answer_within(patience);
+            Arc::new(options.open().await.expect(OPENS))
+        }
     }
+}
+
+/// The same, through a proxy in front of the database.
+pub(super) async fn opened_through(url: &str, connections: u32) -> (Arc<dyn SessionStore>, Proxy) {
+    let kind = Kind::of(url);
+    let (address, at): (String, Box<dyn Fn(u16) -> String + Send>) = match kind {
+        Kind::Postgres => {
+            let options: PgConnectOptions = url.parse().expect("a URL");
+            let address = format!("{}:{}", options.get_host(), options.get_port());
+            (address, Box::new(move |port| options.clone().host("127.0.0.1").port(port).to_url_lossy().to_string()))
+        }
+        Kind::MariaDb => {
+            let options: MySqlConnectOptions = url.parse().expect("a URL");
+            let address = format!("{}:{}", options.get_host(), options.get_port());
+            (address, Box::new(move |port| options.clone().host("127.0.0.1").port(port).to_url_lossy().to_string()))
+        }
+    };
+    let proxy = Proxy::start(kind, address).await;
+    (opened(&at(proxy.port()), connections).await, proxy)
 }
 
 const OPENS: &str = "a server that answers";

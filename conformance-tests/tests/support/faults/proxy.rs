@@ -37,6 +37,8 @@ struct Plan {
     /// How many connections were cut, of which the server is done with all that it had read.
     settled: watch::Sender<usize>,
     silent: watch::Sender<bool>,
+    /// How often the connections of the time were forgotten.
+    forgotten: watch::Sender<u32>,
     /// Falls silent with the next question whether it is there.
     silent_at_ping: AtomicBool,
 }
@@ -53,6 +55,7 @@ impl Proxy {
             next: Mutex::default(),
             settled,
             silent,
+            forgotten: watch::Sender::new(0),
             silent_at_ping: AtomicBool::default(),
         });
         let shared = Arc::clone(&plan);
@@ -86,6 +89,11 @@ impl Proxy {
         self.plan.silent.send_replace(yes);
     }
 
+    /// Passes nothing on any more on the connections that there are, as a firewall that has forgotten them; new ones work.
+    pub(super) fn forget(&self) {
+        self.plan.forgotten.send_modify(|times| *times += 1);
+    }
+
     /// Falls silent with the next question whether the server is there.
     pub(super) fn silence_at_ping(&self) {
         self.plan.silent_at_ping.store(true, Ordering::SeqCst);
@@ -108,6 +116,8 @@ impl Plan {
 
     async fn pass_on(&self, mut client: TcpStream) -> std::io::Result<()> {
         let mut silent = self.silent.subscribe();
+        let mut forgotten = self.forgotten.subscribe();
+        let known = *forgotten.borrow_and_update();
         let mut server = TcpStream::connect(&self.server).await?;
         // Messages go on one by one, and none is to wait for another.
         client.set_nodelay(true)?;
@@ -115,13 +125,14 @@ impl Plan {
         let mut wire = Wire::new(self.kind);
         let (mut inbox, mut outbox) = (BytesMut::new(), BytesMut::new());
         loop {
-            if *silent.borrow_and_update() {
+            if *silent.borrow_and_update() || *forgotten.borrow_and_update() > known {
                 // Whatever was under way stays so, until the client has had enough.
                 while client.read_buf(&mut inbox).await? > 0 {}
                 return Ok(());
             }
             tokio::select! {
                 _ = silent.changed() => {}
+                _ = forgotten.changed() => {}
                 read = client.read_buf(&mut inbox) => {
                     if read? == 0 {
                         return Ok(());

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::client::Client;
-use super::pool::opened;
+use super::pool::{opened, opened_for};
 use super::programs::Kind;
 use crate::support::axum::Axum;
 
@@ -66,6 +66,10 @@ pub(super) async fn one_users_changes(url: String) {
         for _ in 0..200 {
             drop(timeout(Duration::from_millis(1), store.end_all(&user, None, None, now)).await);
         }
+        while observer.waiting(&[id]).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        most = most.max(1);
         for round in 0..20 {
             most = most.max(observer.waiting(&[id]).await.len());
             serves(&mut bob, round).await;
@@ -88,4 +92,40 @@ async fn serves(bob: &mut Browser, round: u32) {
         assert_eq!(bob.run(json!([op, {"op": "fail"}])).await.status, 200, "{op}");
     }
     assert_eq!(bob.sign_in("bob").await.status, 200);
+}
+
+/// What is given up behind a lock doesn't go on waiting at the server.
+pub(super) async fn waits_end_at_the_server(url: String) {
+    let store = opened_for(&url, CONNECTIONS, Duration::from_secs(2)).await;
+    let world = World::new(Arc::new(Axum), Rows::shared(store)).await;
+    let mut ada = world.browser();
+    ada.sign_in("ada").await;
+    let connect = async || Client::connect(&url).await.expect("a server that answers");
+    let (mut holder, mut observer) = (connect().await, connect().await);
+    let id = holder.id().await;
+    for table in ["cookie_session_user", "cookie_session"] {
+        holder.run("BEGIN").await.expect("a transaction");
+        holder.run(&format!("SELECT 1 FROM {table} WHERE user_id = 'ada' FOR UPDATE")).await.expect("a lock");
+        let mut browser = ada.clone();
+        let op = match table {
+            "cookie_session" => json!({"op": "set", "key": "n", "value": 1}),
+            _ => json!({"op": "authenticate", "user": "ada"}),
+        };
+        let waits = tokio::spawn(async move { browser.run(json!([op, {"op": "fail"}])).await.status });
+        while observer.waiting(&[id]).await.is_empty() {
+            assert!(!waits.is_finished(), "{table}: it has to wait");
+        }
+        assert_eq!(waits.await.expect("a reply"), 503, "{table}");
+        while !observer.waiting(&[id]).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        holder.run("ROLLBACK").await.expect("no lock any more");
+        serves_writes(&mut ada).await;
+    }
+    println!("{}: nothing waits at the server for what was given up", Kind::of(&url).name());
+}
+
+async fn serves_writes(browser: &mut Browser) {
+    let reply = browser.run(json!([{"op": "set", "key": "n", "value": 2}, {"op": "fail"}])).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }

@@ -8,11 +8,10 @@ use sqlx::pool::PoolOptions;
 
 use super::{BESIDE, IDLE_TIMEOUT, PATIENCE, PING_AFTER, Pooling, Server, ServerOpenError, ServerStore};
 use crate::store::sql::groups::Groups;
-use crate::store::sql::spares::Spares;
+use crate::store::sql::spares::{PING, Spares, lend};
 
 /// How to connect to a database server: see [`new`](Self::new).
 #[expect(private_bounds, reason = "there are two servers, and no other can be brought from outside")]
-#[derive(Clone)]
 pub struct ServerOptions<D: Server> {
     /// It may hold a password.
     url: String,
@@ -87,16 +86,28 @@ impl<D: Server> ServerOptions<D> {
             .idle_timeout(self.idle_timeout)
             // A connection that has died shows at its next use, and asking each time would be one more round trip.
             .test_before_acquire(false);
-        let pool = D::prepare(pool, limit).connect_with(options).await;
-        let pool = pool.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
+        // No connection lies in the pool itself, where it would be unknown when the server was heard on it.
+        let pool = D::prepare(pool, limit).connect_lazy_with(options);
         let spares = Spares::of(&pool, Some(PING_AFTER));
         let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE));
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
         let store = store.answer_within(self.answer_within);
         store.migrate().await?;
-        let most_data = async { D::most_data(&mut *store.pool.acquire().await?).await };
+        let most_data = async {
+            let mut conn = lend(store.spares.as_ref(), &store.pool, true).await?;
+            let most_data = D::most_data(&mut conn).await?;
+            conn.keep(PING);
+            Ok::<_, sqlx::Error>(most_data)
+        };
         let most_data = most_data.await.map_err(|error| ServerOpenError::of::<D>(error.into()))?;
         Ok(ServerStore { most_data, ..store })
+    }
+}
+
+/// Not derived: the database itself isn't cloned.
+impl<D: Server> Clone for ServerOptions<D> {
+    fn clone(&self) -> Self {
+        Self { url: self.url.clone(), server: PhantomData, ..*self }
     }
 }
 
