@@ -323,8 +323,10 @@ impl<D: Database> Lent<'_, D> {
 }
 
 /// The permit of a connection that is asked whether it lives.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 struct Permit<D: Database>(Arc<Spares<D>>);
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 impl<D: Database> Drop for Permit<D> {
     fn drop(&mut self) {
         self.0.permits.add_permits(1);

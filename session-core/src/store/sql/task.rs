@@ -70,6 +70,7 @@ pub(in crate::store) struct Ending {
 
 impl Task {
     /// Whose it is.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(in crate::store) fn user(&self) -> &UserId {
         match self {
             Self::SignIn(sign_in) => &sign_in.new.user_id,
@@ -79,6 +80,7 @@ impl Task {
     }
 
     /// Whether its statements are one transaction in the user's turn.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(in crate::store) fn is_in_turn(&self) -> bool {
         match self {
             Self::SignIn(_) => true,

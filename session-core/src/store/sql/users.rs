@@ -5,9 +5,12 @@ use std::num::NonZeroU32;
 
 use time::OffsetDateTime;
 
+use super::Backend;
 use super::row::{self, Arg};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use super::statements::{Statement, UserStatements};
-use super::{Backend, Step};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use super::task::Step;
 use crate::store::{Forgotten, StoreError};
 
 #[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
@@ -44,6 +47,7 @@ impl Idle<'_> {
 }
 
 /// Always as many values.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 fn ids(users: &[String]) -> impl Iterator<Item = Arg<'_>> {
     (0..AT_ONCE).map(|at| Arg::Text(users.get(at).map(String::as_str)))
 }

@@ -1,7 +1,10 @@
 //! The store on a database server, whichever it is.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::pool::Pool;
@@ -134,14 +137,20 @@ impl<D: Server> Backend for ServerStore<D> {
         let (mut answer, outcome) = oneshot::channel();
         let (store, change) = (self.clone(), Arc::clone(&task));
         let work = async move {
-            let outcome = tokio::select! {
-                biased;
-                place = timeout_at(deadline, store.places.wait(&change)) => match place {
-                    Ok(Ok(place)) => store.change_in(&place, &change, deadline).await,
-                    Ok(Err(failed)) => Err(StoreError::not_applied(failed)),
-                    Err(_) => Err(StoreError::not_applied(Queued)),
-                },
-                () = answer.closed() => return,
+            let place = {
+                let mut place = pin!(timeout_at(deadline, store.places.wait(&change)));
+                let mut given_up = pin!(answer.closed());
+                poll_fn(|context| match place.as_mut().poll(context) {
+                    Poll::Ready(place) => Poll::Ready(Some(place)),
+                    Poll::Pending => given_up.as_mut().poll(context).map(|()| None),
+                })
+                .await
+            };
+            let outcome = match place {
+                Some(Ok(Ok(place))) => store.change_in(&place, &change, deadline).await,
+                Some(Ok(Err(failed))) => Err(StoreError::not_applied(failed)),
+                Some(Err(_)) => Err(StoreError::not_applied(Queued)),
+                None => return,
             };
             // The caller may have given up.
             drop(answer.send(outcome));
