@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     let (postgres, mysql) = (Postgres::find(), MySql::find());
     let mut shared: Vec<_> = postgres.iter().cloned().map(faults::Shared::Postgres).collect();
     shared.extend(mysql.iter().cloned().map(Box::new).map(faults::Shared::MySql));
+    let faults = faults::trials(&shared);
+    // Where no server is there are no such trials, and a line, or a failure, says so.
+    let on_servers = (!shared.is_empty()).then(|| suite::completeness_on_servers(&faults));
     Suite::new()
         .store(Memory)
         .store(Sqlite)
@@ -44,7 +47,8 @@ fn main() -> ExitCode {
         .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))
         .trials(behind_a_pooler(postgres))
         .trials(processes::trials())
-        .trials(faults::trials(&shared))
+        .trials(faults)
+        .trials(on_servers)
         .trials(broken(&memory))
         .run()
 }

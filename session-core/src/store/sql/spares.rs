@@ -23,6 +23,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A connection on which the server was heard this recently is trusted.
 pub(in crate::store) const HOT: Duration = Duration::from_secs(1);
 
+/// How long to wait for a connection of a pool that isn't the store's own, whatever that allows: it may be the caller who holds the
+/// last one.
+const ACQUIRE: Duration = Duration::from_secs(10);
+
 /// How long a server may take to say that it is there.
 pub(in crate::store) const PING: Duration = Duration::from_secs(1);
 
@@ -62,7 +66,7 @@ struct Known<D: Database> {
     used: Instant,
     /// When the server was heard on it last.
     heard: Instant,
-    /// The runtime in which it was opened; none where nobody keeps track of that.
+    /// The runtime in which it was opened, if it can't outlive that or nobody keeps track of it.
     place: Option<Arc<Place>>,
 }
 
@@ -231,7 +235,8 @@ pub(in crate::store) async fn lend<'a, D: Database>(
     fresh: bool,
 ) -> Result<Lent<'a, D>, SqlxError> {
     let Some(spares) = spares else {
-        return Ok(Lent { known: Some(Known::new(pool.acquire().await?, None)), permit: None });
+        let conn = timeout(ACQUIRE, pool.acquire()).await.unwrap_or(Err(SqlxError::PoolTimedOut))?;
+        return Ok(Lent { known: Some(Known::new(conn, None)), permit: None });
     };
     let lent = async {
         let permit = spares.permits.acquire().await.map_err(|_| SqlxError::PoolClosed)?;
@@ -240,7 +245,8 @@ pub(in crate::store) async fn lend<'a, D: Database>(
             None => {
                 let place = spares.home.now();
                 let conn = place.run(pool.acquire()).await?;
-                Known::new(conn, Some(place))
+                // One of a server has a socket, which ends with its runtime.
+                Known::new(conn, spares.rules.ping_after.map(|_| place))
             }
         };
         Ok(Lent { known: Some(known), permit: Some((spares, permit)) })
