@@ -138,8 +138,9 @@ impl<D: Database> Spares<D> {
         let found = loop {
             match idle.connections.pop() {
                 Some(known) if !known.is_usable() || known.is_over(self.rules) => unusable.push(known),
+                // Closed, as it would keep its place in the pool, where a new one has to be opened.
                 Some(known) if hot && known.heard.elapsed() > HOT => {
-                    idle.connections.push(known);
+                    unusable.push(known);
                     break None;
                 }
                 found => break found,
@@ -163,7 +164,10 @@ impl<D: Database> Spares<D> {
     fn keep(self: &Arc<Self>, known: Known<D>) {
         let mut idle = self.lock();
         idle.connections.push(known);
-        if !std::mem::replace(&mut idle.is_swept, true) {
+        let is_swept = std::mem::replace(&mut idle.is_swept, true);
+        // Spawned without the lock: a runtime that is ending drops the task here, which takes it.
+        drop(idle);
+        if !is_swept {
             let sweeping = Sweeping(Arc::downgrade(self));
             self.home.spawn(async move { while sweeping.sweep().await {} });
         }

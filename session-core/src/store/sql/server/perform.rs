@@ -116,8 +116,18 @@ pub(super) async fn perform<D: Server>(
     work: Work<'_>,
     deadline: Instant,
 ) -> Result<Written<D::Row>, StoreError> {
+    perform_again(store, work, deadline, false).await
+}
+
+/// The same of what was tried before, and may be done, if `may_be_done`.
+pub(super) async fn perform_again<D: Server>(
+    store: &ServerStore<D>,
+    work: Work<'_>,
+    deadline: Instant,
+    may_be_done: bool,
+) -> Result<Written<D::Row>, StoreError> {
     let is_read = matches!(work, Work::Read(_));
-    let mut progress = Progress { deadline, may_be_done: false, fresh: false, rolled_back: 0, broken: 0 };
+    let mut progress = Progress { deadline, may_be_done, fresh: false, rolled_back: 0, broken: 0 };
     loop {
         let error = match attempt(store, &work, &progress).await {
             Tried::Done(written) => return Ok(Written { is_repeated: progress.may_be_done, ..written }),

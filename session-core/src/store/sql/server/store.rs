@@ -11,7 +11,7 @@ use sqlx::pool::Pool;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::perform::{deadline, perform};
+use super::perform::{deadline, perform, perform_again};
 use super::places::{Place, Places};
 use super::{PATIENCE, Pooling, Server, ServerOpenError, ServerOptions, Work};
 use crate::error::StoreError;
@@ -164,8 +164,7 @@ impl<D: Server> Backend for ServerStore<D> {
             // Its runtime ended. It may have been done.
             Err(_) => {
                 let steps = task.steps(D::statements());
-                let written = perform(self, Work::Change(&task, &steps), deadline).await?;
-                Ok(Written { is_repeated: true, ..written })
+                perform_again(self, Work::Change(&task, &steps), deadline, true).await
             }
         }
     }
