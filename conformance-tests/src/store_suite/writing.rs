@@ -115,7 +115,7 @@ async fn asked_again_below_another(fixture: Fixture) {
         assert!(matches!(again, Applied::Done { .. }), "{again:?}");
         assert_eq!(fixture.stored(&row, NOW).await.as_ref(), Some(&both), "the other write stays");
     }
-    // Nobody can tell any more what is below two others.
+    // What is below two others is unknown.
     let third = new_data(becomes(&theirs), r#"{"mine":1,"theirs":2}"#);
     assert!(matches!(fixture.apply(&caller(&row), third, NOW).await, Applied::Done { .. }));
     let stored = fixture.stored(&row, NOW).await.expect("live");

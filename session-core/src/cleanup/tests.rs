@@ -315,7 +315,7 @@ async fn users_are_looked_at_a_few_at_a_time_beside_the_passes_and_all_every_six
 
 fn observed(service: CookieSessionService) -> (CookieSessionService, mpsc::UnboundedReceiver<String>) {
     let (tell, told) = mpsc::unbounded_channel();
-    // Whoever no longer listens doesn't mind.
+    // The receiver may be gone.
     (service.with_observer(move |event| drop(tell.send(format!("{event:?}")))), told)
 }
 

@@ -32,7 +32,7 @@ impl Request {
     /// the operation that has the permit.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let settles = self.has_open_write();
-        // Not for `save`, whose future the application may leave unfinished: nobody should wait for that.
+        // Not for `save`, whose future the application may leave unfinished: no request should wait for that.
         let queues = !always;
         match self.store_next(always, queues).await? {
             // What an earlier call had left open. Now what was changed after it.

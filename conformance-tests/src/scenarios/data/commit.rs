@@ -250,7 +250,7 @@ async fn a_503_before_a_sign_out(world: World) {
     let change = json!([{"op": "set", "key": "a", "value": 1}, {"op": "save"}]);
     let slow = in_flight(&world, &browser, change, "slow", json!([{"op": "save"}, {"op": "logout"}])).await;
     world.faults.clear();
-    // After two others nobody can tell whether it was stored.
+    // After two others it is unknown whether it was stored.
     for n in 0..2 {
         assert_eq!(browser.run(json!([{"op": "set", "key": "b", "value": n}])).await.status, 200);
     }

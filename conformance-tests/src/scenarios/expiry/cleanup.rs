@@ -306,7 +306,7 @@ async fn forgotten_users_keep_to_the_limit(world: World) {
         }
         let now = world.clock.now();
         let forgotten = world.store.forget_users(None, now, now, World::LIMIT).await.expect("the store works");
-        assert_eq!(forgotten.users, 0, "whoever could be was forgotten");
+        assert_eq!(forgotten.users, 0, "all users who could be were forgotten");
         tokio::join!(sign_in(&world, "ada"), sign_in(&world, "ada"), sign_in(&world, "ada"));
         assert_eq!(ids(&world, "ada").await.len(), 2);
         let user = UserId::parse("ada").expect("a valid user id");

@@ -11,7 +11,7 @@ use crate::world::World;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     scenario!("FLT-4", "an increment whose outcome stays unknown is a 503 and counts at most once", unknown_increments),
-    scenario!("FLT-4", "a change of data is asked for again only where nobody knows what came of it", only_the_unknown),
+    scenario!("FLT-4", "a change of data is asked for again only where its outcome is unknown", only_the_unknown),
     scenario!("FLT-4", "an increment that wasn't applied counts once or is a 503", increments_not_applied),
     scenario!("FLT-4", "increments at once beside faults count at most once each", increments_beside_faults),
     scenario!("FLT-4", "a sign-out whose outcome is unknown is a 503 and keeps the cookie", unknown_sign_outs),
