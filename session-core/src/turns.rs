@@ -23,6 +23,8 @@ struct Queue {
     turn: Arc<Semaphore>,
     /// Those that have a turn, and those that wait for one.
     members: usize,
+    /// Those that have a turn.
+    holders: usize,
 }
 
 /// A place in a queue, and in the end a turn. Dropped, it is the next one's turn.
@@ -54,8 +56,7 @@ impl<K: Eq + Hash + Clone> Turns<K> {
     pub(crate) async fn queue(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
         let place = {
             let mut queues = self.lock();
-            let new = || Queue { turn: Arc::new(Semaphore::new(self.at_once)), members: 0 };
-            let queue = queues.entry(key.clone()).or_insert_with(new);
+            let queue = queues.entry(key.clone()).or_insert_with(|| Queue::new(self.at_once));
             self.place(key, queue)
         };
         place.wait().await
@@ -65,9 +66,10 @@ impl<K: Eq + Hash + Clone> Turns<K> {
     pub(crate) fn first(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
         let mut queues = self.lock();
         let Entry::Vacant(free) = queues.entry(key.clone()) else { return None };
-        let queue = free.insert(Queue { turn: Arc::new(Semaphore::new(self.at_once)), members: 0 });
+        let queue = free.insert(Queue::new(self.at_once));
         let mut place = self.place(key, queue);
         place.permit = Arc::clone(&place.turn).try_acquire_owned().ok();
+        queue.holders = 1;
         Some(place)
     }
 
@@ -82,31 +84,62 @@ impl<K: Eq + Hash + Clone> Turns<K> {
     }
 }
 
+impl Queue {
+    fn new(at_once: usize) -> Self {
+        Self { turn: Arc::new(Semaphore::new(at_once)), members: 0, holders: 0 }
+    }
+}
+
 impl<K: Eq + Hash + Clone> Turn<K> {
     async fn wait(mut self) -> Option<Self> {
         // An error if the queue was given up.
-        self.permit = Some(Arc::clone(&self.turn).acquire_owned().await.ok()?);
-        Some(self)
+        let permit = Arc::clone(&self.turn).acquire_owned().await.ok()?;
+        let is_waiting = {
+            let mut queues = self.turns.lock();
+            // Or it was given up just then.
+            let queue = queues.get_mut(&self.key).filter(|queue| Arc::ptr_eq(&queue.turn, &self.turn));
+            queue.map(|queue| queue.holders += 1).is_some()
+        };
+        is_waiting.then(|| {
+            self.permit = Some(permit);
+            self
+        })
     }
 
-    /// The store failed: those that wait needn't find that out one after the other.
+    /// The store failed: those that wait needn't find that out one after the other. Those that have their turn keep it, this one too:
+    /// who comes now waits for it.
     pub(crate) fn give_up(&self) {
-        let mut queues = self.turns.lock();
-        if queues.get(&self.key).is_some_and(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) {
-            queues.remove(&self.key);
+        let given_up = {
+            let mut queues = self.turns.lock();
+            // It has a turn, so its queue is there.
+            queues.get_mut(&self.key).map(|queue| {
+                let free = self.turns.at_once - queue.holders;
+                queue.members = queue.holders;
+                std::mem::replace(&mut queue.turn, Arc::new(Semaphore::new(free)))
+            })
+        };
+        if let Some(given_up) = given_up {
+            given_up.close();
         }
-        drop(queues);
-        self.turn.close();
     }
 }
 
 impl<K: Eq + Hash + Clone> Drop for Turn<K> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
-        let Some(queue) = queues.get_mut(&self.key).filter(|queue| Arc::ptr_eq(&queue.turn, &self.turn)) else {
+        let Some(queue) = queues.get_mut(&self.key) else { return };
+        let is_of_queue = Arc::ptr_eq(&queue.turn, &self.turn);
+        if self.permit.is_none() && !is_of_queue {
+            // It waited in a queue that was given up.
             return;
-        };
+        }
         queue.members -= 1;
+        if self.permit.is_some() {
+            queue.holders -= 1;
+            if !is_of_queue {
+                queue.turn.add_permits(1);
+            }
+        }
         if queue.members == 0 {
             queues.remove(&self.key);
         }
@@ -170,12 +203,38 @@ mod tests {
         let (mut second, mut third) = (pin!(turns.queue(ID)), pin!(turns.queue(ID)));
         assert!(poll_once(&mut second).is_none() && poll_once(&mut third).is_none());
         first.give_up();
-        let later = turns.queue(ID).await.unwrap();
-        // Who is too late again joins the new queue.
         assert!(poll_once(&mut second).unwrap().is_none() && poll_once(&mut third).unwrap().is_none());
+        let mut later = pin!(turns.queue(ID));
+        assert!(poll_once(&mut later).is_none(), "the first still has its turn");
         drop(first);
+        let later = poll_once(&mut later).unwrap().unwrap();
         assert_eq!(turns.lock()[&ID].members, 1);
         drop(later);
+        assert!(turns.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn so_many_have_their_turn_at_once_though_their_queue_is_given_up() {
+        let turns = Turns::new(2);
+        let (first, second) = (turns.queue(ID).await.unwrap(), turns.queue(ID).await.unwrap());
+        let (mut given_up, mut unwoken) = (pin!(turns.queue(ID)), pin!(turns.queue(ID)));
+        assert!(poll_once(&mut given_up).is_none() && poll_once(&mut unwoken).is_none());
+        first.give_up();
+        first.give_up();
+        let (mut third, mut fourth) = (pin!(turns.queue(ID)), pin!(turns.queue(ID)));
+        assert!(poll_once(&mut third).is_none() && poll_once(&mut fourth).is_none());
+        drop(first);
+        let third = poll_once(&mut third).unwrap().unwrap();
+        assert!(poll_once(&mut fourth).is_none(), "two have their turn");
+        assert!(poll_once(&mut given_up).unwrap().is_none());
+        drop(third);
+        // It has its turn by now, and doesn't know it yet.
+        second.give_up();
+        assert!(poll_once(&mut fourth).unwrap().is_none());
+        assert!(poll_once(&mut unwoken).unwrap().is_none());
+        let fifth = turns.queue(ID).await.unwrap();
+        assert_eq!(turns.lock()[&ID].holders, 2);
+        drop((second, fifth));
         assert!(turns.lock().is_empty());
     }
 }

@@ -98,7 +98,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// no answer and the fate is [unknown](Fate::Unknown) too.
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied>;
 
-    /// Ends session `id` of `user`: whether there was a live one.
+    /// Ends session `id` of `user`: whether there was a live one. Where its database's answer was lost and it asked again, a store
+    /// may say that there was one, because its first try may have ended it.
     fn end<'a>(
         &'a self,
         user: &'a UserId,
@@ -107,7 +108,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<bool>>;
 
-    /// Ends all sessions of `user` but `except`: the ids of the live ones that ended.
+    /// Ends all sessions of `user` but `except`: the ids of the live ones that ended. Where its database's answer was lost and it asked
+    /// again, a store may leave out those that its first try ended.
     fn end_all<'a>(
         &'a self,
         user: &'a UserId,

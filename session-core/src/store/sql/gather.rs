@@ -34,6 +34,15 @@ pub(super) const MOST_BYTES: usize = 1 << 20;
 /// For how long a statement that is under way holds up others, before they go beside it.
 const HOLD: Duration = Duration::from_millis(5);
 
+/// How much longer than a statement may take an answer is waited for. It is late only if the runtime of the store's connections is there
+/// and nobody runs it.
+pub(super) const LATE: Duration = Duration::from_secs(1);
+
+/// Nothing runs the runtime in which a group would be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the async runtime in which the store was opened is idle: keep it running while the store is used")]
+pub(super) struct Undriven;
+
 /// What a database `D` can be asked for many at once.
 pub(super) trait Question<D>: Clone + Send + Sync + 'static {
     type Answer: Send + 'static;
@@ -48,6 +57,11 @@ pub(super) trait Question<D>: Clone + Send + Sync + 'static {
 
     fn alone(&self, database: &D) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
 
+    /// What to tell of an answer to what was asked before, too, and may have been done then.
+    fn repeated(answer: Result<Self::Answer, StoreError>) -> Result<Self::Answer, StoreError> {
+        answer
+    }
+
     /// Asks 2 to [`MOST`] at once: one answer each, in their order.
     fn together(
         questions: &[&Self],
@@ -61,6 +75,8 @@ pub(super) type Answers<T> = Vec<Result<T, StoreError>>;
 pub(super) struct Gather<Q, A> {
     /// How many questions go alone at once, before others wait and go together.
     beside: usize,
+    /// How long a statement may take.
+    limit: Duration,
     asked: Mutex<Asked<Q, A>>,
 }
 
@@ -101,9 +117,9 @@ impl<Q, A> Gather<Q, A> {
 }
 
 impl<Q, A: Send + 'static> Gather<Q, A> {
-    pub(super) const fn new(beside: usize) -> Self {
+    pub(super) const fn new(beside: usize, limit: Duration) -> Self {
         let asked = Asked { alone: 0, groups: 0, waiting: VecDeque::new() };
-        Self { beside, asked: Mutex::new(asked) }
+        Self { beside, limit, asked: Mutex::new(asked) }
     }
 
     pub(super) async fn ask<D>(self: &Arc<Self>, question: Q, database: &D, home: &Home) -> Result<A, StoreError>
@@ -117,21 +133,23 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
                 let _alone = Alone { gather: self, database, home };
                 return Box::pin(question.alone(database)).await;
             }
-            Turn::Waits { answer, is_seen_to: true } => answer.await,
+            Turn::Waits { answer, is_seen_to: true } => timeout(self.limit + LATE, answer).await,
             Turn::Waits { mut answer, is_seen_to: false } => match timeout(HOLD, &mut answer).await {
-                Ok(told) => told,
+                Ok(told) => Ok(told),
                 Err(_) => {
                     if self.lock().begin() {
                         self.run_groups(database, home);
                     }
-                    answer.await
+                    timeout(self.limit + LATE, answer).await
                 }
             },
         };
         match told {
-            Ok(Told::Answer(answer)) => answer,
-            // Or its group was dropped with its runtime: whether it was changed shows when it is asked again.
-            Ok(Told::Alone) | Err(_) => Box::pin(question.alone(database)).await,
+            Ok(Ok(Told::Answer(answer))) => answer,
+            Ok(Ok(Told::Alone)) => Box::pin(question.alone(database)).await,
+            // Its group was dropped with its runtime.
+            Ok(Err(_)) => Q::repeated(Box::pin(question.alone(database)).await),
+            Err(_) => Q::repeated(Err(StoreError::not_applied(Undriven))),
         }
     }
 

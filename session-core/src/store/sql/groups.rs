@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -35,13 +36,13 @@ pub(in crate::store) struct Beside {
 }
 
 impl<R: Send + Sync + 'static> Groups<R> {
-    /// In the runtime `home`.
-    pub(in crate::store) fn of(home: &Home, beside: &Beside) -> Arc<Self> {
+    /// In the runtime `home`, of statements that may take so long.
+    pub(in crate::store) fn of(home: &Home, beside: &Beside, limit: Duration) -> Arc<Self> {
         Arc::new(Self {
             home: home.clone(),
-            looks: Arc::new(Gather::new(beside.reads)),
-            data: Arc::new(Gather::new(beside.writes)),
-            activity: Arc::new(Gather::new(beside.writes)),
+            looks: Arc::new(Gather::new(beside.reads, limit)),
+            data: Arc::new(Gather::new(beside.writes, limit)),
+            activity: Arc::new(Gather::new(beside.writes, limit)),
             room: Room::new(),
         })
     }
@@ -282,6 +283,14 @@ impl<B: Backend> Question<B> for Change {
         let task = Task::Change { change: self.clone(), statement, rotation: None };
         let written = backend.change(task).await?;
         Changed::of(&written, self.caller.id)
+    }
+
+    fn repeated(answer: Result<Changed, StoreError>) -> Result<Changed, StoreError> {
+        match answer {
+            Ok(changed) => Ok(Changed { is_repeated: true, ..changed }),
+            Err(StoreError::NotApplied(source)) => Err(StoreError::Unknown(source)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn together(changes: &[&Self], backend: &B) -> Result<Answers<Self::Answer>, StoreError> {

@@ -293,7 +293,9 @@ async fn end(
     let sql = backend.sql();
     let Some(caller) = by else {
         let ending = Ending { user: user.clone(), now, id: Some(id), by: None, statements: vec![&sql.end] };
-        return Ok(Checked::Live(backend.change(Task::End(ending)).await?.count > 0));
+        let ended = backend.change(Task::End(ending)).await?;
+        // It may have ended it before, when its answer was lost. It is over in any case.
+        return Ok(Checked::Live(ended.count > 0 || ended.is_repeated));
     };
     let targets = match targets(backend, &sql.look_end, user, Some(id), caller, now).await? {
         Checked::Live(targets) if !targets.is_empty() => targets,

@@ -20,10 +20,12 @@ use crate::store::sql::spares::Spares;
 const BESIDE: Beside = Beside { reads: 1, writes: 1 };
 
 impl SqliteStore {
-    /// On a pool that nothing else uses.
-    fn alone_on(pool: SqlitePool) -> Self {
+    /// On a pool that nothing else uses, whose connections wait so long for other processes.
+    fn alone_on(pool: SqlitePool, busy_timeout: Duration) -> Self {
         let spares = Spares::of(&pool, None);
-        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE));
+        // A write waits for its turn, for a connection and for other processes.
+        let limit = pool.options().get_acquire_timeout() * 2 + busy_timeout;
+        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE, limit));
         Self { groups, spares, ..Self::new(pool) }
     }
 }
@@ -92,7 +94,7 @@ impl SqliteOptions {
         if in_memory {
             // The database is gone with its last connection, so that one is kept.
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
-            let store = SqliteStore::alone_on(pool);
+            let store = SqliteStore::alone_on(pool, self.busy_timeout);
             store.migrate().await?;
             return Ok(store);
         }
@@ -116,7 +118,7 @@ impl SqliteOptions {
         let second = pool.acquire().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         first.close().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
         drop(second);
-        Ok(SqliteStore::alone_on(pool))
+        Ok(SqliteStore::alone_on(pool, self.busy_timeout))
     }
 
     /// What the path or URL means.

@@ -89,7 +89,7 @@ impl<D: Server> ServerOptions<D> {
         // No connection lies in the pool itself, where it would be unknown when the server was heard on it.
         let pool = D::prepare(pool, limit).connect_lazy_with(options);
         let spares = Spares::of(&pool, Some(PING_AFTER));
-        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE));
+        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE, self.answer_within));
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
         let store = store.answer_within(self.answer_within);
         store.migrate().await?;

@@ -16,6 +16,7 @@ use super::places::{Place, Places};
 use super::{PATIENCE, Pooling, Server, ServerOpenError, ServerOptions, Work};
 use crate::error::StoreError;
 use crate::store::sql::Backend;
+use crate::store::sql::gather::{LATE, Undriven};
 use crate::store::sql::groups::Groups;
 use crate::store::sql::spares::{Spares, lend};
 use crate::store::sql::statements::Statements;
@@ -159,10 +160,11 @@ impl<D: Server> Backend for ServerStore<D> {
             Some(spares) => spares.home().spawn(work),
             None => drop(tokio::spawn(work)),
         }
-        match outcome.await {
-            Ok(outcome) => outcome,
+        match timeout_at(deadline + LATE, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Err(_) => Err(StoreError::unknown(Undriven)),
             // Its runtime ended. It may have been done.
-            Err(_) => {
+            Ok(Err(_)) => {
                 let steps = task.steps(D::statements());
                 perform_again(self, Work::Change(&task, &steps), deadline, true).await
             }
