@@ -192,6 +192,8 @@ impl Connection {
             headers
                 .append(COOKIE, HeaderValue::from_bytes(&cookies.join(&b"; "[..])).expect("cookies of header bytes"));
         }
+        // The last answer may not have made room for a request yet.
+        self.sender.ready().await.ok()?;
         let response = self.sender.send_request(request).await.ok()?;
         let (head, body) = response.into_parts();
         browser.keep_cookies(&head.headers);

@@ -4,6 +4,8 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use super::Request;
 use super::operation::Now;
 use crate::error::{Error, Result, StoreError};
@@ -11,7 +13,7 @@ use crate::event::Event;
 use crate::session::{Data, Record, SessionId};
 use crate::state::Did;
 use crate::store::Created;
-use crate::token::SessionToken;
+use crate::token::{SessionToken, TokenRef};
 use crate::user_id::UserId;
 
 /// A sign-in as its caller asked for it.
@@ -62,8 +64,8 @@ impl Request {
         match created {
             Ok(Created::Inserted { evicted }) if evicted.is_empty() => {}
             Ok(Created::Inserted { evicted }) => service.tell(&Event::Evicted { ids: evicted }),
-            // The first time it was stored after all.
-            Ok(Created::Taken) if is_repeated => {}
+            // The first time it was stored after all; or it was the store that asked again.
+            Ok(Created::Taken) if is_repeated || self.is_stored(&record, now).await? => {}
             Ok(Created::Taken) => {
                 self.lock().open_sign_in = None;
                 return Err(service.failed(StoreError::not_applied("another session has this id")));
@@ -81,6 +83,13 @@ impl Request {
         // The cookie can't follow, or there is no one to send it for: no browser will ever hold this token.
         self.settle_sign_in(&record).await?;
         Err(Error::HeadSent)
+    }
+
+    /// Whether the session that has this one's id is this one.
+    async fn is_stored(&self, record: &Record, now: OffsetDateTime) -> Result<bool> {
+        let token = [TokenRef { shard: record.user_id.shard(), id: record.id }];
+        let found = self.service.store.load(&token, now).await.map_err(|error| self.service.failed(error))?;
+        Ok(found.iter().any(|found| found.token_hash == record.token_hash))
     }
 
     /// Takes over the session that the store has made, if its cookie can follow: whether it can.

@@ -8,22 +8,22 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use super::programs::Kind;
 
 /// A connection.
-pub(super) enum Client {
+pub(crate) enum Client {
     Postgres(PgConnection),
     MariaDb(MySqlConnection),
 }
 
 /// A session as it is stored.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Stored {
-    pub(super) id: String,
-    pub(super) token: Vec<u8>,
-    pub(super) data: Value,
-    pub(super) last_active: i64,
+pub(crate) struct Stored {
+    pub(crate) id: String,
+    pub(crate) token: Vec<u8>,
+    pub(crate) data: Value,
+    pub(crate) last_active: i64,
 }
 
 impl Client {
-    pub(super) async fn connect(url: &str) -> sqlx::Result<Self> {
+    pub(crate) async fn connect(url: &str) -> sqlx::Result<Self> {
         match Kind::of(url) {
             Kind::Postgres => Ok(Self::Postgres(PgConnection::connect(url).await?)),
             Kind::MariaDb => Ok(Self::MariaDb(MySqlConnection::connect(url).await?)),
@@ -31,7 +31,7 @@ impl Client {
     }
 
     /// Runs statements as they are.
-    pub(super) async fn run(&mut self, sql: &str) -> sqlx::Result<()> {
+    pub(crate) async fn run(&mut self, sql: &str) -> sqlx::Result<()> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match self {
             Self::Postgres(conn) => sql.execute(conn).await.map(drop),
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// What the server calls this connection.
-    pub(super) async fn id(&mut self) -> i64 {
+    pub(crate) async fn id(&mut self) -> i64 {
         let own = match self {
             Self::Postgres(_) => "SELECT pg_backend_pid()",
             Self::MariaDb(_) => "SELECT CONNECTION_ID()",
@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// The first column of a statement's rows.
-    pub(super) async fn numbers(&mut self, sql: &str) -> Vec<i64> {
+    pub(crate) async fn numbers(&mut self, sql: &str) -> Vec<i64> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let numbers: sqlx::Result<Vec<i64>> = match self {
             Self::Postgres(conn) => {
@@ -63,7 +63,7 @@ impl Client {
     }
 
     /// Connections to the same database that wait for a lock: on PostgreSQL only `holders`, and those that wait for one of them.
-    pub(super) async fn waiting(&mut self, holders: &[i64]) -> Vec<i64> {
+    pub(crate) async fn waiting(&mut self, holders: &[i64]) -> Vec<i64> {
         if let Self::Postgres(_) = self {
             let holders: Vec<_> = holders.iter().map(ToString::to_string).collect();
             let holders = format!("ARRAY[{}]", holders.join(", "));
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// The sessions of a user, by id.
-    pub(super) async fn sessions(&mut self, user: &str) -> Vec<Stored> {
+    pub(crate) async fn sessions(&mut self, user: &str) -> Vec<Stored> {
         let sql = format!(
             "SELECT id, token_hash, data, last_active_at FROM cookie_session WHERE user_id = '{user}' ORDER BY id"
         );

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a request changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
+pub(crate) enum Change {
     SignIn,
     SignInAgain,
     Set,
@@ -33,7 +33,7 @@ enum Change {
     Revoke,
 }
 
-const CHANGES: [Change; 10] = [
+pub(crate) const CHANGES: [Change; 10] = [
     Change::SignIn,
     Change::SignInAgain,
     Change::Set,
@@ -46,7 +46,7 @@ const CHANGES: [Change; 10] = [
     Change::Revoke,
 ];
 
-pub(super) async fn cut_in_the_middle(url: String) {
+pub(crate) async fn cut_in_the_middle(url: String) {
     let (pool, proxy) = Pool::open_through(&url, Settings::SHORT).await;
     let world = World::new(Arc::new(Axum), pool.rows(PATIENCE)).await;
     let direct = World::new(Arc::new(Axum), Pool::open(&url, Settings::SHORT).await.rows(PATIENCE)).await;
@@ -71,18 +71,18 @@ pub(super) async fn cut_in_the_middle(url: String) {
 }
 
 /// One request of a user with two sessions.
-struct Case {
+pub(crate) struct Case {
     change: Change,
-    user: String,
+    pub(crate) user: String,
     /// The one that asks.
-    browser: Browser,
-    op: Value,
+    pub(crate) browser: Browser,
+    pub(crate) op: Value,
     /// The sessions before, the asking one first.
     before: [Stored; 2],
 }
 
 impl Case {
-    async fn new(direct: &World, world: &World, client: &mut Client, round: usize, change: Change) -> Self {
+    pub(crate) async fn new(direct: &World, world: &World, client: &mut Client, round: usize, change: Change) -> Self {
         let user = format!("ada {round}");
         let [mut own, mut other] = [direct.browser(), direct.browser()];
         let script = json!([{"op": "authenticate_with", "user": user, "data": {"n": 0}}]);
@@ -112,7 +112,7 @@ impl Case {
     }
 
     /// Whether the change is stored, as a whole; if not, everything is as it was.
-    fn is_applied(&self, stored: &[Stored]) -> bool {
+    pub(crate) fn is_applied(&self, stored: &[Stored]) -> bool {
         let mut before = self.before.to_vec();
         before.sort_by(|one, other| one.id.cmp(&other.id));
         if before == stored {
@@ -146,7 +146,7 @@ impl Case {
     }
 
     /// It was asked again, under the same identity, until its outcome was known: the answer is that it is done.
-    fn check(&self, cut: Cut, applied: bool, reply: &Reply) {
+    pub(crate) fn check(&self, cut: Cut, applied: bool, reply: &Reply) {
         let what = format!("{:?}, cut {cut:?}, applied: {applied}: {reply:?}", self.change);
         assert!(applied && reply.status == 200, "{what}");
         let cookies = match self.change {
@@ -158,7 +158,7 @@ impl Case {
     }
 
     /// What the browser holds now is as good as it was told.
-    async fn is_true(&self, direct: &World) {
+    pub(crate) async fn is_true(&self, direct: &World) {
         let lives = !matches!(self.change, Change::Logout | Change::LogoutAll);
         let reply = self.browser.on(direct).run(json!([{"op": "user_id"}])).await;
         let user = if lives { json!(self.user) } else { json!(null) };

@@ -11,20 +11,20 @@ use disk::SmallDisk;
 use programs::{Kind, Programs};
 use servers::OnDisk;
 
-mod client;
+pub(crate) mod client;
 mod conflicts;
-mod cuts;
+pub(crate) mod cuts;
 mod disk;
 mod full_disk;
 mod idle;
 mod kills;
 mod load;
-mod pool;
-mod programs;
-mod proxy;
+pub(crate) mod pool;
+pub(crate) mod programs;
+pub(crate) mod proxy;
 mod reach;
 mod read_only;
-mod servers;
+pub(crate) mod servers;
 mod waits;
 mod wire;
 

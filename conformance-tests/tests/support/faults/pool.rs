@@ -15,31 +15,31 @@ use super::proxy::Proxy;
 
 /// A pool of connections.
 #[derive(Debug, Clone)]
-pub(super) enum Pool {
+pub(crate) enum Pool {
     Postgres(PgPool),
     MariaDb(MySqlPool),
 }
 
 /// A connection taken out of a pool, until it is dropped.
 #[expect(dead_code, reason = "only held")]
-pub(super) enum Held {
+pub(crate) enum Held {
     Postgres(PoolConnection<Postgres>),
     MariaDb(PoolConnection<MySql>),
 }
 
 /// How a pool connects.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) connections: u32,
+pub(crate) struct Settings {
+    pub(crate) connections: u32,
     /// How long a request waits for a free connection.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// Said on each new connection.
-    pub(super) first: Option<&'static str>,
+    pub(crate) first: Option<&'static str>,
 }
 
 impl Settings {
     /// With short patience.
-    pub(super) const SHORT: Self = Self { connections: 4, patience: Duration::from_secs(1), first: None };
+    pub(crate) const SHORT: Self = Self { connections: 4, patience: Duration::from_secs(1), first: None };
 
     fn options<D: Database>(self) -> PoolOptions<D>
     where
@@ -61,12 +61,12 @@ impl Settings {
 }
 
 /// A store that opens up to so many connections of its own to the database at `url`.
-pub(super) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore> {
+pub(crate) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore> {
     opened_for(url, connections, Duration::from_secs(10)).await
 }
 
 /// The same, for which the server may take so long.
-pub(super) async fn opened_for(url: &str, connections: u32, patience: Duration) -> Arc<dyn SessionStore> {
+pub(crate) async fn opened_for(url: &str, connections: u32, patience: Duration) -> Arc<dyn SessionStore> {
     match Kind::of(url) {
         Kind::Postgres => {
             let options = PostgresOptions::new(url).max_connections(connections).answer_within(patience);
@@ -80,7 +80,7 @@ pub(super) async fn opened_for(url: &str, connections: u32, patience: Duration) 
 }
 
 /// The same, through a proxy in front of the database.
-pub(super) async fn opened_through(url: &str, connections: u32) -> (Arc<dyn SessionStore>, Proxy) {
+pub(crate) async fn opened_through(url: &str, connections: u32) -> (Arc<dyn SessionStore>, Proxy) {
     let kind = Kind::of(url);
     let (address, at): (String, Box<dyn Fn(u16) -> String + Send>) = match kind {
         Kind::Postgres => {
@@ -102,7 +102,7 @@ const OPENS: &str = "a server that answers";
 
 impl Pool {
     /// A pool of connections to the database at `url`, whose tables are made.
-    pub(super) async fn open(url: &str, settings: Settings) -> Self {
+    pub(crate) async fn open(url: &str, settings: Settings) -> Self {
         match Kind::of(url) {
             Kind::Postgres => Self::postgres(url.parse().expect("a URL"), settings).await,
             Kind::MariaDb => Self::mariadb(url.parse().expect("a URL"), settings).await,
@@ -110,7 +110,7 @@ impl Pool {
     }
 
     /// The same, through a proxy in front of it.
-    pub(super) async fn open_through(url: &str, settings: Settings) -> (Self, Proxy) {
+    pub(crate) async fn open_through(url: &str, settings: Settings) -> (Self, Proxy) {
         let kind = Kind::of(url);
         match kind {
             Kind::Postgres => {
@@ -139,7 +139,7 @@ impl Pool {
     }
 
     /// The rows behind it, for which the server may take so long.
-    pub(super) fn rows(&self, patience: Duration) -> Rows {
+    pub(crate) fn rows(&self, patience: Duration) -> Rows {
         let store: Arc<dyn SessionStore> = match self.clone() {
             Self::Postgres(pool) => Arc::new(PostgresStore::new(pool).answer_within(patience)),
             Self::MariaDb(pool) => Arc::new(MySqlStore::new(pool).answer_within(patience)),
@@ -148,7 +148,7 @@ impl Pool {
     }
 
     /// All of its connections, taken out; fewer if some never came back.
-    pub(super) async fn hold_all(&self) -> Vec<Held> {
+    pub(crate) async fn hold_all(&self) -> Vec<Held> {
         let mut held = Vec::new();
         while held.len() < self.connections() {
             let conn = match self {
@@ -164,7 +164,7 @@ impl Pool {
     }
 
     /// How many connections it may have.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         let most = match self {
             Self::Postgres(pool) => pool.options().get_max_connections(),
             Self::MariaDb(pool) => pool.options().get_max_connections(),

@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 
 /// A kind of database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Postgres,
     MariaDb,
 }
 
 /// The programs of one kind, and the account that they run under.
 #[derive(Debug, Clone)]
-pub(super) struct Programs {
-    pub(super) kind: Kind,
+pub(crate) struct Programs {
+    pub(crate) kind: Kind,
     init: PathBuf,
     server: PathBuf,
     /// None is this process's own.
@@ -32,11 +32,11 @@ struct Account {
 
 impl Kind {
     /// Of the server at a URL.
-    pub(super) fn of(url: &str) -> Self {
+    pub(crate) fn of(url: &str) -> Self {
         if url.starts_with("postgres") { Self::Postgres } else { Self::MariaDb }
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mysql",
@@ -49,7 +49,7 @@ impl Programs {
     ///
     /// # Errors
     /// What is missing.
-    pub(super) fn find(kind: Kind) -> Result<Self, String> {
+    pub(crate) fn find(kind: Kind) -> Result<Self, String> {
         let (folders, init, server, account) = match kind {
             Kind::Postgres => (postgres_folders(), "initdb", "postgres", "postgres"),
             Kind::MariaDb => (
@@ -73,14 +73,14 @@ impl Programs {
     }
 
     /// Lets the servers write into a folder.
-    pub(super) fn give(&self, folder: &Path) {
+    pub(crate) fn give(&self, folder: &Path) {
         if let Some(Account { user, group }) = self.account {
             std::os::unix::fs::chown(folder, Some(user), Some(group)).expect("root may give a folder away");
         }
     }
 
     /// Makes a new data folder. `log` is PostgreSQL's write-ahead log, if it is to be elsewhere.
-    pub(super) fn make(&self, data: &Path, log: Option<&Path>) {
+    pub(crate) fn make(&self, data: &Path, log: Option<&Path>) {
         let mut command = self.command(&self.init);
         match self.kind {
             Kind::Postgres => {
@@ -101,7 +101,7 @@ impl Programs {
     }
 
     /// The server on `data`, in the foreground, saying on its standard error what it does.
-    pub(super) fn serve(&self, data: &Path, folder: &Path, port: u16) -> Command {
+    pub(crate) fn serve(&self, data: &Path, folder: &Path, port: u16) -> Command {
         let mut command = self.command(&self.server);
         match self.kind {
             Kind::Postgres => {
@@ -124,7 +124,7 @@ impl Programs {
     }
 
     /// What asks a server to stop at once. PostgreSQL's processes must leave together; MariaDB is one.
-    pub(super) fn stop(&self, data: &Path) -> Option<Command> {
+    pub(crate) fn stop(&self, data: &Path) -> Option<Command> {
         match self.kind {
             Kind::Postgres => {
                 let mut command = self.command(&self.server.with_file_name("pg_ctl"));

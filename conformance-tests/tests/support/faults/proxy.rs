@@ -14,7 +14,7 @@ use super::wire::{Message, Wire};
 
 /// Where a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// The server never reads the end of the change.
     Before,
     /// The server reads it, and the client doesn't wait for what becomes of it.
@@ -25,7 +25,7 @@ pub(super) enum Cut {
 
 /// A proxy, until the runtime ends. A clone is the same.
 #[derive(Clone)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     plan: Arc<Plan>,
 }
@@ -45,7 +45,7 @@ struct Plan {
 
 impl Proxy {
     /// A proxy in front of the server at `host:port`.
-    pub(super) async fn start(kind: Kind, server: String) -> Self {
+    pub(crate) async fn start(kind: Kind, server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let (settled, silent) = (watch::Sender::new(0), watch::Sender::new(false));
@@ -70,41 +70,41 @@ impl Proxy {
     }
 
     /// Cuts the connection on which the next change ends.
-    pub(super) fn cut_next(&self, cut: Cut) {
+    pub(crate) fn cut_next(&self, cut: Cut) {
         *self.plan.next() = Some(cut);
     }
 
     /// Forgets to: whether there was no change to cut.
-    pub(super) fn cut_none(&self) -> bool {
+    pub(crate) fn cut_none(&self) -> bool {
         self.plan.next().take().is_some()
     }
 
     /// Waits until so many were cut, and the server is done with them.
-    pub(super) async fn settled(&self, cuts: usize) {
+    pub(crate) async fn settled(&self, cuts: usize) {
         self.plan.settled.subscribe().wait_for(|settled| *settled >= cuts).await.expect("a proxy that runs");
     }
 
     /// Passes nothing on while it is silent; what was asked then is never answered.
-    pub(super) fn silence(&self, yes: bool) {
+    pub(crate) fn silence(&self, yes: bool) {
         self.plan.silent.send_replace(yes);
     }
 
     /// Passes nothing on any more on the connections that there are, as a firewall that has forgotten them; new ones work.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.plan.forgotten.send_modify(|times| *times += 1);
     }
 
     /// Falls silent with the next question whether the server is there.
-    pub(super) fn silence_at_ping(&self) {
+    pub(crate) fn silence_at_ping(&self) {
         self.plan.silent_at_ping.store(true, Ordering::SeqCst);
     }
 
     /// Waits until it is silent.
-    pub(super) async fn silent(&self) {
+    pub(crate) async fn silent(&self) {
         self.plan.silent.subscribe().wait_for(|silent| *silent).await.expect("a proxy that runs");
     }
 
-    pub(super) const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 }

@@ -16,7 +16,7 @@ use super::disk::SmallDisk;
 use super::programs::{Kind, Programs};
 
 /// A server that stops when it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     programs: Programs,
     data: PathBuf,
     port: u16,
@@ -34,7 +34,7 @@ struct Process {
 
 /// What of a server is on a small disk.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum OnDisk {
+pub(crate) enum OnDisk {
     Nothing,
     /// All but PostgreSQL's write-ahead log.
     Tables,
@@ -45,12 +45,12 @@ pub(super) enum OnDisk {
 
 impl Server {
     /// A server that answers, with an empty database for sessions.
-    pub(super) async fn start_new(programs: Programs) -> Self {
+    pub(crate) async fn start_new(programs: Programs) -> Self {
         Self::start_on(programs, OnDisk::Nothing, 0).await
     }
 
     /// The same, with its files on a disk of so many megabytes.
-    pub(super) async fn start_on(programs: Programs, on_disk: OnDisk, megabytes: u32) -> Self {
+    pub(crate) async fn start_on(programs: Programs, on_disk: OnDisk, megabytes: u32) -> Self {
         let made = tokio::task::spawn_blocking(move || Self::make(programs, on_disk, megabytes));
         let server = made.await.expect("a new server");
         server.start().await.expect("a new server starts");
@@ -91,7 +91,7 @@ impl Server {
     ///
     /// # Errors
     /// The last lines that it said before it ended.
-    pub(super) async fn start(&self) -> Result<(), String> {
+    pub(crate) async fn start(&self) -> Result<(), String> {
         let mut command = self.programs.serve(&self.data, self.folder.path(), self.port);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a program that is there");
@@ -123,14 +123,14 @@ impl Server {
     }
 
     /// Kills it, as the kernel does when memory runs out.
-    pub(super) async fn kill(&self) {
+    pub(crate) async fn kill(&self) {
         let killed = self.process().as_mut().expect("a server that runs").child.kill();
         killed.expect("a process of our own");
         self.gone().await;
     }
 
     /// Waits until all of its processes have ended: the last lines that it said.
-    pub(super) async fn gone(&self) -> Vec<String> {
+    pub(crate) async fn gone(&self) -> Vec<String> {
         let process = self.process().take();
         let Some(Process { mut child, reader }) = process else { return Vec::new() };
         let waited = tokio::task::spawn_blocking(move || {
@@ -141,17 +141,17 @@ impl Server {
     }
 
     /// Whether its first process runs.
-    pub(super) fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         let mut process = self.process();
         process.as_mut().is_some_and(|process| process.child.try_wait().expect("a process of our own").is_none())
     }
 
-    pub(super) const fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> Kind {
         self.programs.kind
     }
 
     /// As the app connects.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match self.kind() {
             Kind::Postgres => self.admin_url(),
             Kind::MariaDb => format!("mysql://app@127.0.0.1:{}/sessions", self.port),
@@ -159,7 +159,7 @@ impl Server {
     }
 
     /// As its administrator connects.
-    pub(super) fn admin_url(&self) -> String {
+    pub(crate) fn admin_url(&self) -> String {
         match self.kind() {
             Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
             Kind::MariaDb => format!("mysql://root@127.0.0.1:{}/mysql", self.port),
@@ -167,7 +167,7 @@ impl Server {
     }
 
     /// The small disk that it was made on.
-    pub(super) fn disk(&self) -> &Path {
+    pub(crate) fn disk(&self) -> &Path {
         self.disk.as_ref().expect("made on a small disk").path()
     }
 

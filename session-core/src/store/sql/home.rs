@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// The runtime of a store's connections, whichever that is by now.
 #[derive(Clone)]
@@ -37,7 +37,16 @@ impl Place {
         self.runtime.spawn(task);
     }
 
-    /// Polls `future` as if in this runtime, whichever runs it.
+    /// Does `work` as a task of this runtime, which is dropped with this future.
+    pub(super) async fn does<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Ended> {
+        let mut task = Dropped(self.runtime.spawn(work));
+        (&mut task.0).await.map_err(|_| Ended)
+    }
+
+    /// Polls `future` as if in this runtime, whichever runs it. It must not use the runtime's timers, which panic when that ends.
     pub(super) async fn run<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -45,6 +54,18 @@ impl Place {
             future.as_mut().poll(context)
         })
         .await
+    }
+}
+
+/// A runtime ended before its task did.
+pub(super) struct Ended;
+
+/// A task that ends when this is dropped.
+struct Dropped<T>(JoinHandle<T>);
+
+impl<T> Drop for Dropped<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

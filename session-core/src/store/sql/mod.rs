@@ -164,7 +164,10 @@ async fn create(
     let sign_in = SignIn { new: Arc::clone(new), replaces: replaces.clone(), others: i64::from(limit.get()) - 1, now };
     let sign_in = backend.change(Task::SignIn(sign_in));
     let ended = match in_room(backend, new.data.text().len(), sign_in).await {
-        Err(StoreError::NotApplied(source)) if source.downcast_ref().is_some_and(DriverError::is_duplicate) => {
+        // Perhaps by itself, when its answer was lost and it was asked again.
+        Err(StoreError::NotApplied(source) | StoreError::Unknown(source))
+            if source.downcast_ref().is_some_and(DriverError::is_duplicate) =>
+        {
             return Ok(Created::Taken);
         }
         ended => ended?,

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
-use super::home::{Home, Place};
+use super::home::{Ended, Home, Place};
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -246,17 +246,24 @@ pub(in crate::store) async fn lend<'a, D: Database>(
         let permit = spares.permits.acquire().await.map_err(|_| SqlxError::PoolClosed)?;
         let known = match spares.take(fresh) {
             Some(known) => known,
-            None => {
+            // One of a server has a socket, which ends with its runtime.
+            None if spares.rules.ping_after.is_some() => {
                 let place = spares.home.now();
-                let conn = place.run(pool.acquire()).await?;
-                // One of a server has a socket, which ends with its runtime.
-                Known::new(conn, spares.rules.ping_after.map(|_| place))
+                let pool = pool.clone();
+                let conn = place.does(async move { pool.acquire().await }).await.unwrap_or_else(ended)?;
+                Known::new(conn, Some(place))
             }
+            None => Known::new(pool.acquire().await?, None),
         };
         Ok(Lent { known: Some(known), permit: Some((spares, permit)) })
     };
     // The limit is kept by the request's own runtime, which runs for certain; the store's may not.
     timeout(pool.options().get_acquire_timeout(), lent).await.unwrap_or(Err(SqlxError::PoolTimedOut))
+}
+
+/// The runtime in which a connection was being opened has ended: another one may be opened elsewhere.
+fn ended<T>(_: Ended) -> Result<T, SqlxError> {
+    Err(SqlxError::Io(std::io::ErrorKind::ConnectionAborted.into()))
 }
 
 impl<D: Database> Lent<'_, D> {

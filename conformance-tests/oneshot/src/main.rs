@@ -1,7 +1,7 @@
 //! What sessions add to one request in process, on each framework: allocations, instructions, store calls and time, beside the
 //! same app without them. The frameworks share one list of rows; `budgets.toml` says what each may cost.
 //!
-//! `cargo bench -p conformance-tests --bench oneshot`. Counts repeat, and fail the run when they pass the budget; instructions
+//! `cargo run --release -p oneshot`. Counts repeat, and fail the run when they pass the budget; instructions
 //! are counted where valgrind is installed. Times are medians of alternating rounds, to be read as a difference, on a machine
 //! that may be busy.
 

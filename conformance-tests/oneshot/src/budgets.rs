@@ -15,7 +15,7 @@ pub(crate) struct Budget {
 
 impl Budgets {
     pub(crate) fn read() -> Self {
-        Self(toml::from_str(include_str!("budgets.toml")).expect("the file beside this one is valid"))
+        Self(toml::from_str(include_str!("../budgets.toml")).expect("the file of this package is valid"))
     }
 
     /// That of a row.
