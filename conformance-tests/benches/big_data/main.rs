@@ -84,31 +84,47 @@ async fn measure(options: &Options) -> Result<usize, String> {
     println!("|---|---|---|---|---|---|---|");
     let mut refused = 0;
     for name in &options.stores {
+        let server = Server::of(name)?;
         for &size in &options.sizes {
             let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-            let store: Arc<dyn SessionStore> = match name.as_str() {
-                "memory" => Arc::new(MemoryStore::new()),
-                "sqlite" => {
+            let store: Arc<dyn SessionStore> = match &server {
+                Server::Memory => Arc::new(MemoryStore::new()),
+                Server::Sqlite => {
                     let file = folder.path().join("sessions.db");
                     Arc::new(SqliteStore::open(&file.to_string_lossy()).await.map_err(|error| error.to_string())?)
                 }
-                "postgres" => match outside(Postgres::find) {
-                    Ok(server) => {
-                        Arc::new(PostgresStore::open(&server.schema().await).await.map_err(|e| e.to_string())?)
-                    }
-                    Err(error) => return Err(error),
-                },
-                "mysql" => match outside(MySql::find) {
-                    Ok(server) => Arc::new(MySqlStore::open(&server.schema().await).await.map_err(|e| e.to_string())?),
-                    Err(error) => return Err(error),
-                },
-                _ => return Err(USAGE.to_owned()),
+                Server::Postgres(server) => {
+                    Arc::new(PostgresStore::open(&server.schema().await).await.map_err(|error| error.to_string())?)
+                }
+                Server::MySql(server) => {
+                    Arc::new(MySqlStore::open(&server.schema().await).await.map_err(|error| error.to_string())?)
+                }
             };
             let mut subject = Subject::new(store, options.sessions, size).await.map_err(|error| error.to_string())?;
             refused += subject.run(name, options.rounds).await;
         }
     }
     Ok(refused)
+}
+
+/// Where the rows of a store are.
+enum Server {
+    Memory,
+    Sqlite,
+    Postgres(Postgres),
+    MySql(Box<MySql>),
+}
+
+impl Server {
+    fn of(store: &str) -> Result<Self, String> {
+        match store {
+            "memory" => Ok(Self::Memory),
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" => outside(Postgres::find).map(Self::Postgres),
+            "mysql" => outside(MySql::find).map(|server| Self::MySql(Box::new(server))),
+            _ => Err(USAGE.to_owned()),
+        }
+    }
 }
 
 /// Runs what has a runtime of its own.

@@ -186,7 +186,10 @@ impl Plan {
         drop(client);
         server.shutdown().await?;
         // The server does what it has read, finds that nobody is there any more, and closes too.
-        tokio::time::timeout(Duration::from_secs(20), server.read_to_end(&mut Vec::new())).await.map_or(Ok(0), |read| read).unwrap_or_default();
+        tokio::time::timeout(Duration::from_secs(20), server.read_to_end(&mut Vec::new()))
+            .await
+            .map_or(Ok(0), |read| read)
+            .unwrap_or_default();
         self.settled.send_modify(|settled| *settled += 1);
         Ok(())
     }

@@ -44,6 +44,11 @@ pub(crate) async fn idle_limit_of_the_server(server: &Server) {
     }
     cleanup.stop().await;
     let events: Vec<_> = world.events().into_iter().filter(|event| event.contains("rror")).collect();
-    println!("{}: idle limit 2 s, {TIME:?}, {calls} calls beside a clean-up every 3 s: {} failed, {} error events", server.kind().name(), failed.len(), events.len());
+    println!(
+        "{}: idle limit 2 s, {TIME:?}, {calls} calls beside a clean-up every 3 s: {} failed, {} error events",
+        server.kind().name(),
+        failed.len(),
+        events.len()
+    );
     assert!(failed.is_empty() && events.is_empty(), "{failed:?} {events:?}");
 }

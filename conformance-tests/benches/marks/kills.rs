@@ -76,7 +76,8 @@ pub(crate) async fn servers_killed(server: &Server) {
                 let backends = "SELECT pid::bigint FROM pg_stat_activity WHERE backend_type = 'client backend'";
                 let pids = admin.numbers(backends).await;
                 let pid = pids.into_iter().find(|pid| *pid != own).expect("a connection of the store");
-                let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("a program that is there");
+                let killed =
+                    Command::new("kill").args(["-9", &pid.to_string()]).status().expect("a program that is there");
                 assert!(killed.success());
             }
             Kind::MariaDb => {

@@ -23,7 +23,8 @@ pub(crate) async fn one_store_in_many_runtimes(server: &Server) {
         let url = url.clone();
         let run = tokio::task::spawn_blocking(move || {
             // Opened by the first of them, whose runtime ends.
-            let store = Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(opened(&url, 8));
+            let store =
+                Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(opened(&url, 8));
             let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
             std::thread::scope(|scope| {
                 for _ in 0..AT_ONCE {

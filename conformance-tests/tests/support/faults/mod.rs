@@ -137,6 +137,9 @@ impl Shared {
             trial(&["FLT-1"], "without a free connection a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::no_free_connection(url))
             }),
+            trial(&["FLT-1"], "inside the app's own transactions a session is refused in the store's time", |url| {
+                Box::pin(waits::own_transactions(url))
+            }),
             trial(&["FLT-1", "FLT-4"], "behind a lock a request waits for a while, and is a 503", |url| {
                 Box::pin(waits::a_lock_that_is_held(url))
             }),

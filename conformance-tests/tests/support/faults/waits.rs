@@ -32,6 +32,25 @@ pub(super) async fn no_free_connection(url: String) {
     println!("{}: {TIMES} times without a free connection: 503, and full service afterwards", Kind::of(&url).name());
 }
 
+/// All connections of the app's own pool are taken, by transactions in which the app asks for a session: that is refused in the
+/// store's time, whatever the pool's.
+pub(super) async fn own_transactions(url: String) {
+    let settings = Settings { patience: Duration::from_secs(24 * 3600), ..SETTINGS };
+    let pool = Pool::open(&url, settings).await;
+    let world = World::new(Arc::new(Axum), pool.rows(Duration::from_millis(300))).await;
+    let mut browser = signed_in(&world).await;
+    for _ in 0..TIMES {
+        let held = pool.hold_all().await;
+        nothing_can_be_written(&world, &browser, 503).await;
+        drop(held);
+        serves(&world, &mut browser).await;
+    }
+    println!(
+        "{}: {TIMES} times inside the app's transactions: 503, and full service afterwards",
+        Kind::of(&url).name()
+    );
+}
+
 /// All connections are taken by requests that wait for a lock.
 pub(super) async fn a_lock_that_is_held(url: String) {
     let pool = Pool::open(&url, SETTINGS).await;

@@ -2,12 +2,13 @@
 //! asked for alone. Not here: when that happens, see `gather`; how much goes at once then, see `room`; and the texts, see `statements`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::gather::{Answers, Gather, Question};
+use super::gather::{Answers, Gather, MOST, MOST_BYTES, Question};
 use super::home::Home;
 use super::packed::{self, Line, PackedRow};
 use super::room::{LARGE, Room};
@@ -27,6 +28,7 @@ pub(in crate::store) struct Groups<R> {
     data: Arc<Gather<Change, Changed>>,
     activity: Arc<Gather<Change, Changed>>,
     room: Room,
+    large: KnownLarge,
 }
 
 /// How many statements of a kind are worth running beside each other, before others wait and go together.
@@ -44,7 +46,44 @@ impl<R: Send + Sync + 'static> Groups<R> {
             data: Arc::new(Gather::new(beside.writes, limit)),
             activity: Arc::new(Gather::new(beside.writes, limit)),
             room: Room::new(),
+            large: KnownLarge::default(),
         })
+    }
+}
+
+/// Sessions that were too large for a group when they were looked up last: they are asked for alone at once, as a database may have to
+/// read all of a row to tell how large it is.
+#[derive(Default)]
+struct KnownLarge {
+    bytes: Mutex<HashMap<SessionId, usize>>,
+    is_used: AtomicBool,
+}
+
+impl KnownLarge {
+    /// How many are remembered.
+    const MOST: usize = 4096;
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, usize>> {
+        // Nothing panics between two consistent states.
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many bytes of data it had, if it was too large.
+    fn bytes(&self, id: SessionId) -> Option<usize> {
+        if self.is_used.load(Ordering::Relaxed) { self.lock().get(&id).copied() } else { None }
+    }
+
+    /// It has so many bytes of data.
+    fn note(&self, id: SessionId, bytes: usize) {
+        let mut known = self.lock();
+        if bytes <= MOST_BYTES / MOST {
+            known.remove(&id);
+        } else if known.len() < Self::MOST || known.contains_key(&id) {
+            known.insert(id, bytes);
+        } else {
+            known.clear();
+        }
+        self.is_used.store(!known.is_empty(), Ordering::Relaxed);
     }
 }
 
@@ -58,7 +97,10 @@ pub(super) struct Look {
 impl Look {
     pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Option<Arc<Record>>, StoreError> {
         let found = match backend.groups() {
-            Some(groups) => groups.looks.ask(self, backend, &groups.home).await?,
+            Some(groups) => match groups.large.bytes(self.id) {
+                None => groups.looks.ask(self, backend, &groups.home).await?,
+                Some(bytes) => Some(Found::Large(bytes)),
+            },
             None => Box::pin(self.alone(backend)).await?,
         };
         self.read(found, backend).await
@@ -75,7 +117,11 @@ impl Look {
             Ok(record) => Some(record),
             Err(_) if let Found::Large(bytes) = found => {
                 let found = Box::pin(in_room(backend, bytes, self.alone(backend))).await?;
-                found.map(|found| found.record()).transpose()?
+                let record = found.map(|found| found.record()).transpose()?;
+                if let Some(groups) = backend.groups() {
+                    groups.large.note(self.id, record.as_ref().map_or(0, |record| record.data.text().len()));
+                }
+                record
             }
             Err(_) => {
                 let found = Box::pin(self.alone(backend)).await?;
