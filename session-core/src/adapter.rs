@@ -11,7 +11,7 @@ use crate::client::{self, Client};
 use crate::cookie::Found;
 use crate::cookie_session::CookieSession;
 use crate::error::{Error, Result};
-use crate::service::Inner;
+use crate::service::{CookieSessionService, Inner};
 
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -41,6 +41,14 @@ pub struct Scope {
 pub struct Facts {
     found: Found,
     client: Client,
+}
+
+impl CookieSessionService {
+    /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer` is the scope of a
+    /// layer further out, if there is one.
+    pub fn begin(&self, outer: Option<&Scope>) -> ScopeGuard {
+        ScopeGuard::new(&self.0, outer)
+    }
 }
 
 impl Scope {

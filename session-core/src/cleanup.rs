@@ -28,9 +28,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::clock::earlier;
 use crate::error::{Result, StoreError};
 use crate::event::Event;
-use crate::expiry::earlier;
 use crate::service::CookieSessionService;
 use pace::{Next, Pace};
 

@@ -1,4 +1,4 @@
-//! Where the time comes from. Leaves what the time means to `expiry`.
+//! Where the time comes from. Not here: when a session ends, see `policy::expiry`.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -90,5 +90,30 @@ impl<C: Clock> Clock for std::sync::Arc<C> {
 
     fn is_system(&self) -> bool {
         (**self).is_system()
+    }
+}
+
+/// `at + by`, or the end of time where that can't be told.
+pub(crate) fn later(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time::Duration::try_from(by).ok().and_then(|by| at.checked_add(by)).unwrap_or(END_OF_TIME)
+}
+
+/// `at - by`, or the Unix epoch where that can't be told.
+pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
+    time::Duration::try_from(by).ok().and_then(|by| at.checked_sub(by)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+const END_OF_TIME: OffsetDateTime = time::macros::datetime!(9999-12-31 23:59 UTC);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2030-01-01 0:00 UTC);
+
+    #[test]
+    fn durations_beyond_the_calendar_are_no_panic() {
+        assert_eq!(later(NOW, Duration::MAX), END_OF_TIME);
+        assert_eq!(earlier(NOW, Duration::MAX), OffsetDateTime::UNIX_EPOCH);
     }
 }

@@ -231,7 +231,7 @@ mod tests {
     use super::*;
     use crate::keys::{KeyRing, SigningKey};
     use crate::session::SessionId;
-    use crate::token::Shard;
+    use crate::user_id::Shard;
 
     fn rules() -> CookieRules {
         CookieRules {

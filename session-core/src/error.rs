@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::session::SessionId;
+use crate::token::NoRandomness;
+pub use crate::user_id::UserIdError;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -67,6 +69,12 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
+impl From<NoRandomness> for Error {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
 impl Error {
     /// The HTTP status of this error as a response.
     pub const fn status(&self) -> u16 {
@@ -125,24 +133,6 @@ impl Error {
             _ => "internal error\n",
         }
     }
-}
-
-/// Why a user id is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UserIdError {
-    /// It is empty.
-    #[error("a user id can't be empty")]
-    Empty,
-    /// It is over 255 bytes.
-    #[error("a user id has at most 255 bytes, this one has {bytes}")]
-    TooLong {
-        /// Its length in bytes.
-        bytes: usize,
-    },
-    /// It holds a NUL, which not every database can keep.
-    #[error("a user id can't hold a NUL character")]
-    Nul,
 }
 
 /// Why data or a value is refused. What was stored stays.

@@ -14,7 +14,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KeyError;
 use crate::session::SessionId;
-use crate::token::{SECRET_BYTES, SessionToken, Shard};
+use crate::token::{SECRET_BYTES, SessionToken};
+use crate::user_id::Shard;
 
 /// Fewest bytes of a signing key.
 pub const MIN_KEY_BYTES: usize = 32;

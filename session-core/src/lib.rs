@@ -22,6 +22,7 @@ mod request;
 mod service;
 mod session;
 mod sign_in;
+mod standing;
 mod state;
 pub mod store;
 mod token;
@@ -45,8 +46,8 @@ pub use sign_in::SignIn;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;
 pub use store::{MemoryStore, SessionStore};
-pub use token::{SealedToken, Shard, TokenHash, TokenRef};
-pub use user_id::UserId;
+pub use token::{SealedToken, TokenHash, TokenRef};
+pub use user_id::{Shard, UserId};
 
 /// What the exported macros name; no part of the API.
 #[doc(hidden)]

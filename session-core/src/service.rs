@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::adapter::{Scope, ScopeGuard};
 use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
 use crate::event::Event;
-use crate::policy::rotation::{Standing, lowered};
+use crate::policy::rotation::lowered;
 use crate::session::{Record, Session, SessionId};
+use crate::standing::Standing;
 use crate::store::{Caller, Checked, SessionStore};
 use crate::turns::Turns;
 use crate::user_id::UserId;
@@ -82,12 +82,6 @@ impl CookieSessionService {
     /// The configuration.
     pub fn config(&self) -> &SessionConfig {
         &self.0.config
-    }
-
-    /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer` is the scope of a
-    /// layer further out, if there is one.
-    pub fn begin(&self, outer: Option<&Scope>) -> ScopeGuard {
-        ScopeGuard::new(&self.0, outer)
     }
 
     /// The live sessions of any user: most recently active first, ties by newest sign-in. The `data` of each is `null`.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::policy::rotation::Standing;
+use crate::standing::Standing;
 use crate::token::{SealedToken, TokenHash};
 use crate::user_id::UserId;
 

@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
     use crate::session::Data;
-    use crate::token::Shard;
+    use crate::user_id::Shard;
     use crate::user_id::UserId;
 
     const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);

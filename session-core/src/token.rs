@@ -11,42 +11,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::error::Error;
 use crate::session::SessionId;
-use crate::user_id::UserId;
+use crate::user_id::{Shard, UserId};
 
 /// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).
 pub(crate) const SECRET_BYTES: usize = 32;
 /// Names the one use of a secret as a key: to seal its successor.
 const SUCCESSOR_LABEL: &[u8] = b"session-core/successor/v1";
-
-/// The first two bytes of SHA-256 of the user id: which part of a sharded store holds all of a user's sessions.
-///
-/// The cookie carries it too, so that a store can route the look-up of a session without knowing its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shard(u16);
-
-impl Shard {
-    pub(crate) fn of(user_id: &str) -> Self {
-        let hash = Sha256::digest(user_id.as_bytes());
-        Self::from_bytes([hash[0], hash[1]])
-    }
-
-    /// The shard whose big-endian bytes these are.
-    pub const fn from_bytes(bytes: [u8; 2]) -> Self {
-        Self(u16::from_be_bytes(bytes))
-    }
-
-    /// The shard's two bytes, big-endian.
-    pub const fn to_bytes(self) -> [u8; 2] {
-        self.0.to_be_bytes()
-    }
-
-    /// The shard as a number from 0 to 65,535.
-    pub const fn number(self) -> u16 {
-        self.0
-    }
-}
 
 /// SHA-256 of a token's secret: 32 bytes, the only trace of a token that a store sees.
 ///
@@ -120,6 +91,10 @@ impl fmt::Debug for SealedToken {
     }
 }
 
+/// The operating system gave no random bytes.
+#[derive(Debug)]
+pub(crate) struct NoRandomness;
+
 /// A session token: which session, and the secret that proves it, wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct SessionToken {
@@ -132,18 +107,18 @@ pub(crate) struct SessionToken {
 
 impl SessionToken {
     /// A new token for session `id` of `user`, its secret from the operating system's generator.
-    pub(crate) fn generate(user: &UserId, id: SessionId) -> Result<Self, Error> {
+    pub(crate) fn generate(user: &UserId, id: SessionId) -> Result<Self, NoRandomness> {
         Self::random(user.shard(), id)
     }
 
     /// A new token for the same session.
-    pub(crate) fn next(&self) -> Result<Self, Error> {
+    pub(crate) fn next(&self) -> Result<Self, NoRandomness> {
         Self::random(self.shard, self.id)
     }
 
-    fn random(shard: Shard, id: SessionId) -> Result<Self, Error> {
+    fn random(shard: Shard, id: SessionId) -> Result<Self, NoRandomness> {
         let mut token = Self::from_parts(shard, id, [0; SECRET_BYTES]);
-        SysRng.try_fill_bytes(&mut token.secret).map_err(|_| Error::NoRandomness)?;
+        SysRng.try_fill_bytes(&mut token.secret).map_err(|_| NoRandomness)?;
         Ok(token)
     }
 

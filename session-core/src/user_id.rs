@@ -5,8 +5,53 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::error::UserIdError;
-use crate::token::Shard;
+use sha2::{Digest, Sha256};
+
+/// Why a user id is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserIdError {
+    /// It is empty.
+    #[error("a user id can't be empty")]
+    Empty,
+    /// It is over 255 bytes.
+    #[error("a user id has at most 255 bytes, this one has {bytes}")]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// It holds a NUL, which not every database can keep.
+    #[error("a user id can't hold a NUL character")]
+    Nul,
+}
+
+/// The first two bytes of SHA-256 of the user id: which part of a sharded store holds all of a user's sessions.
+///
+/// The cookie carries it too, so that a store can route the look-up of a session without knowing its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u16);
+
+impl Shard {
+    pub(crate) fn of(user_id: &str) -> Self {
+        let hash = Sha256::digest(user_id.as_bytes());
+        Self::from_bytes([hash[0], hash[1]])
+    }
+
+    /// The shard whose big-endian bytes these are.
+    pub const fn from_bytes(bytes: [u8; 2]) -> Self {
+        Self(u16::from_be_bytes(bytes))
+    }
+
+    /// The shard's two bytes, big-endian.
+    pub const fn to_bytes(self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
+
+    /// The shard as a number from 0 to 65,535.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
 
 /// Who a session belongs to: 1 to 255 bytes of UTF-8 without NUL, compared byte for byte.
 #[derive(Clone)]

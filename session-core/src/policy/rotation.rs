@@ -16,29 +16,10 @@
 //! session as it was signed in ([`lowered`]).
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use time::OffsetDateTime;
 
 use crate::session::Record;
-use crate::token::{SessionToken, TokenHash};
-
-/// What a presented token is to its session's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// The current one.
-    Current,
-    /// The current one, presented for the first time since it replaced the previous one.
-    FirstSeen,
-    /// The previous one. Its successor was not presented yet, and may be under way.
-    Awaiting,
-    /// The previous one, whose successor was not presented within the grace: its answer may be lost.
-    Overdue,
-    /// The previous one, within the grace after its successor was presented: a request that is still under way.
-    InFlight,
-    /// Anything older.
-    Dead,
-}
+use crate::standing::Standing;
+use crate::token::SessionToken;
 
 /// What a request is in for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,22 +48,6 @@ pub(crate) enum Rotation {
 }
 
 impl Standing {
-    /// What the token of this hash is to `record` at `now`.
-    pub(crate) fn of(token: &TokenHash, record: &Record, now: OffsetDateTime, grace: Duration) -> Self {
-        let is_current = record.token_hash.is_same(token);
-        let is_previous = record.previous_token_hash.as_ref().is_some_and(|previous| previous.is_same(token));
-        let was_rotated = record.previous_token_hash.is_some();
-        let in_grace = now - record.token_issued_at < grace;
-        match (is_current, is_previous, was_rotated && !record.token_seen, in_grace) {
-            (true, _, false, _) => Self::Current,
-            (true, _, true, _) => Self::FirstSeen,
-            (false, true, true, true) => Self::Awaiting,
-            (false, true, true, false) => Self::Overdue,
-            (false, true, false, true) => Self::InFlight,
-            (false, true, false, false) | (false, false, _, _) => Self::Dead,
-        }
-    }
-
     /// How a request is admitted that presents it.
     pub(crate) const fn admission(self) -> Admission {
         match self {
@@ -138,9 +103,13 @@ fn is_raised(record: &Record) -> bool {
 mod tests {
     use time::macros::datetime;
 
+    use std::time::Duration;
+
+    use time::OffsetDateTime;
+
     use super::*;
     use crate::session::{Data, SessionId};
-    use crate::token::Shard;
+    use crate::user_id::Shard;
     use crate::user_id::UserId;
 
     const SIGNED_IN: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Request;
 use crate::error::{Error, Result};
-use crate::policy::rotation::{Standing, lowered};
+use crate::policy::rotation::lowered;
+use crate::standing::Standing;
 use crate::state::State;
 use crate::token::TokenRef;
 

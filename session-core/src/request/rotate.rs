@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 
 use super::Request;
 use crate::error::{Error, Result, StoreError};
-use crate::policy::rotation::{Rotation as Decided, Standing, successor};
+use crate::policy::rotation::{Rotation as Decided, successor};
 use crate::session::{Record, SessionId};
+use crate::standing::Standing;
 use crate::state::{Did, State};
 use crate::store::{Activity, Applied, Caller, Rotation, Update};
 use crate::token::{SessionToken, TokenHash, TokenRef};

@@ -14,8 +14,8 @@ use super::{
     Update,
 };
 use crate::session::{Record, SessionId};
-use crate::token::{Shard, TokenRef};
-use crate::user_id::UserId;
+use crate::token::TokenRef;
+use crate::user_id::{Shard, UserId};
 
 /// So that requests of different users seldom wait for each other.
 const PARTS: usize = 64;

@@ -12,7 +12,7 @@ use super::{
     Activity, Applied, Caller, Checked, Created, Fate, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore,
     StoreError, StoreFuture, Update,
 };
-use crate::expiry::earlier;
+use crate::clock::earlier;
 use crate::session::{Record, SessionId};
 use crate::token::TokenRef;
 use crate::user_id::UserId;

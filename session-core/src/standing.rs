@@ -1,0 +1,44 @@
+//! What a presented token is to its session's row. Pure: the time is passed in. Not here: what it still counts for, see
+//! `policy::rotation`.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::session::Record;
+use crate::token::TokenHash;
+
+/// What a presented token is to its session's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// The current one.
+    Current,
+    /// The current one, presented for the first time since it replaced the previous one.
+    FirstSeen,
+    /// The previous one. Its successor was not presented yet, and may be under way.
+    Awaiting,
+    /// The previous one, whose successor was not presented within the grace: its answer may be lost.
+    Overdue,
+    /// The previous one, within the grace after its successor was presented: a request that is still under way.
+    InFlight,
+    /// Anything older.
+    Dead,
+}
+
+impl Standing {
+    /// What the token of this hash is to `record` at `now`.
+    pub(crate) fn of(token: &TokenHash, record: &Record, now: OffsetDateTime, grace: Duration) -> Self {
+        let is_current = record.token_hash.is_same(token);
+        let is_previous = record.previous_token_hash.as_ref().is_some_and(|previous| previous.is_same(token));
+        let was_rotated = record.previous_token_hash.is_some();
+        let in_grace = now - record.token_issued_at < grace;
+        match (is_current, is_previous, was_rotated && !record.token_seen, in_grace) {
+            (true, _, false, _) => Self::Current,
+            (true, _, true, _) => Self::FirstSeen,
+            (false, true, true, true) => Self::Awaiting,
+            (false, true, true, false) => Self::Overdue,
+            (false, true, false, true) => Self::InFlight,
+            (false, true, false, false) | (false, false, _, _) => Self::Dead,
+        }
+    }
+}
