@@ -7,10 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use crate::cookie::{CookieRules, MAX_LIFETIME, SameSite};
 use crate::error::ConfigError;
-use crate::expiry::Expiry;
 use crate::keys::{CookieKeys, KeyRing};
+use crate::policy::expiry::Expiry;
+use crate::transport::cookie::{CookieRules, MAX_LIFETIME, SameSite};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often activity is written at most, where the idle timeout is long enough for that.

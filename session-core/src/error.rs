@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::session::SessionId;
-use crate::token::NoRandomness;
-pub use crate::user_id::UserIdError;
+use crate::model::session::SessionId;
+use crate::model::token::NoRandomness;
+pub use crate::model::user_id::UserIdError;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -13,9 +13,9 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KeyError;
-use crate::session::SessionId;
-use crate::token::{SECRET_BYTES, SessionToken};
-use crate::user_id::Shard;
+use crate::model::session::SessionId;
+use crate::model::token::{SECRET_BYTES, SessionToken};
+use crate::model::user_id::Shard;
 
 /// Fewest bytes of a signing key.
 pub const MIN_KEY_BYTES: usize = 32;

@@ -6,8 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Headers, HeadersMut, ResponseHead, Scope};
-use crate::cookie_session::CookieSession;
-use crate::state::CookieAction;
+use crate::request::handle::CookieSession;
+use crate::request::state::CookieAction;
 
 /// What a commit means for the response head.
 #[must_use = "the response must be told"]

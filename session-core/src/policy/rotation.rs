@@ -17,9 +17,9 @@
 
 use std::sync::Arc;
 
-use crate::session::Record;
-use crate::standing::Standing;
-use crate::token::SessionToken;
+use crate::model::session::Record;
+use crate::model::standing::Standing;
+use crate::model::token::SessionToken;
 
 /// What a request is in for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +108,9 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::session::{Data, SessionId};
-    use crate::user_id::Shard;
-    use crate::user_id::UserId;
+    use crate::model::session::{Data, SessionId};
+    use crate::model::user_id::Shard;
+    use crate::model::user_id::UserId;
 
     const SIGNED_IN: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
     const ROTATED: OffsetDateTime = datetime!(2030-01-02 0:00 UTC);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::operation::Now;
 use super::{Permit, Request, Stored};
 use crate::error::Error;
-use crate::event::Event;
+use crate::observe::event::Event;
 use crate::store::{Activity, Applied, Update};
 
 /// What a response must be instead: the status of the failure, if there was one.

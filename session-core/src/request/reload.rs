@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Request;
 use crate::error::{Error, Result};
+use crate::model::standing::Standing;
+use crate::model::token::TokenRef;
 use crate::policy::rotation::lowered;
-use crate::standing::Standing;
-use crate::state::State;
-use crate::token::TokenRef;
+use crate::request::state::State;
 
 impl Request {
     /// Takes over the row as it is now, by the session's id, whatever rotation happened to the token; but for a strict one since

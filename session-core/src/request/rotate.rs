@@ -6,12 +6,12 @@ use time::OffsetDateTime;
 
 use super::Request;
 use crate::error::{Error, Result, StoreError};
+use crate::model::session::{Record, SessionId};
+use crate::model::standing::Standing;
+use crate::model::token::{SessionToken, TokenHash, TokenRef};
 use crate::policy::rotation::{Rotation as Decided, successor};
-use crate::session::{Record, SessionId};
-use crate::standing::Standing;
-use crate::state::{Did, State};
+use crate::request::state::{Did, State};
 use crate::store::{Activity, Applied, Caller, Rotation, Update};
-use crate::token::{SessionToken, TokenHash, TokenRef};
 
 /// A strict rotation that the store was asked for. Its outcome may be unknown.
 #[derive(Clone)]

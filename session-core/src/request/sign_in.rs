@@ -9,12 +9,12 @@ use time::OffsetDateTime;
 use super::Request;
 use super::operation::Now;
 use crate::error::{Error, Result, StoreError};
-use crate::event::Event;
-use crate::session::{Data, Record, SessionId};
-use crate::state::Did;
+use crate::model::session::{Data, Record, SessionId};
+use crate::model::token::{SessionToken, TokenRef};
+use crate::model::user_id::UserId;
+use crate::observe::event::Event;
+use crate::request::state::Did;
 use crate::store::Created;
-use crate::token::{SessionToken, TokenRef};
-use crate::user_id::UserId;
 
 /// A sign-in as its caller asked for it.
 pub(crate) struct Wanted {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Request;
 use crate::error::Result;
-use crate::state::{Active, Did};
+use crate::request::state::{Active, Did};
 use crate::store::{Checked, SessionKey};
 
 impl Request {

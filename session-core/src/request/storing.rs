@@ -3,11 +3,11 @@
 
 use super::Request;
 use super::rotate::conflict_without_data;
-use crate::data::Pending;
 use crate::error::{Error, StoreError};
-use crate::event::Event;
-use crate::session::SessionId;
+use crate::model::session::SessionId;
+use crate::observe::event::Event;
 use crate::store::{Activity, Applied, Fate, Update};
+use crate::values::view::Pending;
 
 /// What came of storing a request's changes.
 pub(crate) enum Stored {

@@ -13,9 +13,9 @@ use super::{
     Applied, Caller, Checked, Created, Fate, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
     Update,
 };
-use crate::session::{Record, SessionId};
-use crate::token::TokenRef;
-use crate::user_id::{Shard, UserId};
+use crate::model::session::{Record, SessionId};
+use crate::model::token::TokenRef;
+use crate::model::user_id::{Shard, UserId};
 
 /// So that requests of different users seldom wait for each other.
 const PARTS: usize = 64;

@@ -26,11 +26,11 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 pub use crate::error::StoreError;
-use crate::session::{Data, Record, SessionId};
-use crate::token::{SealedToken, TokenHash, TokenRef};
-use crate::user_id::UserId;
-use crate::version;
-pub use crate::version::Fate;
+use crate::model::session::{Data, Record, SessionId};
+use crate::model::token::{SealedToken, TokenHash, TokenRef};
+use crate::model::user_id::UserId;
+use crate::model::version;
+pub use crate::model::version::Fate;
 
 mod memory;
 #[cfg(feature = "mysql")]
@@ -44,6 +44,7 @@ mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+pub(crate) mod turns;
 
 pub use memory::MemoryStore;
 

@@ -17,7 +17,7 @@ use super::sql::server::{
 use super::sql::statements::{Dialect, Statements};
 use super::sql::task::{Step, Task, Written};
 use super::sql::users::Idle;
-use crate::user_id::UserId;
+use crate::model::user_id::UserId;
 
 mod error_codes;
 mod schema;

@@ -17,7 +17,7 @@ use super::statements::{COLUMN_COUNT, Statement};
 use super::task::{Task, Written};
 use super::{Backend, caller_args};
 use crate::error::StoreError;
-use crate::session::{Record, SessionId};
+use crate::model::session::{Record, SessionId};
 use crate::store::{Caller, Rotation, Update};
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.

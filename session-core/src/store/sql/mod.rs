@@ -13,9 +13,9 @@ use super::{
     StoreError, StoreFuture, Update,
 };
 use crate::clock::earlier;
-use crate::session::{Record, SessionId};
-use crate::token::TokenRef;
-use crate::user_id::UserId;
+use crate::model::session::{Record, SessionId};
+use crate::model::token::TokenRef;
+use crate::model::user_id::UserId;
 use driver::DriverError;
 use gather::Question;
 use groups::{Change, Changed, Groups, Look, in_room, look_up};

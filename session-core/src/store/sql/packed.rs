@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::row::time;
 use crate::error::StoreError;
-use crate::session::{ClientInfo, Data, Record, SessionId};
-use crate::token::{SealedToken, TokenHash};
-use crate::user_id::UserId;
+use crate::model::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::token::{SealedToken, TokenHash};
+use crate::model::user_id::UserId;
 
 /// What to select of all rows, instead of columns: a line for each, that begins with its id. `json_array` writes no line end, and
 /// escapes those in text. Of a row that doesn't go together with others, the id and the bytes of its data, which SQLite knows without

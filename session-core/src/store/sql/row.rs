@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use super::task::Written;
 use crate::error::StoreError;
-use crate::session::{ClientInfo, Data, Record, SessionId};
-use crate::token::{SealedToken, TokenHash};
-use crate::user_id::UserId;
+use crate::model::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::token::{SealedToken, TokenHash};
+use crate::model::user_id::UserId;
 
 /// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
 #[derive(Debug, Clone, Copy)]

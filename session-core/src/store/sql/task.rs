@@ -10,9 +10,9 @@ use super::by_args;
 use super::groups::Change;
 use super::row::{self, Arg};
 use super::statements::{Statement, Statements};
-use crate::session::{Record, SessionId};
+use crate::model::session::{Record, SessionId};
+use crate::model::user_id::UserId;
 use crate::store::{Caller, MAX_LOADED, Rotation, SessionKey};
-use crate::user_id::UserId;
 
 /// One statement of a transaction, with its values.
 pub(in crate::store) type Step<'a> = (&'static Statement, Vec<Arg<'a>>);

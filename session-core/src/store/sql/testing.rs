@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use super::Backend;
 use super::gather::{MOST, MOST_BYTES};
 use super::groups::{Found, look_up};
-use crate::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::token::{SealedToken, TokenHash, TokenRef};
+use crate::model::user_id::UserId;
 use crate::store::{Activity, Applied, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update};
-use crate::token::{SealedToken, TokenHash, TokenRef};
-use crate::user_id::UserId;
 
 pub(in crate::store) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
 pub(in crate::store) const LIMIT: NonZeroU32 = NonZeroU32::new(2).unwrap();

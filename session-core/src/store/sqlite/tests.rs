@@ -8,12 +8,12 @@ use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
 
 use super::*;
-use crate::session::{Data, Record};
+use crate::model::session::{Data, Record};
+use crate::model::token::TokenHash;
 use crate::store::sql::groups::look_up;
 use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, each_of_many_gets_its_own, token};
 use crate::store::{Checked, SessionStore, StoreError};
-use crate::token::TokenHash;
 
 fn record(byte: u8, text: &str) -> Arc<Record> {
     Arc::new(Record {

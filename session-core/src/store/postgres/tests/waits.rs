@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::session::SessionId;
+use crate::model::session::SessionId;
 use crate::store::Checked;
 
 /// How many connections of the schema's stores wait for a lock.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::session::SessionId;
+use crate::model::session::SessionId;
+use crate::model::user_id::UserId;
 use crate::store::sql::task::Task;
-use crate::turns::{Turn, Turns};
-use crate::user_id::UserId;
+use crate::store::turns::{Turn, Turns};
 
 /// How many changes of a user's sessions are at the server at once, each of another session. With the one that may wait for the
 /// user's own row, that is how many connections of this process one user can make wait for locks.

@@ -8,13 +8,13 @@ use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Pool};
 
 use super::{Server, ServerOpenError, ServerOptions, ServerStore};
-use crate::session::{Data, Record};
+use crate::model::session::{Data, Record};
+use crate::model::token::{SealedToken, TokenHash};
 use crate::store::sql::testing::{
     LIMIT, NOW, SilentProxy, a_group_leaves_large_data_out, caller, dropped_anywhere, each_of_many_gets_its_own,
     other_runtimes_may_end, record, shows_no_row, the_row_of_the_first_schema_lives_on, token,
 };
 use crate::store::{Activity, Applied, NewData, Rotation, SessionStore, StoreError, Update};
-use crate::token::{SealedToken, TokenHash};
 
 pub(in crate::store) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
 

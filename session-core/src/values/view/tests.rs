@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::values::json_size;
+use crate::values::json::json_size;
 
 fn view(value: &Value) -> View {
     View::of(Data::from_text(value.to_string()), 1)

@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::clock::earlier;
 use crate::error::{Result, StoreError};
-use crate::event::Event;
+use crate::observe::event::Event;
 use crate::service::CookieSessionService;
 use pace::{Next, Pace};
 

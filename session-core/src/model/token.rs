@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::session::SessionId;
-use crate::user_id::{Shard, UserId};
+use crate::model::session::SessionId;
+use crate::model::user_id::{Shard, UserId};
 
 /// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).
 pub(crate) const SECRET_BYTES: usize = 32;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::running::Owner;
 use crate::error::{Error, Result};
-use crate::values::{Values, decode, encode};
+use crate::values::json::{Values, decode, encode};
 
 /// From a key and its value to the key's new value.
 type UpdateFn = dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync;

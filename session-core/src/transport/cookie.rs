@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::error::ConfigError;
 use crate::keys::{CookieKeys, SignedValue, VALUE_CHARS};
+use crate::model::token::{SessionToken, TokenRef};
 use crate::store::MAX_LOADED;
-use crate::token::{SessionToken, TokenRef};
 
 /// Most values whose signatures are checked, so that a request full of forged ones costs no more than that.
 const MAX_SIGNATURES: usize = 32;
@@ -230,8 +230,8 @@ mod tests {
 
     use super::*;
     use crate::keys::{KeyRing, SigningKey};
-    use crate::session::SessionId;
-    use crate::user_id::Shard;
+    use crate::model::session::SessionId;
+    use crate::model::user_id::Shard;
 
     fn rules() -> CookieRules {
         CookieRules {

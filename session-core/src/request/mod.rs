@@ -13,25 +13,27 @@ use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::config::FingerprintChange;
-use crate::cookie::Found;
 use crate::error::{Error, Result, StoreError};
-use crate::event::Event;
+use crate::model::session::{Record, SessionId};
+use crate::model::standing::Standing;
+use crate::model::token::{SessionToken, TokenHash, TokenRef};
+use crate::observe::event::Event;
 use crate::policy::rotation::{self, Admission};
+use crate::request::state::{Active, Did, State};
 use crate::service::Inner;
-use crate::session::{Record, SessionId};
-use crate::standing::Standing;
-use crate::state::{Active, Did, State};
 use crate::store::{MAX_LOADED, SessionKey};
-use crate::token::{SessionToken, TokenHash, TokenRef};
+use crate::transport::cookie::Found;
 use operation::Order;
 use rotate::OpenStrict;
 
 mod commit;
+pub(crate) mod handle;
 mod operation;
 mod reload;
 mod rotate;
 mod sign_in;
 mod sign_out;
+pub(crate) mod state;
 mod storing;
 
 pub(crate) use operation::Permit;

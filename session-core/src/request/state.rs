@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::data::View;
-use crate::session::{Record, SessionId};
+use crate::model::session::{Record, SessionId};
+use crate::model::token::{SessionToken, TokenHash};
 use crate::store::{Activity, Caller, SessionKey};
-use crate::token::{SessionToken, TokenHash};
+use crate::values::view::View;
 
 /// Where a request's session stands.
 #[derive(Debug)]
@@ -212,9 +212,9 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::session::Data;
-    use crate::user_id::Shard;
-    use crate::user_id::UserId;
+    use crate::model::session::Data;
+    use crate::model::user_id::Shard;
+    use crate::model::user_id::UserId;
 
     const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 

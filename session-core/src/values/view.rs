@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::changes::{ChangeLog, Updater};
 use crate::error::{DataError, Error, Result};
-use crate::session::Data;
+use crate::model::session::Data;
 use crate::store::{Fate, NewData};
-use crate::values::{Values, entry_size, json_size};
+use crate::values::changes::{ChangeLog, Updater};
+use crate::values::json::{Values, entry_size, json_size};
 
 /// A request's values: what is stored, with this request's changes on top.
 #[derive(Debug, Clone)]

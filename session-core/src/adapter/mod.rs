@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::client::{self, Client};
-use crate::cookie::Found;
-use crate::cookie_session::CookieSession;
 use crate::error::{Error, Result};
+use crate::request::handle::CookieSession;
 use crate::service::{CookieSessionService, Inner};
+use crate::transport::cookie::Found;
 
 #[cfg(any(doc, doctest))]
 pub mod guide;

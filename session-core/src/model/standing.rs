@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::session::Record;
-use crate::token::TokenHash;
+use crate::model::session::Record;
+use crate::model::token::TokenHash;
 
 /// What a presented token is to its session's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

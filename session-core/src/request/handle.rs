@@ -8,15 +8,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::changes::{Updater, running};
 use crate::error::{Error, Result, StoreError};
+use crate::model::session::{Data, Session, SessionId};
+use crate::model::sign_in::SignIn;
+use crate::model::user_id::UserId;
 use crate::request::{Failure, Progress, Request, Stored, Wanted};
 use crate::service::{CookieSessionService, Inner};
-use crate::session::{Data, Session, SessionId};
-use crate::sign_in::SignIn;
 use crate::store::{Caller, Checked};
-use crate::user_id::UserId;
-use crate::values::{decode, encode, sign_in_data};
+use crate::values::changes::{Updater, running};
+use crate::values::json::{decode, encode, sign_in_data};
 
 /// The session of one request. Clones, and every extraction in the request, are the same one.
 ///

@@ -1,6 +1,8 @@
 //! What an application builds once: store, configuration and clock. Leaves one request's session to `cookie_session`,
 //! and the clean-up to `cleanup`.
 
+pub(crate) mod cleanup;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,13 +12,13 @@ use time::OffsetDateTime;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SessionConfig;
 use crate::error::{Error, Result, StoreError};
-use crate::event::Event;
+use crate::model::session::{Record, Session, SessionId};
+use crate::model::standing::Standing;
+use crate::model::user_id::UserId;
+use crate::observe::event::Event;
 use crate::policy::rotation::lowered;
-use crate::session::{Record, Session, SessionId};
-use crate::standing::Standing;
+use crate::store::turns::Turns;
 use crate::store::{Caller, Checked, SessionStore};
-use crate::turns::Turns;
-use crate::user_id::UserId;
 
 /// Sessions over one store under one configuration. A clone is the same service.
 ///

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
-use crate::session::Record;
-use crate::state::State;
+use crate::model::session::Record;
+use crate::model::token::TokenRef;
+use crate::request::state::State;
 use crate::store::{Applied, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreFuture, Update};
-use crate::token::TokenRef;
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
 /// A store whose answers don't come while it is told so; what it was asked to do is done all the same.

@@ -7,12 +7,12 @@ use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::session::{Data, Record, SessionId};
+use crate::model::session::{Data, Record, SessionId};
+use crate::model::token::{TokenHash, TokenRef};
+use crate::model::user_id::UserId;
 use crate::store::{
     Applied, Caller, Checked, Created, Forgotten, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
 };
-use crate::token::{TokenHash, TokenRef};
-use crate::user_id::UserId;
 use crate::{KeyRing, ManualClock, SessionConfig, SigningKey};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::standing::Standing;
-use crate::token::{SealedToken, TokenHash};
-use crate::user_id::UserId;
+use crate::model::standing::Standing;
+use crate::model::token::{SealedToken, TokenHash};
+use crate::model::user_id::UserId;
 
 /// Which session: a UUID of version 7, public, of no use as a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,8 @@
+//! The nouns: users, sessions, tokens, and a session's row. No I/O, no HTTP.
+
+pub(crate) mod session;
+pub(crate) mod sign_in;
+pub(crate) mod standing;
+pub(crate) mod token;
+pub(crate) mod user_id;
+pub(crate) mod version;

@@ -1,0 +1,3 @@
+//! What the application hears of.
+
+pub(crate) mod event;

@@ -1,0 +1,3 @@
+//! How a token travels.
+
+pub(crate) mod cookie;
