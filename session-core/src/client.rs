@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::session::ClientInfo;
+use crate::model::record::ClientInfo;
 
 /// Most bytes of a `User-Agent` that are kept.
 const MAX_USER_AGENT: usize = 512;

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::model::token::NoRandomness;
 pub use crate::model::user_id::UserIdError;
 

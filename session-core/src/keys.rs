@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KeyError;
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::model::token::{SECRET_BYTES, SessionToken};
 use crate::model::user_id::Shard;
 

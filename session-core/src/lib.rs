@@ -24,8 +24,11 @@ pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder};
 pub use error::{ConfigError, DataError, Error, KeyError, Result, StoreError, UserIdError};
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
-pub use model::session::{ClientInfo, Data, Record, Session, SessionId};
+pub use model::data::Data;
+pub use model::record::{ClientInfo, Record};
+pub use model::session_id::SessionId;
 pub use model::sign_in::SignIn;
+pub use model::snapshot::Session;
 pub use model::token::{SealedToken, TokenHash, TokenRef};
 pub use model::user_id::{Shard, UserId};
 pub use observe::event::Event;
@@ -40,7 +43,7 @@ pub use transport::cookie::SameSite;
 /// What the exported macros name; no part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::model::session::rfc3339;
+    pub use crate::model::snapshot::rfc3339;
     pub use serde::de::DeserializeOwned;
     pub use serde::ser::{Serialize, SerializeStruct, Serializer};
     pub use serde_json::Value;

@@ -1,7 +1,10 @@
 //! The nouns: users, sessions, tokens, and a session's row. No I/O, no HTTP.
 
-pub(crate) mod session;
+pub(crate) mod data;
+pub(crate) mod record;
+pub(crate) mod session_id;
 pub(crate) mod sign_in;
+pub(crate) mod snapshot;
 pub(crate) mod standing;
 pub(crate) mod token;
 pub(crate) mod user_id;

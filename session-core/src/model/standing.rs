@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::model::session::Record;
+use crate::model::record::Record;
 use crate::model::token::TokenHash;
 
 /// What a presented token is to its session's row.
@@ -23,6 +23,14 @@ pub(crate) enum Standing {
     InFlight,
     /// Anything older.
     Dead,
+}
+
+impl Record {
+    /// Whether `token` counts at `now`: it is the row's own; or its previous one, and the current one was not presented yet, or
+    /// was issued less than `grace` ago.
+    pub fn accepts(&self, token: &TokenHash, now: OffsetDateTime, grace: Duration) -> bool {
+        Standing::of(token, self, now, grace) != Standing::Dead
+    }
 }
 
 impl Standing {

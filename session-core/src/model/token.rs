@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::model::user_id::{Shard, UserId};
 
 /// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).

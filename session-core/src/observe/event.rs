@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 
 /// Something worth knowing that no caller is told by a return value.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use crate::model::session::Record;
+use crate::model::record::Record;
 use crate::model::standing::Standing;
 use crate::model::token::SessionToken;
 
@@ -108,7 +108,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::model::session::{Data, SessionId};
+    use crate::model::data::Data;
+    use crate::model::session_id::SessionId;
     use crate::model::user_id::Shard;
     use crate::model::user_id::UserId;
 

@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Result, StoreError};
-use crate::model::session::{Data, Session, SessionId};
+use crate::model::data::Data;
+use crate::model::session_id::SessionId;
 use crate::model::sign_in::SignIn;
+use crate::model::snapshot::Session;
 use crate::model::user_id::UserId;
 use crate::request::{Failure, Progress, Request, Stored, Wanted};
 use crate::service::{CookieSessionService, Inner};

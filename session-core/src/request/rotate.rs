@@ -6,7 +6,8 @@ use time::OffsetDateTime;
 
 use super::Request;
 use crate::error::{Error, Result, StoreError};
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::standing::Standing;
 use crate::model::token::{SessionToken, TokenHash, TokenRef};
 use crate::policy::rotation::{Rotation as Decided, successor};

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::token::{SessionToken, TokenHash};
 use crate::store::{Activity, Caller, SessionKey};
 use crate::values::view::View;
@@ -212,7 +213,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::model::session::Data;
+    use crate::model::data::Data;
     use crate::model::user_id::Shard;
     use crate::model::user_id::UserId;
 

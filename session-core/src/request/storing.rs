@@ -4,7 +4,7 @@
 use super::Request;
 use super::rotate::conflict_without_data;
 use crate::error::{Error, StoreError};
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::observe::event::Event;
 use crate::store::{Activity, Applied, Fate, Update};
 use crate::values::view::Pending;

@@ -13,7 +13,8 @@ use super::{
     Applied, Caller, Checked, Created, Fate, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
     Update,
 };
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
 use crate::model::user_id::{Shard, UserId};
 

@@ -26,7 +26,9 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 pub use crate::error::StoreError;
-use crate::model::session::{Data, Record, SessionId};
+use crate::model::data::Data;
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash, TokenRef};
 use crate::model::user_id::UserId;
 use crate::model::version;

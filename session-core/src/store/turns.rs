@@ -152,7 +152,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::model::session::SessionId;
+    use crate::model::session_id::SessionId;
 
     const ID: SessionId = SessionId::from_bytes([1; 16]);
 

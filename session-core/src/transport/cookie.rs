@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
     use crate::keys::{KeyRing, SigningKey};
-    use crate::model::session::SessionId;
+    use crate::model::session_id::SessionId;
     use crate::model::user_id::Shard;
 
     fn rules() -> CookieRules {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{DataError, Error, Result};
-use crate::model::session::Data;
+use crate::model::data::Data;
 
 /// How deep a value may be nested: under serde_json's own limit for reading, with room for the session's object.
 const MAX_DEPTH: usize = 100;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{DataError, Error, Result};
-use crate::model::session::Data;
+use crate::model::data::Data;
 use crate::store::{Fate, NewData};
 use crate::values::changes::{ChangeLog, Updater};
 use crate::values::json::{Values, entry_size, json_size};

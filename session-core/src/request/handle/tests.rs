@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
-use crate::model::session::Record;
+use crate::model::record::Record;
 use crate::model::token::TokenRef;
 use crate::request::state::State;
 use crate::store::{Applied, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreFuture, Update};

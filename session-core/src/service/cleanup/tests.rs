@@ -7,7 +7,9 @@ use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::model::session::{Data, Record, SessionId};
+use crate::model::data::Data;
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::token::{TokenHash, TokenRef};
 use crate::model::user_id::UserId;
 use crate::store::{

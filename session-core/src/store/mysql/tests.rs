@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 
 use super::*;
-use crate::model::session::Data;
+use crate::model::data::Data;
 use crate::model::token::SealedToken;
 use crate::store::sql::server::ServerOpenError;
 use crate::store::sql::server::testing::{Place, TestServer, server_tests};
@@ -304,7 +304,7 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
             })
         });
         let store = MySqlStore::new(after.connect_with(database.options.clone()).await.unwrap());
-        let new = Arc::new(crate::model::session::Record {
+        let new = Arc::new(crate::model::record::Record {
             data: Data::from_text(r#"{"\u0000 \\ ' \" 😀":"ä"}"#),
             ..(*record(1, "ada ")).clone()
         });
@@ -366,7 +366,7 @@ async fn what_a_database_says_of_a_value_is_not_shown() {
     let store = database.store(1).await;
     database.run("ALTER TABLE cookie_session MODIFY data VARCHAR(3) NOT NULL").await;
     let new = crate::store::sql::testing::record(1, "ada");
-    let long = crate::model::session::Record { data: Data::from_text(r#"{"secret":"in the data"}"#), ..(*new).clone() };
+    let long = crate::model::record::Record { data: Data::from_text(r#"{"secret":"in the data"}"#), ..(*new).clone() };
     let error = store.create(&Arc::new(long), &[], LIMIT, NOW).await.unwrap_err();
     crate::store::sql::testing::shows_no_row(&error);
     database.end().await;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::model::session::Data;
+use crate::model::data::Data;
 use crate::store::sql::server::ServerOpenError;
 use crate::store::sql::server::testing::{Place, TestServer, server_tests};
 use crate::store::sql::statements::Statement;

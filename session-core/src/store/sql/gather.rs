@@ -23,7 +23,7 @@ use super::driver::DriverError;
 use super::home::Home;
 use super::packed::Unreadable;
 use crate::error::StoreError;
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 
 /// How many questions go together.
 pub(super) const MOST: usize = 64;

@@ -17,7 +17,8 @@ use super::statements::{COLUMN_COUNT, Statement};
 use super::task::{Task, Written};
 use super::{Backend, caller_args};
 use crate::error::StoreError;
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::store::{Caller, Rotation, Update};
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.

@@ -13,7 +13,8 @@ use super::{
     StoreError, StoreFuture, Update,
 };
 use crate::clock::earlier;
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
 use crate::model::user_id::UserId;
 use driver::DriverError;

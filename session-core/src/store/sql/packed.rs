@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use super::row::time;
 use crate::error::StoreError;
-use crate::model::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::data::Data;
+use crate::model::record::{ClientInfo, Record};
+use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash};
 use crate::model::user_id::UserId;
 

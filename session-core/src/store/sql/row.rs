@@ -6,7 +6,9 @@ use time::OffsetDateTime;
 
 use super::task::Written;
 use crate::error::StoreError;
-use crate::model::session::{ClientInfo, Data, Record, SessionId};
+use crate::model::data::Data;
+use crate::model::record::{ClientInfo, Record};
+use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash};
 use crate::model::user_id::UserId;
 

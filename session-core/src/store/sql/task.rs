@@ -10,7 +10,8 @@ use super::by_args;
 use super::groups::Change;
 use super::row::{self, Arg};
 use super::statements::{Statement, Statements};
-use crate::model::session::{Record, SessionId};
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::user_id::UserId;
 use crate::store::{Caller, MAX_LOADED, Rotation, SessionKey};
 

@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::session::{Data, Record};
+use crate::model::data::Data;
+use crate::model::record::Record;
 use crate::model::token::TokenHash;
 use crate::store::sql::groups::look_up;
 use crate::store::sql::statements::Statement;

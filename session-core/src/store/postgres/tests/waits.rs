@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::*;
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::store::Checked;
 
 /// How many connections of the schema's stores wait for a lock.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::session::SessionId;
+use crate::model::session_id::SessionId;
 use crate::model::user_id::UserId;
 use crate::store::sql::task::Task;
 use crate::store::turns::{Turn, Turns};

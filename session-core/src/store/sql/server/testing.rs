@@ -8,7 +8,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Pool};
 
 use super::{Server, ServerOpenError, ServerOptions, ServerStore};
-use crate::model::session::{Data, Record};
+use crate::model::data::Data;
+use crate::model::record::Record;
 use crate::model::token::{SealedToken, TokenHash};
 use crate::store::sql::testing::{
     LIMIT, NOW, SilentProxy, a_group_leaves_large_data_out, caller, dropped_anywhere, each_of_many_gets_its_own,

@@ -1,0 +1,74 @@
+//! A session's data, as text and as values.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+
+/// A session's data: a JSON object, as text, decoded when first read. Clones share both.
+#[derive(Clone)]
+pub struct Data(Arc<Shared>);
+
+struct Shared {
+    text: Cow<'static, str>,
+    decoded: Mutex<Option<Decoded>>,
+}
+
+/// The values, or `None` where the text isn't a JSON object.
+type Decoded = Option<Arc<Map<String, Value>>>;
+
+impl Data {
+    /// Data as a store gives it back. It is checked when it is first read.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self::of(Cow::Owned(text.into()), None)
+    }
+
+    /// No values.
+    pub(crate) fn empty() -> Self {
+        Self::of(Cow::Borrowed("{}"), None)
+    }
+
+    /// The JSON text, for a store to keep exactly.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    pub(crate) fn encode(values: Arc<Map<String, Value>>) -> Self {
+        let text = serde_json::to_string(&*values).expect("a JSON map with text keys can be written");
+        Self::of(Cow::Owned(text), Some(Some(values)))
+    }
+
+    /// The values, or `None` if the text isn't a JSON object.
+    pub(crate) fn values(&self) -> Option<Arc<Map<String, Value>>> {
+        self.decoded().get_or_insert_with(|| serde_json::from_str(self.text()).ok().map(Arc::new)).clone()
+    }
+
+    /// Leaves the values to who has them: read here again, they are decoded anew.
+    pub(crate) fn forget_values(&self) {
+        drop(self.decoded().take());
+    }
+
+    fn of(text: Cow<'static, str>, decoded: Option<Decoded>) -> Self {
+        Self(Arc::new(Shared { text, decoded: Mutex::new(decoded) }))
+    }
+
+    fn decoded(&self) -> MutexGuard<'_, Option<Decoded>> {
+        self.0.decoded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Equal text.
+impl PartialEq for Data {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Data {}
+
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Data({} bytes)", self.text().len())
+    }
+}
