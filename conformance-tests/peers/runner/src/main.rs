@@ -103,7 +103,7 @@ async fn measure(options: &Options) -> Outcome<()> {
     std::fs::create_dir_all(&options.out)?;
     for part in &options.parts {
         if part == "oneshot" {
-            oneshot::measure(options)?;
+            report::oneshot(options, &oneshot::measure(options)?)?;
             continue;
         }
         // Each with servers and databases of its own.
@@ -119,9 +119,16 @@ async fn measure(options: &Options) -> Outcome<()> {
         }
         let running: Vec<_> = cases.into_iter().zip(&servers).collect();
         match part.as_str() {
-            "load" => throughput::measure(options, folder.path(), &databases, &running).await?,
+            "load" => {
+                let versions = report::versions()?;
+                let all = throughput::measure(options, folder.path(), &databases, &running).await?;
+                report::throughput(options, &versions, &all)?;
+            }
             "probes" => probe(options, &mut databases, &running).await?,
-            _ => shapes::measure(options, folder.path(), &databases, &running).await?,
+            _ => {
+                let tables = shapes::measure(options, folder.path(), &databases, &running).await?;
+                report::shapes(options, &tables)?;
+            }
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::databases::output;
 use crate::figures::median;
-use crate::{Options, Outcome, report};
+use crate::{Options, Outcome};
 
 const PROGRAMS: [(&str, &str); 5] = [
     ("ours, Axum, memory", "ours-axum-oneshot"),
@@ -20,7 +20,8 @@ pub const PATHS: [&str; 3] = ["/plain", "/read", "/write"];
 /// Allocations and nanoseconds of each path.
 pub type Added = [(f64, f64); 3];
 
-pub fn measure(options: &Options) -> Outcome<()> {
+/// What each of the programs adds.
+pub fn measure(options: &Options) -> Outcome<Vec<(&'static str, Added)>> {
     let mut all: BTreeMap<(&str, &str), Vec<(f64, f64)>> = BTreeMap::new();
     for round in 1..=options.rounds {
         for (name, program) in PROGRAMS {
@@ -35,7 +36,7 @@ pub fn measure(options: &Options) -> Outcome<()> {
         }
         eprintln!("round {round} of {}", options.rounds);
     }
-    let rows: Vec<(&str, Added)> = PROGRAMS
+    let rows = PROGRAMS
         .iter()
         .map(|(name, _)| {
             let of = |path| {
@@ -45,5 +46,5 @@ pub fn measure(options: &Options) -> Outcome<()> {
             (*name, PATHS.map(of))
         })
         .collect();
-    report::oneshot(options, &rows)
+    Ok(rows)
 }

@@ -11,7 +11,7 @@ use crate::figures::median;
 use crate::load::{self, Load, Run};
 use crate::server::{Server, ask};
 use crate::throughput::sign_in;
-use crate::{Options, Outcome, growth, report};
+use crate::{Options, Outcome, growth};
 
 /// What grows, and in which steps.
 struct Shape {
@@ -55,7 +55,7 @@ pub async fn measure(
     folder: &Path,
     databases: &Databases,
     running: &[(&Case, &Server)],
-) -> Outcome<()> {
+) -> Outcome<Vec<Table>> {
     let client = Client::new();
     let ours: Vec<_> = running.iter().filter(|(case, _)| case.server == "ours-axum" && !case.is_variant()).collect();
     let mut cookies = Vec::new();
@@ -94,7 +94,7 @@ pub async fn measure(
         let lines = [("a read", reads), ("a write", writes)];
         tables.extend(draw(options, "sessions", &format!("by sessions, {}", case.name), &steps, &lines)?);
     }
-    report::shapes(options, &tables)
+    Ok(tables)
 }
 
 /// Draws what each line served, and how long the slowest hundredth took.

@@ -13,7 +13,7 @@ use crate::figures::median;
 use crate::load::{self, Load, Run};
 use crate::server::{Server, ask};
 use crate::trips::Proxy;
-use crate::{Options, Outcome, probes, report};
+use crate::{Options, Outcome, probes};
 
 /// What is asked for, with which cookie, over how many connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,13 +88,12 @@ impl Measured<'_> {
     }
 }
 
-pub async fn measure(
+pub async fn measure<'a>(
     options: &Options,
     folder: &Path,
     databases: &Databases,
-    running: &[(&Case, &Server)],
-) -> Outcome<()> {
-    let versions = report::versions()?;
+    running: &[(&'a Case, &Server)],
+) -> Outcome<Vec<Measured<'a>>> {
     let client = Client::new();
     let mut all = Vec::new();
     let mut cookies = Vec::new();
@@ -134,7 +133,7 @@ pub async fn measure(
             }
         }
     }
-    report::throughput(options, &versions, &all)
+    Ok(all)
 }
 
 /// Cookies of 64 sessions.

@@ -9,13 +9,15 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlRow};
 use sqlx::pool::PoolOptions;
 use sqlx::{AssertSqlSafe, Connection, MySql, MySqlConnection, Row};
 
+use super::sql::dialect::Dialect;
 use super::sql::glue::sqlx_glue;
 use super::sql::migrations::MigrateError;
+use super::sql::row::Written;
 use super::sql::server::{
     Answers, ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit,
 };
-use super::sql::statements::{Dialect, Statements};
-use super::sql::task::{Step, Task, Written};
+use super::sql::statements::Statements;
+use super::sql::task::{Step, Task};
 use super::sql::users::Idle;
 use crate::model::user_id::UserId;
 

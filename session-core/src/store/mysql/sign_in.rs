@@ -6,9 +6,10 @@ use sqlx::{MySql, MySqlConnection, Row};
 
 use super::{TAKE_TURN, run};
 use crate::store::MAX_LOADED;
+use crate::store::sql::row::Written;
 use crate::store::sql::row::{Arg, micros};
 use crate::store::sql::server::{Answers, Server};
-use crate::store::sql::task::{SignIn, Written};
+use crate::store::sql::task::SignIn;
 
 /// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced ones, most recently active
 /// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and

@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::model::data::Data;
+use crate::store::sql::dialect::Statement;
 use crate::store::sql::server::ServerOpenError;
 use crate::store::sql::server::testing::{Place, TestServer, server_tests};
-use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{
     LIMIT, NOW, ROW_OF_THE_FIRST_SCHEMA, caller, each_of_many_gets_its_own, record, token,
 };

@@ -1,6 +1,6 @@
 //! The SQL that changes a session: its data, activity and token, for one session or for many at once.
 
-use super::statements::{Changes, Dialect, Sizes, Statement, is_live_caller, numbered, sized};
+use super::dialect::{Changes, Dialect, Sizes, Statement, is_live_caller, numbered, sized};
 
 /// A change of rows.
 pub(super) struct Apply<'a> {

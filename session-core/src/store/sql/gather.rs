@@ -19,17 +19,12 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use super::dialect::{MOST, MOST_BYTES};
 use super::driver::DriverError;
 use super::home::Home;
 use super::packed::Unreadable;
 use crate::error::StoreError;
 use crate::model::session_id::SessionId;
-
-/// How many questions go together.
-pub(super) const MOST: usize = 64;
-
-/// How many bytes of data go together, in what is sent or in what is answered.
-pub(super) const MOST_BYTES: usize = 1 << 20;
 
 /// For how long a statement that is under way holds up others, before they go beside it.
 const HOLD: Duration = Duration::from_millis(5);

@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::gather::{Answers, Gather, MOST, MOST_BYTES, Question};
+use super::Backend;
+use super::dialect::{MOST, MOST_BYTES, Statement};
+use super::gather::{Answers, Gather, Question};
 use super::home::Home;
 use super::packed::{self, Line, PackedRow};
 use super::room::{LARGE, Room};
-use super::row::{self, Arg, Columns, micros};
-use super::statements::{COLUMN_COUNT, Statement};
-use super::task::{Task, Written};
-use super::{Backend, caller_args};
+use super::row::Written;
+use super::row::{self, Arg, Columns};
+use super::statements::COLUMN_COUNT;
+use super::task::{Change, Task};
 use crate::error::StoreError;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
-use crate::store::{Caller, Rotation, Update};
 
 /// What is gathered for one store that opened its own connections, in the runtime in which it was opened.
 pub(in crate::store) struct Groups<R> {
@@ -237,15 +238,6 @@ impl<R> Clone for Found<R> {
     }
 }
 
-/// Change this row, unless it has changed.
-#[derive(Clone)]
-pub(in crate::store) struct Change {
-    pub(super) caller: Caller,
-    /// Data or activity or both, and no rotation.
-    pub(super) update: Update,
-    pub(super) now: OffsetDateTime,
-}
-
 impl Change {
     pub(super) async fn ask<B: Backend>(self, backend: &B) -> Result<Changed, StoreError> {
         match backend.groups() {
@@ -271,29 +263,6 @@ impl Change {
     /// Whether it is more than data.
     const fn has_activity(&self) -> bool {
         self.update.activity.is_some() || self.update.seen
-    }
-
-    /// ?1 to ?5 the caller, ?6 data, ?7 the version that it is based on, ?8 the one that it becomes, ?9 to ?11 activity; then ?12 whether
-    /// the token was presented, or of a rotation ?12 the next token and ?13 the same, sealed.
-    pub(super) fn args<'a>(&'a self, rotation: Option<&'a Rotation>) -> Vec<Arg<'a>> {
-        let update = &self.update;
-        let mut args = caller_args(&self.caller, self.now);
-        args.extend([
-            Arg::Text(update.data.as_ref().map(|new| new.data.text())),
-            Arg::Int(update.data.as_ref().map(|new| new.based_on)),
-            Arg::Int(update.data.as_ref().map(|new| new.becomes)),
-            Arg::Int(update.activity.map(|activity| micros(activity.at))),
-            Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
-            Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
-        ]);
-        match rotation {
-            Some(rotation) => args.extend([
-                Arg::Bytes(Some(rotation.to.as_bytes())),
-                Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])),
-            ]),
-            None => args.push(Arg::Flag(update.seen)),
-        }
-        args
     }
 }
 

@@ -12,20 +12,22 @@ use super::{
     Activity, Applied, Caller, Checked, Created, Fate, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore,
     StoreError, StoreFuture, Update,
 };
-use crate::clock::earlier;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
 use crate::model::user_id::UserId;
+use dialect::Statement;
 use driver::DriverError;
 use gather::Question;
-use groups::{Change, Changed, Groups, Look, in_room, look_up};
+use groups::{Changed, Groups, Look, in_room, look_up};
+use row::Written;
 use row::{Arg, Columns};
-use statements::{Statement, Statements};
-use task::{Ending, SignIn, Step, Task, Written};
+use statements::Statements;
+use task::{Change, Ending, SignIn, Step, Task, by_args, caller_args};
 use users::Idle;
 
 mod apply;
+pub(super) mod dialect;
 pub(super) mod driver;
 mod gather;
 pub(super) mod glue;
@@ -425,27 +427,6 @@ async fn checked<T>(
         }
         _ => Ok(Checked::Live(result)),
     }
-}
-
-/// ?1 id, ?2 user, ?3 token, ?4 now, ?5 grace.
-fn caller_args(caller: &Caller, now: OffsetDateTime) -> Vec<Arg<'_>> {
-    vec![
-        Arg::Bytes(Some(caller.id.as_bytes())),
-        Arg::text(&caller.user_id),
-        Arg::Bytes(Some(caller.token.as_bytes())),
-        Arg::time(now),
-        Arg::time(earlier(now, caller.grace)),
-    ]
-}
-
-/// ?4 id, ?5 user, ?6 token, ?7 grace, after user, now and one more.
-fn by_args(caller: &Caller, now: OffsetDateTime) -> [Arg<'_>; 4] {
-    [
-        Arg::Bytes(Some(caller.id.as_bytes())),
-        Arg::text(&caller.user_id),
-        Arg::Bytes(Some(caller.token.as_bytes())),
-        Arg::time(earlier(now, caller.grace)),
-    ]
 }
 
 /// `then` on the result, if the caller is live.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::task::Written;
 use crate::error::StoreError;
 use crate::model::data::Data;
 use crate::model::record::{ClientInfo, Record};
@@ -38,6 +37,26 @@ pub(in crate::store) trait Columns: Send + Sync {
     fn flag(&self, index: usize) -> Result<bool, Unreadable>;
     /// Of text too, which is UTF-8.
     fn bytes(&self, index: usize) -> Result<Option<&[u8]>, Unreadable>;
+}
+
+/// What a statement that changes rows did.
+pub(in crate::store) struct Written<R> {
+    /// The rows that it returned.
+    pub(in crate::store) rows: Vec<R>,
+    /// How many it changed.
+    pub(in crate::store) count: u64,
+    /// The number that it told, where rows aren't returned.
+    pub(in crate::store) told: i64,
+    /// Whether it was asked before, and may have been done then.
+    pub(in crate::store) is_repeated: bool,
+}
+
+impl<R> Written<R> {
+    /// Of a statement that returns each row that it changes.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(in crate::store) fn of(rows: Vec<R>) -> Self {
+        Self { count: rows.len() as u64, rows, told: 0, is_repeated: false }
+    }
 }
 
 /// Why a column can't be read.

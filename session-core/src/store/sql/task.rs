@@ -6,37 +6,17 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
-use super::by_args;
-use super::groups::Change;
-use super::row::{self, Arg};
-use super::statements::{Statement, Statements};
+use super::dialect::Statement;
+use super::row::{self, Arg, micros};
+use super::statements::Statements;
+use crate::clock::earlier;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::user_id::UserId;
-use crate::store::{Caller, MAX_LOADED, Rotation, SessionKey};
+use crate::store::{Caller, MAX_LOADED, Rotation, SessionKey, Update};
 
 /// One statement of a transaction, with its values.
 pub(in crate::store) type Step<'a> = (&'static Statement, Vec<Arg<'a>>);
-
-/// What a statement that changes rows did.
-pub(in crate::store) struct Written<R> {
-    /// The rows that it returned.
-    pub(in crate::store) rows: Vec<R>,
-    /// How many it changed.
-    pub(in crate::store) count: u64,
-    /// The number that it told, where rows aren't returned.
-    pub(in crate::store) told: i64,
-    /// Whether it was asked before, and may have been done then.
-    pub(in crate::store) is_repeated: bool,
-}
-
-impl<R> Written<R> {
-    /// Of a statement that returns each row that it changes.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(in crate::store) fn of(rows: Vec<R>) -> Self {
-        Self { count: rows.len() as u64, rows, told: 0, is_repeated: false }
-    }
-}
 
 /// A change that may wait for locks.
 pub(in crate::store) enum Task {
@@ -132,4 +112,59 @@ impl SignIn {
             [Arg::Bytes(id), Arg::Text(replaced.map(|replaced| replaced.user_id.as_str()))]
         })
     }
+}
+
+/// Change this row, unless it has changed.
+#[derive(Clone)]
+pub(in crate::store) struct Change {
+    pub(in crate::store) caller: Caller,
+    /// Data or activity or both, and no rotation.
+    pub(in crate::store) update: Update,
+    pub(in crate::store) now: OffsetDateTime,
+}
+
+impl Change {
+    /// ?1 to ?5 the caller, ?6 data, ?7 the version that it is based on, ?8 the one that it becomes, ?9 to ?11 activity; then ?12 whether
+    /// the token was presented, or of a rotation ?12 the next token and ?13 the same, sealed.
+    pub(super) fn args<'a>(&'a self, rotation: Option<&'a Rotation>) -> Vec<Arg<'a>> {
+        let update = &self.update;
+        let mut args = caller_args(&self.caller, self.now);
+        args.extend([
+            Arg::Text(update.data.as_ref().map(|new| new.data.text())),
+            Arg::Int(update.data.as_ref().map(|new| new.based_on)),
+            Arg::Int(update.data.as_ref().map(|new| new.becomes)),
+            Arg::Int(update.activity.map(|activity| micros(activity.at))),
+            Arg::Int(update.activity.map(|activity| micros(activity.expires_at))),
+            Arg::Int(update.activity.map(|activity| micros(activity.unless_after))),
+        ]);
+        match rotation {
+            Some(rotation) => args.extend([
+                Arg::Bytes(Some(rotation.to.as_bytes())),
+                Arg::Bytes(rotation.successor.as_ref().map(|sealed| &sealed.as_bytes()[..])),
+            ]),
+            None => args.push(Arg::Flag(update.seen)),
+        }
+        args
+    }
+}
+
+/// ?1 id, ?2 user, ?3 token, ?4 now, ?5 grace.
+pub(super) fn caller_args(caller: &Caller, now: OffsetDateTime) -> Vec<Arg<'_>> {
+    vec![
+        Arg::Bytes(Some(caller.id.as_bytes())),
+        Arg::text(&caller.user_id),
+        Arg::Bytes(Some(caller.token.as_bytes())),
+        Arg::time(now),
+        Arg::time(earlier(now, caller.grace)),
+    ]
+}
+
+/// ?4 id, ?5 user, ?6 token, ?7 grace, after user, now and one more.
+pub(super) fn by_args(caller: &Caller, now: OffsetDateTime) -> [Arg<'_>; 4] {
+    [
+        Arg::Bytes(Some(caller.id.as_bytes())),
+        Arg::text(&caller.user_id),
+        Arg::Bytes(Some(caller.token.as_bytes())),
+        Arg::time(earlier(now, caller.grace)),
+    ]
 }

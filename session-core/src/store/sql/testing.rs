@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::Backend;
-use super::gather::{MOST, MOST_BYTES};
+use super::dialect::{MOST, MOST_BYTES};
 use super::groups::{Found, look_up};
 use crate::model::data::Data;
 use crate::model::record::{ClientInfo, Record};

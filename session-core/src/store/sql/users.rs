@@ -6,9 +6,12 @@ use std::num::NonZeroU32;
 use time::OffsetDateTime;
 
 use super::Backend;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use super::dialect::Statement;
+use super::dialect::USERS_AT_ONCE;
 use super::row::{self, Arg};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-use super::statements::{Statement, UserStatements};
+use super::statements::UserStatements;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use super::task::Step;
 use crate::store::{Forgotten, StoreError};
@@ -16,13 +19,10 @@ use crate::store::{Forgotten, StoreError};
 #[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
 pub(in crate::store) mod tests;
 
-/// How many users one transaction locks at most: few, because a sign-in of one of them waits for its end.
-pub(super) const AT_ONCE: usize = 32;
-
 /// Users who had no session a moment ago.
 #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(dead_code))]
 pub(in crate::store) struct Idle<'a> {
-    /// At most [`AT_ONCE`].
+    /// At most [`USERS_AT_ONCE`].
     users: &'a [String],
     /// Whoever has had no session since then is forgotten.
     since: OffsetDateTime,
@@ -49,7 +49,7 @@ impl Idle<'_> {
 /// Always as many values.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 fn ids(users: &[String]) -> impl Iterator<Item = Arg<'_>> {
-    (0..AT_ONCE).map(|at| Arg::Text(users.get(at).map(String::as_str)))
+    (0..USERS_AT_ONCE).map(|at| Arg::Text(users.get(at).map(String::as_str)))
 }
 
 pub(super) async fn forget(
@@ -69,7 +69,7 @@ pub(super) async fn forget(
     let idle = rows.iter().map(|row| row::user(row, 1));
     let idle = idle.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
     let mut forgotten = Forgotten { users: 0, next };
-    for users in idle.chunks(AT_ONCE) {
+    for users in idle.chunks(USERS_AT_ONCE) {
         forgotten.users += backend.forget(Idle { users, since, now }).await?;
     }
     Ok(forgotten)

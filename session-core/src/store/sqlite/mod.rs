@@ -11,11 +11,13 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::StoreError;
 use super::sql::Backend;
+use super::sql::dialect::Dialect;
 use super::sql::glue::sqlx_glue;
 use super::sql::groups::Groups;
+use super::sql::row::Written;
 use super::sql::spares::{Lent, PING, Spares, lend};
-use super::sql::statements::{Dialect, Statements};
-use super::sql::task::{Step, Task, Written};
+use super::sql::statements::Statements;
+use super::sql::task::{Step, Task};
 
 mod fault;
 mod options;

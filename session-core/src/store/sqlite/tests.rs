@@ -11,8 +11,8 @@ use super::*;
 use crate::model::data::Data;
 use crate::model::record::Record;
 use crate::model::token::TokenHash;
+use crate::store::sql::dialect::Statement;
 use crate::store::sql::groups::look_up;
-use crate::store::sql::statements::Statement;
 use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, each_of_many_gets_its_own, token};
 use crate::store::{Checked, SessionStore, StoreError};
 

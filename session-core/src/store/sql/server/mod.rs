@@ -11,8 +11,9 @@ use sqlx::{Connection, Database};
 use super::groups::Beside;
 use super::migrations::MigrateError;
 use super::row::Columns;
+use super::row::Written;
 use super::statements::{Statements, UserStatements};
-use super::task::{Step, Task, Written};
+use super::task::{Step, Task};
 use super::users::Idle;
 
 mod open_error;

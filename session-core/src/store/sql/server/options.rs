@@ -16,8 +16,8 @@ pub struct ServerOptions<D: Server> {
     /// It may hold a password.
     url: String,
     max_connections: u32,
-    patience: Duration,
-    answer_within: Duration,
+    acquire_timeout: Duration,
+    query_timeout: Duration,
     idle_timeout: Duration,
     pub(in crate::store) pooling: Pooling,
     server: PhantomData<fn() -> D>,
@@ -25,7 +25,7 @@ pub struct ServerOptions<D: Server> {
 
 #[expect(private_bounds, reason = "as above")]
 impl<D: Server> ServerOptions<D> {
-    /// Options for the database at `url`, with parameters after a `?`: up to 16 connections, 5 seconds of patience for a free one, and
+    /// Options for the database at `url`, with parameters after a `?`: up to 16 connections, 5 seconds to wait for a free one, and
     /// 10 seconds for a whole operation, after which a request is a 503.
     ///
     /// PostgreSQL's is `postgres://user:password@host:port/database`, with libpq's parameters; that of MySQL and MariaDB is
@@ -34,8 +34,8 @@ impl<D: Server> ServerOptions<D> {
         Self {
             url: url.into(),
             max_connections: 16,
-            patience: Duration::from_secs(5),
-            answer_within: PATIENCE,
+            acquire_timeout: Duration::from_secs(5),
+            query_timeout: PATIENCE,
             idle_timeout: IDLE_TIMEOUT,
             pooling: Pooling::Direct,
             server: PhantomData,
@@ -51,16 +51,16 @@ impl<D: Server> ServerOptions<D> {
 
     /// How long a request waits for a free connection.
     #[must_use]
-    pub const fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn acquire_timeout(mut self, limit: Duration) -> Self {
+        self.acquire_timeout = limit;
         self
     }
 
     /// How long one operation may take, 10 seconds by default: waiting for other changes of the same user, for a connection, and for
     /// the server, which gets limits of its own a little below. Migrations have none.
     #[must_use]
-    pub const fn answer_within(mut self, patience: Duration) -> Self {
-        self.answer_within = patience;
+    pub const fn query_timeout(mut self, limit: Duration) -> Self {
+        self.query_timeout = limit;
         self
     }
 
@@ -78,20 +78,20 @@ impl<D: Server> ServerOptions<D> {
     /// [`ServerOpenError`], which says what to do and never shows the URL's password.
     pub async fn open(self) -> Result<ServerStore<D>, ServerOpenError> {
         // A little less, so that the server has ended what it was asked when its answer is no longer waited for.
-        let limit = (self.answer_within - self.answer_within / 10).max(Duration::from_millis(100));
+        let limit = (self.query_timeout - self.query_timeout / 10).max(Duration::from_millis(100));
         let options = D::options(&self.url, self.pooling, limit).ok_or_else(ServerOpenError::url::<D>)?;
         let pool = PoolOptions::new()
             .max_connections(self.max_connections)
-            .acquire_timeout(self.patience.min(self.answer_within))
+            .acquire_timeout(self.acquire_timeout.min(self.query_timeout))
             .idle_timeout(self.idle_timeout)
             // A connection that has died shows at its next use, and asking each time would be one more round trip.
             .test_before_acquire(false);
         // No connection lies in the pool itself, where it would be unknown when the server was heard on it.
         let pool = D::prepare(pool, limit).connect_lazy_with(options);
         let spares = Spares::of(&pool, Some(PING_AFTER));
-        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE, self.answer_within));
+        let groups = spares.as_ref().map(|spares| Groups::of(spares.home(), &BESIDE, self.query_timeout));
         let store = ServerStore { pooling: self.pooling, groups, spares, ..ServerStore::new(pool) };
-        let store = store.answer_within(self.answer_within);
+        let store = store.query_timeout(self.query_timeout);
         store.migrate().await?;
         let most_data = async {
             let mut conn = lend(store.spares.as_ref(), &store.pool, true).await?;
@@ -116,7 +116,7 @@ impl<D: Server> fmt::Debug for ServerOptions<D> {
         f.debug_struct("ServerOptions")
             .field("server", &D::NAMES.server)
             .field("max_connections", &self.max_connections)
-            .field("patience", &self.patience)
+            .field("acquire_timeout", &self.acquire_timeout)
             .finish_non_exhaustive()
     }
 }

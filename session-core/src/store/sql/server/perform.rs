@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::{Answers, ErrorKind, Failed, Pooling, Server, ServerStore, Work};
 use crate::error::StoreError;
 use crate::store::sql::driver::DriverError;
+use crate::store::sql::row::Written;
 use crate::store::sql::spares::{HOT, Lent, PING, lend};
-use crate::store::sql::task::Written;
 
 /// How often an operation is run again that the database rolled back because it ran into another.
 const RETRIES: u32 = 20;
@@ -209,7 +209,7 @@ async fn attempt<D: Server>(store: &ServerStore<D>, work: &Work<'_>, progress: &
         Err(_) => return Tried::NoConnection(SqlxError::PoolTimedOut),
     };
     let then = if survives_cancelling::<D>(work, store.pooling) { Then::GiveBack } else { Then::Close };
-    let mut working = Working { lent: Some(lent), then, ping: PING.min(store.patience) };
+    let mut working = Working { lent: Some(lent), then, ping: PING.min(store.query_timeout) };
     let conn = working.lent.as_mut().expect("lent until it is dropped");
     let (place, unheard_for) = (conn.place(), conn.unheard_for());
     let is_read = matches!(work, Work::Read(_));

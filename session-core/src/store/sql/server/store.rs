@@ -18,9 +18,10 @@ use crate::error::StoreError;
 use crate::store::sql::Backend;
 use crate::store::sql::gather::{LATE, Undriven};
 use crate::store::sql::groups::Groups;
+use crate::store::sql::row::Written;
 use crate::store::sql::spares::{Spares, lend};
 use crate::store::sql::statements::Statements;
-use crate::store::sql::task::{Step, Task, Written};
+use crate::store::sql::task::{Step, Task};
 use crate::store::sql::users::Idle;
 
 /// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are two names of it. Clones share the
@@ -38,7 +39,7 @@ use crate::store::sql::users::Idle;
 pub struct ServerStore<D: Server> {
     pub(in crate::store) pool: Pool<D>,
     /// How long the server may take to answer.
-    pub(super) patience: Duration,
+    pub(super) query_timeout: Duration,
     pub(in crate::store) pooling: Pooling,
     /// What is asked together, if it opened its own connections.
     pub(super) groups: Option<Arc<Groups<D::Row>>>,
@@ -61,7 +62,7 @@ impl<D: Server> ServerStore<D> {
     pub fn new(pool: Pool<D>) -> Self {
         Self {
             pool,
-            patience: PATIENCE,
+            query_timeout: PATIENCE,
             pooling: Pooling::Direct,
             groups: None,
             spares: None,
@@ -75,10 +76,10 @@ impl<D: Server> ServerStore<D> {
     /// the pool's own setting.
     ///
     /// Where the store opened its own connections, the server's limits are those of
-    /// [`ServerOptions::answer_within`]: set it there.
+    /// [`ServerOptions::query_timeout`]: set it there.
     #[must_use]
-    pub const fn answer_within(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub const fn query_timeout(mut self, query_timeout: Duration) -> Self {
+        self.query_timeout = query_timeout;
         self
     }
 
@@ -119,11 +120,11 @@ impl<D: Server> Backend for ServerStore<D> {
     }
 
     async fn read(&self, step: Step<'_>) -> Result<Vec<D::Row>, StoreError> {
-        Ok(perform(self, Work::Read(step), deadline(self.patience)).await?.rows)
+        Ok(perform(self, Work::Read(step), deadline(self.query_timeout)).await?.rows)
     }
 
     async fn write(&self, step: Step<'_>) -> Result<Written<D::Row>, StoreError> {
-        perform(self, Work::Write(step), deadline(self.patience)).await
+        perform(self, Work::Write(step), deadline(self.query_timeout)).await
     }
 
     fn most_data(&self) -> Option<usize> {
@@ -133,7 +134,7 @@ impl<D: Server> Backend for ServerStore<D> {
     /// In a task of its own. Given up before it has its place, it never begins; after that, place and connection stay with the task
     /// until the server is done: or those that are given up would make room for as many that wait at the server.
     async fn change(&self, task: Task) -> Result<Written<D::Row>, StoreError> {
-        let deadline = deadline(self.patience);
+        let deadline = deadline(self.query_timeout);
         let task = Arc::new(task);
         let (mut answer, outcome) = oneshot::channel();
         let (store, change) = (self.clone(), Arc::clone(&task));
@@ -172,7 +173,7 @@ impl<D: Server> Backend for ServerStore<D> {
     }
 
     async fn forget(&self, idle: Idle<'_>) -> Result<u64, StoreError> {
-        Ok(perform(self, Work::Forget(idle), deadline(self.patience)).await?.count)
+        Ok(perform(self, Work::Forget(idle), deadline(self.query_timeout)).await?.count)
     }
 }
 
@@ -185,7 +186,7 @@ impl<D: Server> ServerStore<D> {
         let outcome = perform(self, Work::Change(task, &steps), deadline).await;
         // Those that wait behind a server that doesn't answer needn't find that out one after the other. But where this one had little
         // time left when it began, that says nothing of the server.
-        if outcome.is_err() && Instant::now() >= deadline && begun.elapsed() >= self.patience / 2 {
+        if outcome.is_err() && Instant::now() >= deadline && begun.elapsed() >= self.query_timeout / 2 {
             place.fail();
         }
         outcome
@@ -202,7 +203,7 @@ impl<D: Server> Clone for ServerStore<D> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
-            patience: self.patience,
+            query_timeout: self.query_timeout,
             pooling: self.pooling,
             groups: self.groups.clone(),
             spares: self.spares.clone(),

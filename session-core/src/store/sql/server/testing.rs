@@ -165,7 +165,7 @@ pub(in crate::store) async fn what_cannot_be_opened_says_why_and_shows_no_passwo
     }
     let scheme = D::NAMES.url.split(':').next().unwrap();
     let nobody = ServerOptions::<D>::new(format!("{scheme}://ada:lovelace@127.0.0.1:1/app"));
-    let error = nobody.patience(Duration::from_millis(300)).open().await.unwrap_err();
+    let error = nobody.acquire_timeout(Duration::from_millis(300)).open().await.unwrap_err();
     assert!(matches!(error, ServerOpenError::NoServer { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("lovelace"));
 
@@ -285,7 +285,7 @@ pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
 
     proxy.keep_silent(true);
-    let hasty = store.clone().answer_within(Duration::from_millis(200));
+    let hasty = store.clone().query_timeout(Duration::from_millis(200));
     let update = Update { data: Some(NewData::new(0, Data::from_text("{}"))), ..Update::default() };
     for _ in 0..3 {
         let read = hasty.load(&token(&new), NOW).await.unwrap_err();
