@@ -14,7 +14,7 @@
 //!
 //! async fn sign_in(session: CookieSession) -> session_axum::Result<&'static str> {
 //!     session.authenticate("ada").await?;
-//!     session.set("theme", &"dark")?;
+//!     session.set("theme", "dark")?;
 //!     Ok("welcome")
 //! }
 //!

@@ -64,6 +64,9 @@ pub enum Error {
         /// What to add.
         layer: &'static str,
     },
+    /// Other requests changed the session's data at each of a hundred tries to store this one's changes: none is stored. 503.
+    #[error("other requests changed the session's data at every try: nothing of this one's was stored")]
+    Contention,
     /// The store failed, or holds a row that can't be understood. 503, or 500 for such a row.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -84,7 +87,7 @@ impl Error {
             Self::UserId(_) => 400,
             Self::Data(DataError::TooLarge { .. }) => 413,
             Self::Data(DataError::NotAnObject | DataError::TooDeep { .. }) => 400,
-            Self::Store(StoreError::NotApplied(_) | StoreError::Unknown(_)) => 503,
+            Self::Contention | Self::Store(StoreError::NotApplied(_) | StoreError::Unknown(_)) => 503,
             Self::Store(StoreError::Corrupt { .. })
             | Self::Data(DataError::Unencodable { .. })
             | Self::WrongType { .. }
@@ -307,6 +310,7 @@ mod tests {
             DataError::NotAnObject.into(),
             DataError::TooDeep { key: "k".to_owned() }.into(),
             DataError::TooLarge { key: "k".to_owned(), limit: 1 }.into(),
+            Error::Contention,
             StoreError::not_applied("down").into(),
             StoreError::unknown("down").into(),
             StoreError::Corrupt { id: None, what: "data" }.into(),

@@ -157,6 +157,7 @@ macro_rules! adapter_types {
             }
 
             /// The active session as this request sees it, its own changes included; none if nobody is signed in.
+            #[doc(alias = "session")]
             pub fn current(&self) -> ::std::option::Option<Session> {
                 self.0.current().map(Session::from)
             }
@@ -185,11 +186,13 @@ macro_rules! adapter_types {
             /// # Errors
             /// 413 if the data would pass the configured size, 400 if the value is nested over 100 deep, 500 if it can't be
             /// written as JSON, such as a float that isn't finite; nothing changes then.
-            pub fn set<T: $crate::__private::Serialize>(&self, key: &str, value: &T) -> Result<()> {
+            #[doc(alias = "insert")]
+            pub fn set<T: $crate::__private::Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
                 Ok(self.0.set(key, value)?)
             }
 
             /// Removes `key`, as [`set`](Self::set) sets it.
+            #[doc(alias = "remove")]
             pub fn remove_key(&self, key: &str) {
                 self.0.remove_key(key);
             }
@@ -220,6 +223,7 @@ macro_rules! adapter_types {
             /// # Errors
             /// 400 for an empty user id, one over 255 bytes or with NUL; 503 if the store failed, and then the old
             /// session lives on; 500 once the response head has left.
+            #[doc(alias = "login")]
             pub async fn authenticate(&self, user_id: &str) -> Result<()> {
                 Ok(self.0.authenticate(user_id).await?)
             }
@@ -269,6 +273,9 @@ macro_rules! adapter_types {
             ///
             /// # Errors
             /// 401 without a session, 503 if the store failed, 500 once the response head has left.
+            #[doc(alias = "cycle_id")]
+            #[doc(alias = "renew")]
+            #[doc(alias = "regenerate")]
             pub async fn rotate(&self) -> Result<()> {
                 Ok(self.0.rotate().await?)
             }
@@ -287,6 +294,9 @@ macro_rules! adapter_types {
             ///
             /// # Errors
             /// 503 if the store failed; the cookie stays then.
+            #[doc(alias = "flush")]
+            #[doc(alias = "purge")]
+            #[doc(alias = "destroy")]
             pub async fn logout(&self) -> Result<()> {
                 Ok(self.0.logout().await?)
             }
@@ -303,6 +313,7 @@ macro_rules! adapter_types {
             ///
             /// # Errors
             /// 401 without a session, or if it ended meanwhile; 503 if the store failed.
+            #[doc(alias = "logout_others")]
             pub async fn logout_other(&self) -> Result<()> {
                 Ok(self.0.logout_other().await?)
             }

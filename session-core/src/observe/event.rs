@@ -46,6 +46,11 @@ pub enum Event {
         /// How.
         error: StoreError,
     },
+    /// Other requests changed a session's data at each of a hundred tries to store a request's changes, which were not stored.
+    Contention {
+        /// Which session.
+        id: SessionId,
+    },
     /// A sign-in ended the user's least recently active sessions to keep to the limit.
     Evicted {
         /// Which.
@@ -84,6 +89,7 @@ impl Event {
             Self::Corrupt { id: Some(id), what } => tracing::error!(%id, what, "stored session can't be understood"),
             Self::Corrupt { id: None, what } => tracing::error!(what, "stored session can't be understood"),
             Self::StoreFailed { error } => tracing::error!(%error, "session store failed"),
+            Self::Contention { id } => tracing::warn!(%id, "session changed by other requests at every try"),
             Self::Evicted { ids } => tracing::info!(count = ids.len(), "oldest sessions ended, the user had too many"),
             Self::CleanupFailed { error } => tracing::error!(%error, "cleanup of expired sessions failed"),
             Self::CleanupBehind { at_it, deleted } => {

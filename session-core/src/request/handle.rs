@@ -34,6 +34,7 @@ impl CookieSession {
 
     /// The active session as this request sees it, its own changes included. Where its data can't be understood, that is
     /// `null`, and the response a 500 unless the request ends or replaces the session.
+    #[doc(alias = "session")]
     pub fn current(&self) -> Option<Session> {
         let record = Arc::clone(&self.lock().state.active()?.record);
         let values = match self.values() {
@@ -78,6 +79,7 @@ impl CookieSession {
     }
 
     /// Sets `key`.
+    #[doc(alias = "insert")]
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
         running::check_may_change(&self.0)?;
         if !self.is_authenticated() {
@@ -94,6 +96,7 @@ impl CookieSession {
     }
 
     /// Removes `key`.
+    #[doc(alias = "remove")]
     pub fn remove_key(&self, key: &str) {
         if running::check_may_change(&self.0).is_err() {
             // There is nothing to return it by; the update that this is called from fails.
@@ -138,6 +141,7 @@ impl CookieSession {
     }
 
     /// Signs in with empty data.
+    #[doc(alias = "login")]
     pub async fn authenticate(&self, user_id: &str) -> Result<()> {
         self.authenticate_opts(user_id, SignIn::new()).await
     }
@@ -180,6 +184,9 @@ impl CookieSession {
     }
 
     /// Replaces the token.
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "renew")]
+    #[doc(alias = "regenerate")]
     pub async fn rotate(&self) -> Result<()> {
         self.0.run(Request::rotate).await
     }
@@ -190,6 +197,9 @@ impl CookieSession {
     }
 
     /// Ends this session.
+    #[doc(alias = "flush")]
+    #[doc(alias = "purge")]
+    #[doc(alias = "destroy")]
     pub async fn logout(&self) -> Result<()> {
         self.0.run(Request::sign_out).await
     }
@@ -200,6 +210,7 @@ impl CookieSession {
     }
 
     /// Ends all of the user's sessions but this one.
+    #[doc(alias = "logout_others")]
     pub async fn logout_other(&self) -> Result<()> {
         self.0
             .run(|request| async move {

@@ -144,8 +144,8 @@ impl Request {
                 }
             }
         }
-        let busy = StoreError::not_applied("other requests changed the session's data at every try");
-        Err(taken.refused(busy))
+        service.tell(&Event::Contention { id });
+        Err(taken.contended())
     }
 
     /// Notes that changes are lost, and why.
@@ -198,21 +198,31 @@ impl Taken<'_> {
             StoreError::NotApplied(source) if is_open => StoreError::Unknown(source),
             error => error,
         };
-        if matches!(error, StoreError::NotApplied(_) | StoreError::Unknown(_))
-            && let Some(pending) = self.pending.take()
-            && let Some(active) = self.request.lock().state.still(self.id)
-        {
-            if is_open {
-                active.view.left_open(pending);
-            } else {
-                active.view.not_stored(pending);
-            }
+        if matches!(error, StoreError::NotApplied(_) | StoreError::Unknown(_)) {
+            self.keep();
         }
         let error = match only_activity {
             Some(_) => error.into(),
             None => self.request.service.failed(error),
         };
         Failure { error, only_activity }
+    }
+
+    /// Other requests were faster at every try: what may be stored some time stays pending.
+    fn contended(mut self) -> Failure {
+        self.keep();
+        Failure { error: Error::Contention, only_activity: None }
+    }
+
+    fn keep(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        if let Some(active) = self.request.lock().state.still(self.id) {
+            if pending.is_open() {
+                active.view.left_open(pending);
+            } else {
+                active.view.not_stored(pending);
+            }
+        }
     }
 
     /// The changes can't be made: none of them is stored.

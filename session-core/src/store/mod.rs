@@ -160,9 +160,14 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
 }
 
 macro_rules! forward {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
-        /// A shared store is a store.
-        impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
+    ($methods:tt) => {
+        forward!(@for [S: SessionStore + ?Sized] Arc<S>, $methods);
+        // Of any `S` it would conflict with the databases' own.
+        forward!(@for [] Box<dyn SessionStore>, $methods);
+    };
+    (@for [$($bounds:tt)*] $pointer:ty, {$($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*}) => {
+        /// What points to a store is a store.
+        impl<$($bounds)*> SessionStore for $pointer {
             $(fn $name<'a>(&'a self, $($arg: $type),*) -> StoreFuture<'a, $result> {
                 (**self).$name($($arg),*)
             })*
@@ -174,17 +179,17 @@ macro_rules! forward {
     };
 }
 
-forward! {
-    create(new: &'a Arc<Record>, replaces: &'a [SessionKey], limit: NonZeroU32, now: OffsetDateTime) -> Created;
-    load(sessions: &'a [TokenRef], now: OffsetDateTime) -> Loaded;
-    apply(caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> Applied;
-    end(user: &'a UserId, id: SessionId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<bool>;
-    end_all(user: &'a UserId, except: Option<SessionId>, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<SessionId>>;
-    list(user: &'a UserId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<Arc<Record>>>;
-    purge_expired(before: OffsetDateTime, limit: NonZeroU32) -> u64;
-    forget_users(after: Option<&'a str>, since: OffsetDateTime, now: OffsetDateTime, limit: NonZeroU32) -> Forgotten;
-    server_time() -> Option<OffsetDateTime>;
-}
+forward! {{
+        create(new: &'a Arc<Record>, replaces: &'a [SessionKey], limit: NonZeroU32, now: OffsetDateTime) -> Created;
+        load(sessions: &'a [TokenRef], now: OffsetDateTime) -> Loaded;
+        apply(caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> Applied;
+        end(user: &'a UserId, id: SessionId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<bool>;
+        end_all(user: &'a UserId, except: Option<SessionId>, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<SessionId>>;
+        list(user: &'a UserId, by: Option<&'a Caller>, now: OffsetDateTime) -> Checked<Vec<Arc<Record>>>;
+        purge_expired(before: OffsetDateTime, limit: NonZeroU32) -> u64;
+        forget_users(after: Option<&'a str>, since: OffsetDateTime, now: OffsetDateTime, limit: NonZeroU32) -> Forgotten;
+        server_time() -> Option<OffsetDateTime>;
+}}
 
 /// A session as a request holds it: whose it is, which one, and the hash of the token that the request holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

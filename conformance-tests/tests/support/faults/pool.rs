@@ -69,11 +69,11 @@ pub(crate) async fn opened(url: &str, connections: u32) -> Arc<dyn SessionStore>
 pub(crate) async fn opened_for(url: &str, connections: u32, patience: Duration) -> Arc<dyn SessionStore> {
     match Kind::of(url) {
         Kind::Postgres => {
-            let options = PostgresOptions::new(url).max_connections(connections).answer_within(patience);
+            let options = PostgresOptions::new(url).max_connections(connections).query_timeout(patience);
             Arc::new(options.open().await.expect(OPENS))
         }
         Kind::MariaDb => {
-            let options = MySqlOptions::new(url).max_connections(connections).answer_within(patience);
+            let options = MySqlOptions::new(url).max_connections(connections).query_timeout(patience);
             Arc::new(options.open().await.expect(OPENS))
         }
     }
@@ -141,8 +141,8 @@ impl Pool {
     /// The rows behind it, for which the server may take so long.
     pub(crate) fn rows(&self, patience: Duration) -> Rows {
         let store: Arc<dyn SessionStore> = match self.clone() {
-            Self::Postgres(pool) => Arc::new(PostgresStore::new(pool).answer_within(patience)),
-            Self::MariaDb(pool) => Arc::new(MySqlStore::new(pool).answer_within(patience)),
+            Self::Postgres(pool) => Arc::new(PostgresStore::new(pool).query_timeout(patience)),
+            Self::MariaDb(pool) => Arc::new(MySqlStore::new(pool).query_timeout(patience)),
         };
         Rows::shared(store)
     }

@@ -14,7 +14,7 @@ use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
 use crate::model::record::Record;
 use crate::model::token::TokenRef;
 use crate::request::state::State;
-use crate::store::{Applied, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreFuture, Update};
+use crate::store::{Applied, Created, Forgotten, Loaded, NewData, SessionKey, SessionStore, StoreFuture, Update};
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
 /// A store whose answers don't come while it is told so; what it was asked to do is done all the same.
@@ -25,6 +25,8 @@ struct Silent {
     speaks: Notify,
     failing: AtomicBool,
     panicking: AtomicBool,
+    /// Another request is always faster.
+    contended: AtomicBool,
     most_data: Option<usize>,
 }
 
@@ -65,7 +67,16 @@ impl SessionStore for Silent {
     }
 
     fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        self.answer(self.store.apply(caller, update, now))
+        self.answer(Box::pin(async move {
+            if self.contended.load(Ordering::SeqCst)
+                && let Some(NewData { based_on, data, .. }) = &update.data
+            {
+                let (based_on, data) = (*based_on, data.clone());
+                let faster = NewData { based_on, becomes: crate::model::version::drawn(based_on), data };
+                self.store.apply(caller, &Update { data: Some(faster), ..Update::default() }, now).await?;
+            }
+            self.store.apply(caller, update, now).await
+        }))
     }
 
     fn end<'a>(
@@ -494,8 +505,31 @@ async fn what_is_set_after_the_response_and_never_saved_is_reported_once() {
 }
 
 #[tokio::test]
+async fn what_loses_every_race_is_an_error_of_its_own_and_can_be_saved_later() {
+    let store = Arc::new(Silent::default());
+    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let service =
+        service(Arc::clone(&store)).with_observer(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+    let cookie = signed_in(&service).await;
+    let guard = service.begin(None);
+    let session = extract_with(&guard, &cookie).await;
+    session.set("a", &1).unwrap();
+    store.contended.store(true, Ordering::SeqCst);
+    let error = session.save().await.unwrap_err();
+    assert!(matches!(error, Error::Contention) && error.status() == 503, "{error:?}");
+    let told = std::mem::take(&mut *events.lock().unwrap());
+    assert!(told.len() == 1 && told[0].starts_with("Contention"), "{told:?}");
+    store.contended.store(false, Ordering::SeqCst);
+    session.save().await.unwrap();
+    assert_eq!(stored(&service).await["a"], 1);
+}
+
+#[tokio::test]
 async fn a_reload_keeps_what_was_set_here_on_top_of_what_others_stored() {
-    let service = service(MemoryStore::new());
+    // A store behind a pointer is one, too.
+    let store: Box<dyn SessionStore> = Box::new(MemoryStore::new());
+    let service = service(store);
     let cookie = signed_in(&service).await;
     let (guard, other) = (service.begin(None), service.begin(None));
     let (session, elsewhere) = (extract_with(&guard, &cookie).await, extract_with(&other, &cookie).await);
