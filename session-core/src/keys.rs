@@ -1,5 +1,5 @@
 //! The keys that sign cookies, how they rotate, and the signed form of a token.
-//! Not here: reading and writing headers, see `cookie`.
+//! Not here: reading and writing headers, see `transport::cookie`.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! The session token: a session's id and 256 random bits that only the browser holds, the hash that the store holds, and how a
-//! token's successor is kept for it. Not here: signing (see `keys`), the cookie's syntax (`cookie`), and which tokens count
+//! token's successor is kept for it. Not here: signing (see `keys`), the cookie's syntax (`transport::cookie`), and which tokens count
 //! (`policy::rotation`).
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! The life of a token: what a presented one still counts for, once and after its session's token was rotated. Pure: no clock, no
-//! randomness, no I/O. Not here: sealing a successor (see `token`), and the store's part, which checks the same in its own step.
+//! randomness, no I/O. Not here: sealing a successor (see `model::token`), and the store's part, which checks the same in its own step.
 //!
 //! **C** is the row's current token, **P** its previous one. C is *seen* once a request has presented it. The grace is counted from
 //! when C was issued.

@@ -1,4 +1,4 @@
-//! The session of one request, as handlers use it. Not here: decisions (see `state`, `policy` and `data`), and what asks the store
+//! The session of one request, as handlers use it. Not here: decisions (see `state`, `policy` and `values`), and what asks the store
 //! (`request`).
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What all clones of one request's handle share, and the one look-up.
-//! Not here: decisions (see `state`, `policy` and `data`), and what changes the row or its token (the files below). No lock is
+//! Not here: decisions (see `state`, `policy` and `values`), and what changes the row or its token (the files below). No lock is
 //! held while it waits, but the request's permit and a place in the session's queue.
 
 use std::sync::Arc;

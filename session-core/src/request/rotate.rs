@@ -1,4 +1,4 @@
-//! Rotating the token. What a presented token still allows is decided by `policy::rotation`, and sealing is `token`'s.
+//! Rotating the token. What a presented token still allows is decided by `policy::rotation`, and sealing is `model::token`'s.
 
 use std::sync::Arc;
 

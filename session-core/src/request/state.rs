@@ -1,5 +1,5 @@
 //! All transitions of one request's session, and what each state means for the cookie. Pure: no clock, no randomness, no
-//! I/O. Not here: asking the store (see `cookie_session`), which tokens count (`policy::rotation`), writing headers (`adapter`).
+//! I/O. Not here: asking the store (the other files of this folder), which tokens count (`policy::rotation`), writing headers (`adapter`).
 //!
 //! | state | came from | cookie |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! What an application builds once: store, configuration and clock. Leaves one request's session to `cookie_session`,
-//! and the clean-up to `cleanup`.
+//! What an application builds once: store, configuration and clock. Not here: one request's session, see
+//! `request`.
 
 pub(crate) mod cleanup;
 

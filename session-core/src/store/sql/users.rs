@@ -1,5 +1,5 @@
 //! Users who take turns on a row of their own: forgetting those who have had no session for long. Looks at some users without
-//! holding anything, then asks again under the lock of those who have none. Not here: how often, see `cleanup`.
+//! holding anything, then asks again under the lock of those who have none. Not here: how often, see `service::cleanup`.
 
 use std::num::NonZeroU32;
 
