@@ -63,7 +63,7 @@ pub use session_core;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use session_core::store::databases::*;
 pub use session_core::{
-    CleanupTask, ConfigError, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
+    CleanupTask, ConfigError, Event, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
     SessionConfigBuilder, SignIn, SigningKey,
 };
 

@@ -90,7 +90,8 @@ macro_rules! adapter_types {
                 Self($crate::CookieSessionService::new(store, config))
             }
 
-            /// The core's service: clock, observer, configuration.
+            /// The core's service, for its configuration. A clock or an observer is given to that before it becomes this one:
+            /// `CookieSessionService::from(session_core::CookieSessionService::new(store, config).with_observer(…))`.
             pub const fn as_core(&self) -> &$crate::CookieSessionService {
                 &self.0
             }
@@ -199,7 +200,8 @@ macro_rules! adapter_types {
 
             /// Sets `key` to what `f` makes of its value, atomically: `f` runs now, and again at commit if another
             /// request changed the data first, so it should do nothing but compute. It may read this session. Does
-            /// nothing, and doesn't run `f`, if nobody is signed in.
+            /// nothing, and doesn't run `f`, if nobody is signed in. It counts once, also where a connection breaks and the
+            /// store asks its database again. After a 503 it may have counted or not: a client that tries again may count twice.
             ///
             /// # Errors
             /// As [`get`](Self::get) and [`set`](Self::set), and 500 if `f` sets, removes or updates a key of this session:

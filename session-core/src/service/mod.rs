@@ -69,7 +69,8 @@ impl CookieSessionService {
         Self(Arc::new(Inner { store, config, most_data, turns, clock, observer: None }))
     }
 
-    /// The same with another clock, for tests. Call it before handing out clones.
+    /// The same with another clock, for tests. Clones that were handed out before
+    /// don't tell it.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         Arc::make_mut(&mut self.0).clock = Arc::new(clock);

@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::task::yield_now;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::dialect::{MOST, MOST_BYTES};
@@ -98,6 +100,9 @@ enum Turn<A> {
     },
 }
 
+/// An error where the group was dropped.
+type Answered<A> = Result<Told<A>, RecvError>;
+
 enum Told<A> {
     Answer(Result<A, StoreError>),
     /// Ask alone.
@@ -128,14 +133,14 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
                 let _alone = Alone { gather: self, database, home };
                 return Box::pin(question.alone(database)).await;
             }
-            Turn::Waits { answer, is_seen_to: true } => timeout(self.limit + LATE, answer).await,
+            Turn::Waits { answer, is_seen_to: true } => self.answered(answer, home).await,
             Turn::Waits { mut answer, is_seen_to: false } => match timeout(HOLD, &mut answer).await {
                 Ok(told) => Ok(told),
                 Err(_) => {
                     if self.lock().begin() {
                         self.run_groups(database, home);
                     }
-                    timeout(self.limit + LATE, answer).await
+                    self.answered(answer, home).await
                 }
             },
         };
@@ -146,6 +151,11 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
             Ok(Err(_)) => Q::repeated(Box::pin(question.alone(database)).await),
             Err(_) => Q::repeated(Err(StoreError::not_applied(Undriven))),
         }
+    }
+
+    /// The answer of a group. Late where nobody may run it: a timer for each question isn't free.
+    async fn answered(&self, answer: oneshot::Receiver<Told<A>>, home: &Home) -> Result<Answered<A>, Elapsed> {
+        if home.is_here() { Ok(answer.await) } else { timeout(self.limit + LATE, answer).await }
     }
 
     /// Waits for the next group; or, if little is under way, goes alone.

@@ -2,8 +2,7 @@
 //! those of Actix's workers do one by one when the server is told to stop; so a store opens all of them in one. Where that one has
 //! ended, as that of a test does, the next operation makes its own runtime the store's, and no connection of the old one is used.
 
-use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -47,9 +46,10 @@ impl Place {
     }
 
     /// Polls `future` as if in this runtime, whichever runs it. It must not use the runtime's timers, which panic when that ends.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(super) async fn run<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        poll_fn(|context| {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| {
             let _inside = self.runtime.enter();
             future.as_mut().poll(context)
         })
@@ -91,6 +91,11 @@ impl Home {
             *place = Arc::new(here);
         }
         Arc::clone(&place)
+    }
+
+    /// Whether this is polled in it: then it runs for certain.
+    pub(super) fn is_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| here.id() == self.now().runtime.id())
     }
 
     /// Runs `task` there.

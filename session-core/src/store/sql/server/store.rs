@@ -28,7 +28,8 @@ use crate::store::sql::users::Idle;
 /// connections.
 ///
 /// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
-/// them in the runtime in which it was opened, which has to run as long as the store is used: that of `main`, as a rule. In your own
+/// them in the runtime in which it was opened: that of `main`, as a rule. Where that has ended, as that of a test does, it goes on in
+/// the runtime that asks next; one that is there and that nothing runs makes every request a 503. In your own
 /// pool, where one runtime of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime
 /// for each worker, and ends them one by one when it is told to stop.
 ///
