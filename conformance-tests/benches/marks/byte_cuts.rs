@@ -185,7 +185,7 @@ impl Plan {
     async fn cut(&self, client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
         drop(client);
         server.shutdown().await?;
-        // The server does what it has read, finds that nobody is there any more, and closes too.
+        // The server finishes what it has read, finds the connection closed, and closes its own side.
         tokio::time::timeout(Duration::from_secs(20), server.read_to_end(&mut Vec::new()))
             .await
             .map_or(Ok(0), |read| read)

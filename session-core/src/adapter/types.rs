@@ -200,8 +200,8 @@ macro_rules! adapter_types {
 
             /// Sets `key` to what `f` makes of its value, atomically: `f` runs now, and again at commit if another
             /// request changed the data first, so it should do nothing but compute. It may read this session. Does
-            /// nothing, and doesn't run `f`, if nobody is signed in. It counts once, also where a connection breaks and the
-            /// store asks its database again. After a 503 it may have counted or not: a client that tries again may count twice.
+            /// nothing, and doesn't run `f`, if nobody is signed in. It takes effect once, even if a connection breaks and the
+            /// store asks its database again. After a 503 it may or may not have taken effect: a client that retries may count twice.
             ///
             /// # Errors
             /// As [`get`](Self::get) and [`set`](Self::set), and 500 if `f` sets, removes or updates a key of this session:

@@ -44,7 +44,7 @@ impl Data {
         self.decoded().get_or_insert_with(|| serde_json::from_str(self.text()).ok().map(Arc::new)).clone()
     }
 
-    /// Leaves the values to who has them: read here again, they are decoded anew.
+    /// Gives the decoded values away. The next read of this data decodes them again.
     pub(crate) fn forget_values(&self) {
         drop(self.decoded().take());
     }

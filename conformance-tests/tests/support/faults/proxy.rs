@@ -186,7 +186,7 @@ impl Plan {
                 }
             }
         }
-        // The server does what it has read, finds that nobody is there any more, and closes too.
+        // The server finishes what it has read, finds the connection closed, and closes its own side.
         server.shutdown().await?;
         let client = (cut == Cut::After).then_some(client);
         // Closed or broken, it is done.

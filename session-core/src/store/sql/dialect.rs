@@ -58,8 +58,8 @@ pub(in crate::store) enum Changes {
         for_update: &'static str,
         /// The same, for a row that must only still be there.
         for_key_share: &'static str,
-        /// At the end of a sub-query: lock these rows to change them, and leave out those that others have locked. None if nobody
-        /// can have.
+        /// At the end of a sub-query: lock these rows to change them, and skip those that others have locked. None where
+        /// one writer at a time has the whole database.
         leaving_locked: Option<&'static str>,
     },
     /// It says how many, and one number. What it deletes is named, or joined: for a sub-query it would read the whole table.

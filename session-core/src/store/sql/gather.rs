@@ -31,8 +31,8 @@ use crate::model::session_id::SessionId;
 /// For how long a statement that is under way holds up others, before they go beside it.
 const HOLD: Duration = Duration::from_millis(5);
 
-/// How much longer than a statement may take an answer is waited for. It is late only if the runtime of the store's connections is there
-/// and nobody runs it.
+/// How long to wait for an answer beyond the time that a statement may take. An answer comes later than that only if the runtime of the
+/// store's connections exists but is idle.
 pub(super) const LATE: Duration = Duration::from_secs(1);
 
 /// Nothing runs the runtime in which a group would be asked.
@@ -153,7 +153,8 @@ impl<Q, A: Send + 'static> Gather<Q, A> {
         }
     }
 
-    /// The answer of a group. Late where nobody may run it: a timer for each question isn't free.
+    /// Waits for a group's answer. There is a time limit only if another runtime runs the group, as that one may be idle: a timer for
+    /// each question has a cost.
     async fn answered(&self, answer: oneshot::Receiver<Told<A>>, home: &Home) -> Result<Answered<A>, Elapsed> {
         if home.is_here() { Ok(answer.await) } else { timeout(self.limit + LATE, answer).await }
     }
