@@ -1,4 +1,4 @@
-//! What a mount brings: an adapter that serves the shared routes on a real port.
+//! What a framework provides to be tested: an adapter that serves the shared routes on a real port.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,20 +15,31 @@ use crate::app::App;
 /// | `/plain` | extracts nothing, answers `plain` |
 /// | `/optional` | extracts `Option<CookieSession>`, answers [`App::optional`] |
 /// | `/result` | extracts `Result<CookieSession, Error>`, answers 200 `handled` |
-/// | `/session`, `/optional-session` | extract `Session` or `Option<Session>`, answer [`App::json`] |
+/// | `/session` | extracts `Session`, answers [`App::json`] |
+/// | `/optional-session` | extracts `Option<Session>`, answers [`App::json`] |
 /// | `/twice` | as `/do`, inside a middleware that extracts the session and calls [`App::mark`] |
-/// | `/nested` | as `/twice`, with one more layer of the same service between the middleware and the handler |
-/// | `/two-services` | as `/twice`, with the layer of [`App::second`] between the middleware and the handler |
-/// | `/stream` | runs [`App::run_head`], answers its head, and streams [`App::run_rest`] as the body |
+/// | `/nested` | as `/twice`, with a second layer of the same service inside the middleware |
+/// | `/two-services` | as `/twice`, with the layer of [`App::second`] inside the middleware |
+/// | `/guarded` | as `/do`, inside a guard that asks [`App::check`] |
+/// | `/flash` | extracts `Flash`, answers [`App::flash`] |
+/// | `/members` | as `/do`, inside a guard that asks [`App::members`] |
+/// | `/admins`, `/sign-in` | as `/do`, inside a guard that asks [`App::admins`] |
+/// | `/area/admins` | the same, in a router or scope that is mounted at `/area` |
+/// | `/user` | extracts the app's user twice, by [`App::load_user`], answers [`App::users`] |
+/// | `/optional-user` | extracts an `Option` of it, answers [`App::users`] |
+/// | `/csrf` | extracts `CsrfToken`, answers [`App::csrf`] of the body |
+/// | `/stream` | answers the head of [`App::run_head`], and streams [`App::run_rest`] as the body |
 /// | `/unlayered/do`, `/unlayered/optional` | as above, with no session layer at all |
 ///
 /// All but the last row are inside the layer of [`App::service`].
 pub trait Adapter: Send + Sync + 'static {
-    /// Its name in those of its trials: ASCII without blanks and slashes, so that it can be typed as a filter.
+    /// Its name, which is part of its trials' names: ASCII without blanks and slashes, so that it
+    /// can be typed as a filter.
     fn name(&self) -> &'static str;
 
-    /// Whether the server drops a handler whose client hangs up, as most do. Where it doesn't, the handler runs on, and what
-    /// it sets is stored. If a scenario about a dropped handler is stuck, this is wrong.
+    /// Whether the server drops a handler whose client hangs up, as most servers do. If it doesn't,
+    /// the handler runs on and what it sets is stored. A wrong answer leaves the scenarios about
+    /// dropped handlers stuck.
     fn drops_on_hang_up(&self) -> bool {
         true
     }
@@ -41,13 +52,23 @@ pub trait Adapter: Send + Sync + 'static {
 pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Whether the suite speaks HTTP/2 with it: see [`over_http2`](Self::over_http2).
+    pub(crate) is_http2: bool,
     stop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Server {
     /// A server at `addr` that `stop` stops.
     pub fn new(addr: SocketAddr, stop: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self { addr, stop: Some(Box::new(stop)) }
+        Self { addr, is_http2: false, stop: Some(Box::new(stop)) }
+    }
+
+    /// The same, but the suite speaks HTTP/2 with it from the first byte on, over TCP, which is
+    /// called prior knowledge (RFC 9113 3.3).
+    #[must_use]
+    pub const fn over_http2(mut self) -> Self {
+        self.is_http2 = true;
+        self
     }
 }
 

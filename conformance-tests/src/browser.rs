@@ -1,19 +1,17 @@
-//! A browser: a cookie jar and sticky headers, with a fresh connection for each request.
+//! A browser: a cookie jar and sticky headers, with a fresh connection for each request. Not here:
+//! what is sent over it, see `wire`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, SET_COOKIE, USER_AGENT, VARY};
+use http::header::{SET_COOKIE, USER_AGENT, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use crate::adapter::Server;
+use crate::wire::{Driver, Wire};
 
 /// What a browser can visit.
 pub trait Site {
@@ -24,7 +22,7 @@ pub trait Site {
     fn cookie_name(&self) -> String;
 }
 
-/// One browser. A clone has a copy of the jar: it sends what this one had, whatever this one gets later.
+/// One browser. A clone has a copy of the jar, and doesn't see what this one is sent later.
 #[derive(Debug, Clone)]
 pub struct Browser {
     server: Arc<Server>,
@@ -76,10 +74,10 @@ impl Browser {
         reply
     }
 
-    /// Sends a request with the sticky headers and the jar's cookies, after any `Cookie` headers that it has itself.
+    /// Sends a request. The sticky headers and the jar's cookies follow its own headers.
     ///
     /// # Panics
-    /// If no answer comes.
+    /// If there is no answer.
     pub async fn send<B: Into<Bytes>>(&mut self, request: Request<B>) -> Reply {
         self.try_send(request).await.expect("an answer")
     }
@@ -92,7 +90,7 @@ impl Browser {
     /// A connection that is kept alive, for requests of any browser.
     ///
     /// # Panics
-    /// If nobody listens.
+    /// If no server listens.
     pub async fn connect(&self) -> Connection {
         self.try_connect().await.expect("the server listens")
     }
@@ -100,14 +98,9 @@ impl Browser {
     /// The same, for a server that may be down.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// If no server listens.
     pub async fn try_connect(&self) -> std::io::Result<Connection> {
-        let stream = TcpStream::connect(self.server.addr).await?;
-        let (sender, connection) =
-            hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
-        let mut task = JoinSet::new();
-        task.spawn(connection);
-        Ok(Connection { sender, _task: task })
+        Connection::to(Arc::clone(&self.server)).await
     }
 
     /// The value of the session's cookie.
@@ -140,7 +133,7 @@ impl Browser {
         self.headers.insert(USER_AGENT, HeaderValue::from_str(text).expect("a header value"));
     }
 
-    /// Sends this line from now on, beside those of the same name.
+    /// Sends this line from now on, in addition to those of the same name.
     pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
         self.headers.append(name, HeaderValue::from_bytes(value.as_ref()).expect("a header value"));
@@ -170,31 +163,44 @@ impl Browser {
     }
 }
 
-/// A connection to a server. It closes when it is dropped, as when the caller gives up.
+/// A connection to a server. Dropping it closes it, as a client that gives up does.
 #[derive(Debug)]
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    _task: JoinSet<hyper::Result<()>>,
+    server: Arc<Server>,
+    wire: Wire,
+    driver: Arc<Driver>,
 }
 
 impl Connection {
+    async fn to(server: Arc<Server>) -> std::io::Result<Self> {
+        let (wire, driver) = Wire::open(&server).await?;
+        Ok(Self { server, wire, driver: Arc::new(driver) })
+    }
+
+    /// For a request at the same time: a further stream of this connection, or, where the server
+    /// doesn't speak HTTP/2, a further connection.
+    ///
+    /// # Panics
+    /// If no server listens.
+    pub async fn another(&self) -> Self {
+        match &self.wire {
+            Wire::Http1(_) => Self::to(Arc::clone(&self.server)).await.expect("the server listens"),
+            Wire::Http2(sender) => Self {
+                server: Arc::clone(&self.server),
+                wire: Wire::Http2(sender.clone()),
+                driver: Arc::clone(&self.driver),
+            },
+        }
+    }
+
     /// Sends a request of `browser`, as [`Browser::try_send`] does.
     pub async fn try_send<B: Into<Bytes>>(&mut self, browser: &mut Browser, request: Request<B>) -> Option<Reply> {
         let mut request = request.map(|body| Full::new(body.into()));
-        let headers = request.headers_mut();
         for (name, value) in &browser.headers {
-            headers.append(name, value.clone());
+            request.headers_mut().append(name, value.clone());
         }
-        headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if !browser.jar.is_empty() {
-            let cookies: Vec<_> =
-                browser.jar.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
-            headers
-                .append(COOKIE, HeaderValue::from_bytes(&cookies.join(&b"; "[..])).expect("cookies of header bytes"));
-        }
-        // The last answer may not have made room for a request yet.
-        self.sender.ready().await.ok()?;
-        let response = self.sender.send_request(request).await.ok()?;
+        let cookies = browser.jar.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat());
+        let response = self.wire.ask(request, &cookies.collect::<Vec<_>>()).await.ok()?;
         let (head, body) = response.into_parts();
         browser.keep_cookies(&head.headers);
         let body = body.collect().await.ok()?.to_bytes();
@@ -215,7 +221,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// What each operation of the script gave.
+    /// The result of each operation of the script.
     ///
     /// # Panics
     /// If the body isn't a script's.
@@ -227,13 +233,13 @@ impl Reply {
         }
     }
 
-    /// What the operation at this index gave.
+    /// The result of the operation at this index.
     pub fn result(&self, index: usize) -> Value {
         let results = self.results();
         results.get(index).cloned().unwrap_or_else(|| panic!("an operation {index} in {results:?}"))
     }
 
-    /// The status of the error that the operation at this index gave, if it did.
+    /// The status of the error of the operation at this index, if it failed.
     pub fn error_status(&self, index: usize) -> Option<u16> {
         let status = self.result(index).get("error")?["status"].as_u64().expect("an error has a status");
         Some(u16::try_from(status).expect("a status"))

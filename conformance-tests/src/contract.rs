@@ -1,4 +1,4 @@
-//! The contract, read from its text: which clauses there are, and what each of them says.
+//! The clauses of the contract, read from its text.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ pub struct Clause {
     pub why: String,
 }
 
-/// A failure, and under it what each of these clauses says.
+/// A failure, followed by the text of each of these clauses.
 pub fn report(failure: &str, clauses: &[&str]) -> String {
     let mut report = failure.to_owned();
     for id in clauses {
@@ -30,7 +30,8 @@ pub fn report(failure: &str, clauses: &[&str]) -> String {
     report
 }
 
-/// The clauses of a text: the paragraphs that begin with an id in bold, as `**COOK-7.**`, each with the `*Why:*` after it.
+/// The clauses of a text: the paragraphs that begin with an id in bold, such as `**COOK-7.**`, each
+/// with the paragraph `*Why:*` that follows.
 fn parse(text: &str) -> Vec<Clause> {
     let mut clauses: Vec<Clause> = Vec::new();
     for paragraph in text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" ")) {

@@ -1,4 +1,5 @@
-//! Two adapters on one store: what is done through one is seen through the other, and both answer alike.
+//! Two adapters on one store: what is done through one is seen through the other, and both answer
+//! alike.
 
 use std::sync::Arc;
 
@@ -99,7 +100,8 @@ async fn both_write(here: &World, there: &World) {
     assert_eq!((data["n"].as_u64(), keys), (Some(4 * here.rounds as u64), 4 * here.rounds));
 }
 
-/// What the library decides about a response: status, our headers, and the body with what differs by chance taken out.
+/// What the library decides about a response: status, our headers, and the body with what differs
+/// by chance taken out.
 #[derive(Debug, PartialEq)]
 struct Shape {
     status: u16,
@@ -148,7 +150,7 @@ async fn alike(here: &World, there: &World) {
         json!([{"op": "get_u64", "key": "given"}, {"op": "fail"}]),
     ];
     let paths = ["/do", "/plain", "/optional", "/result", "/session", "/twice", "/nested", "/two-services", "/stream"];
-    let faults = [None, Some(OpKind::Load), Some(OpKind::Apply)];
+    let faults = [None, Some(OpKind::Load), Some(OpKind::Update)];
     let mut compared = 0;
     for path in paths {
         for script in &scripts {
@@ -170,8 +172,9 @@ async fn alike(here: &World, there: &World) {
                         let reply = browser.run_on(path, script.clone()).await;
                         world.faults.clear();
                         let mut shape = Shape::of(&reply);
-                        // A session has ids of its own; and where it can't be loaded, one framework refuses an `Option`,
-                        // and in another the handler runs and its response is replaced.
+                        // A session has ids of its own; and where it can't be loaded, one framework
+                        // refuses an `Option`, and in another the handler runs and its response is
+                        // replaced.
                         if path == "/session" || (path, fault) == ("/optional", Some(OpKind::Load)) {
                             (shape.body, shape.content_type) = (String::new(), None);
                         }

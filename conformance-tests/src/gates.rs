@@ -1,4 +1,5 @@
-//! Gates: where a handler announces itself and waits, so that a test decides what happens meanwhile.
+//! Gates: a handler announces itself at one and waits, so that a test decides what happens in the
+//! meantime.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +18,19 @@ struct Gate {
 }
 
 /// A handler at a gate.
-struct Leaves<'a> {
+struct AtGate<'a> {
     gates: &'a Gates,
     name: &'a str,
 }
 
-impl Drop for Leaves<'_> {
+impl Drop for AtGate<'_> {
     fn drop(&mut self) {
         self.gates.0.send_modify(|gates| gates.entry(self.name.to_owned()).or_default().left += 1);
     }
 }
 
 impl Gates {
-    /// Waits until one more handler is at the gate: called twice, it waits for two.
+    /// Waits until one more handler is at the gate: two calls wait for two handlers.
     pub async fn arrived(&self, name: &str) {
         let mut changes = self.0.subscribe();
         loop {
@@ -43,11 +44,11 @@ impl Gates {
             if taken {
                 return;
             }
-            changes.changed().await.expect("the gates outlive those who wait");
+            changes.changed().await.expect("the gates outlive the handlers");
         }
     }
 
-    /// Opens the gate, for those who wait and those who come later.
+    /// Opens the gate, for the handlers that wait and for later ones.
     pub fn open(&self, name: &str) {
         self.0.send_modify(|gates| gates.entry(name.to_owned()).or_default().open = true);
     }
@@ -57,7 +58,7 @@ impl Gates {
         self.0.send_modify(|gates| gates.entry(name.to_owned()).or_default().open = false);
     }
 
-    /// Waits until one more handler has left the gate: it went on, or it was dropped there.
+    /// Waits until one more handler has left the gate, whether it passed or was dropped there.
     pub async fn left(&self, name: &str) {
         let mut changes = self.0.subscribe();
         loop {
@@ -71,17 +72,17 @@ impl Gates {
             if taken {
                 return;
             }
-            changes.changed().await.expect("the gates outlive those who wait");
+            changes.changed().await.expect("the gates outlive the handlers");
         }
     }
 
     /// Announces a handler and waits until the gate is open.
     pub async fn pass(&self, name: &str) {
-        let _leaves = Leaves { gates: self, name };
+        let _at_gate = AtGate { gates: self, name };
         let mut changes = self.0.subscribe();
         self.0.send_modify(|gates| gates.entry(name.to_owned()).or_default().waiting += 1);
         let open = changes.wait_for(|gates| gates.get(name).is_some_and(|gate| gate.open)).await;
-        assert!(open.is_ok(), "the gates outlive those who wait");
+        assert!(open.is_ok(), "the gates outlive the handlers");
     }
 }
 

@@ -1,7 +1,8 @@
-//! The conformance suite: what every adapter and every store of the session library must pass, through real HTTP.
-//! Leaves to a mount how an adapter serves the shared routes, and how a kind of store makes fresh rows.
+//! The conformance suite: what every adapter and every store of the session library must pass,
+//! through real HTTP.
 //!
-//! The README shows how to mount an adapter ([`adapter::Adapter`]) and a store ([`world::StoreKind`]) of one's own.
+//! The README shows how to run it for your own adapter ([`adapter::Adapter`]) or store
+//! ([`world::StoreKind`]).
 
 use std::pin::Pin;
 
@@ -27,7 +28,10 @@ pub mod sqlite;
 pub mod store_suite;
 pub mod suite;
 pub mod trial;
+mod wire;
 pub mod world;
+
+pub use session_core::testing::intercept;
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -43,7 +47,8 @@ pub fn race_rounds() -> usize {
     race_rounds_or(RACE_ROUNDS)
 }
 
-/// The same, for races whose rounds take longer: `default` unless `SESSION_TEST_ROUNDS` says otherwise.
+/// The same, for races whose rounds take longer: `default` unless `SESSION_TEST_ROUNDS` says
+/// otherwise.
 ///
 /// # Panics
 /// If `SESSION_TEST_ROUNDS` is no number.

@@ -1,5 +1,6 @@
-//! Random interleavings of what three browsers do, against a model of a hundred lines. Each run is named by its seed.
-//! Leaves races to the scenarios: here requests come one after another, and every answer is known.
+//! Random interleavings of what three browsers do, compared with a model. A failure names the seed
+//! of its run. Not here: races, see the scenarios; here requests follow each other, so that every
+//! answer is known.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,41 +54,42 @@ async fn one_run(seed: u64, world: World) {
         // So that no two sessions were last active at the same time: their order is then known.
         world.clock.advance(Duration::from_secs(1));
         model.advance(1);
-        let who = random.below(BROWSERS);
-        let browser = &mut browsers[who];
+        let number = random.below(BROWSERS);
+        let browser = &mut browsers[number];
         match random.below(12) {
             0 | 1 => {
                 let user = USERS[random.below(USERS.len())];
-                let reply = act(browser, &mut taken, who, json!({"op": "authenticate", "user": user})).await;
-                model.sign_in(who, user, reply["session"]["id"].as_str().expect("signed in"));
+                let reply = act(browser, &mut taken, number, json!({"op": "authenticate", "user": user})).await;
+                model.sign_in(number, user, reply["session"]["id"].as_str().expect("signed in"));
             }
             2 | 3 => {
                 let (key, value) = (["a", "b"][random.below(2)], random.below(100));
-                act(browser, &mut taken, who, json!({"op": "set", "key": key, "value": value})).await;
-                model.change(who, |data| data[key] = json!(value));
+                act(browser, &mut taken, number, json!({"op": "set", "key": key, "value": value})).await;
+                model.change(number, |data| data[key] = json!(value));
             }
             4 => {
-                act(browser, &mut taken, who, json!({"op": "increment", "key": "n"})).await;
-                model.change(who, |data| data["n"] = json!(data["n"].as_u64().unwrap_or(0) + 1));
+                act(browser, &mut taken, number, json!({"op": "increment", "key": "n"})).await;
+                model.change(number, |data| data["n"] = json!(data["n"].as_u64().unwrap_or(0) + 1));
             }
             5 => {
-                let failed = act(browser, &mut taken, who, json!({"op": "rotate"})).await["failed"].clone();
-                assert_eq!(failed, model.rotate(who), "seed {seed}: {taken:?}");
+                let failed = act(browser, &mut taken, number, json!({"op": "rotate"})).await["failed"].clone();
+                assert_eq!(failed, model.rotate(number), "seed {seed}: {taken:?}");
             }
             6 => {
-                act(browser, &mut taken, who, json!({"op": "logout"})).await;
-                model.end(who, |_, own| own);
-                model.browsers[who] = None;
+                act(browser, &mut taken, number, json!({"op": "logout"})).await;
+                model.end(number, |_, own| own);
+                model.browsers[number] = None;
             }
             7 => {
-                let failed = act(browser, &mut taken, who, json!({"op": "logout_other"})).await["failed"].clone();
-                assert_eq!(failed, model.end(who, |same_user, own| same_user && !own), "seed {seed}: {taken:?}");
+                let failed = act(browser, &mut taken, number, json!({"op": "logout_other"})).await["failed"].clone();
+                assert_eq!(failed, model.end(number, |same_user, own| same_user && !own), "seed {seed}: {taken:?}");
             }
             8 => {
                 // Any session there ever was: one's own, another's, or one that has ended.
                 let Some(id) = random.of(&model.ids).cloned() else { continue };
-                let failed = act(browser, &mut taken, who, json!({"op": "revoke", "id": id})).await["failed"].clone();
-                assert_eq!(failed, model.revoke(who, &id), "seed {seed}: {taken:?}");
+                let failed =
+                    act(browser, &mut taken, number, json!({"op": "revoke", "id": id})).await["failed"].clone();
+                assert_eq!(failed, model.revoke(number, &id), "seed {seed}: {taken:?}");
             }
             9 | 10 => {
                 let by = [1, 200, 300, 1800, 3599, 3600][random.below(6)];
@@ -96,8 +98,8 @@ async fn one_run(seed: u64, world: World) {
                 model.advance(by);
             }
             _ => {
-                act(browser, &mut taken, who, json!({"op": "get", "key": "a"})).await;
-                model.touch(who);
+                act(browser, &mut taken, number, json!({"op": "get", "key": "a"})).await;
+                model.touch(number);
             }
         }
         for (user, expected) in USERS.map(|user| (user, model.list(user))) {
@@ -109,20 +111,21 @@ async fn one_run(seed: u64, world: World) {
     }
 }
 
-/// One operation of one browser: the session after it, and the status if it failed. The session must be the cookie's.
-async fn act(browser: &mut Browser, taken: &mut Vec<String>, who: usize, op: Value) -> Value {
-    taken.push(format!("browser {who}: {op}"));
+/// Runs one operation of one browser. Returns the session after it, which must be the cookie's, and
+/// the status if it failed.
+async fn act(browser: &mut Browser, taken: &mut Vec<String>, number: usize, op: Value) -> Value {
+    taken.push(format!("browser {number}: {op}"));
     let reply = browser.run(json!([op, {"op": "current"}])).await;
     assert_eq!(reply.status, 200, "after {taken:?}");
     json!({"failed": reply.error_status(0), "session": reply.result(1)})
 }
 
-/// What there should be.
+/// What the model expects to be stored.
 #[derive(Debug)]
 struct Model {
     now: OffsetDateTime,
     sessions: Vec<Expected>,
-    /// Which session each browser has a cookie of.
+    /// The session of each browser's cookie.
     browsers: [Option<String>; BROWSERS],
     /// All sessions there ever were.
     ids: Vec<String>,
@@ -135,7 +138,8 @@ struct Expected {
     data: Value,
     last_active: OffsetDateTime,
     absolute: OffsetDateTime,
-    /// Whether its token was rotated, and the new one wasn't presented yet: its first presentation is activity in any case.
+    /// Whether its token was rotated and the new one not presented yet. Presenting it first always
+    /// counts as activity.
     unseen: bool,
 }
 
@@ -157,16 +161,16 @@ impl Default for Model {
 }
 
 impl Model {
-    fn own(&self, who: usize) -> Option<usize> {
-        let id = self.browsers[who].as_ref()?;
+    fn own(&self, number: usize) -> Option<usize> {
+        let id = self.browsers[number].as_ref()?;
         self.sessions.iter().position(|session| session.id == *id)
     }
 
-    fn sign_in(&mut self, who: usize, user: &'static str, id: &str) {
-        if let Some(old) = self.own(who) {
+    fn sign_in(&mut self, number: usize, user: &'static str, id: &str) {
+        if let Some(old) = self.own(number) {
             self.sessions.remove(old);
         }
-        self.browsers[who] = Some(id.to_owned());
+        self.browsers[number] = Some(id.to_owned());
         self.ids.push(id.to_owned());
         let (last_active, absolute) = (self.now, self.now + ABSOLUTE);
         self.sessions.push(Expected { id: id.to_owned(), user, data: json!({}), last_active, absolute, unseen: false });
@@ -176,8 +180,8 @@ impl Model {
     }
 
     /// A request that extracted the session: activity, where it is due.
-    fn touch(&mut self, who: usize) {
-        if let Some(own) = self.own(who) {
+    fn touch(&mut self, number: usize) {
+        if let Some(own) = self.own(number) {
             let session = &mut self.sessions[own];
             if std::mem::take(&mut session.unseen) || self.now - session.last_active >= TOUCH {
                 session.last_active = self.now;
@@ -185,15 +189,15 @@ impl Model {
         }
     }
 
-    fn change(&mut self, who: usize, change: impl FnOnce(&mut Value)) {
-        self.touch(who);
-        if let Some(own) = self.own(who) {
+    fn change(&mut self, number: usize, change: impl FnOnce(&mut Value)) {
+        self.touch(number);
+        if let Some(own) = self.own(number) {
             change(&mut self.sessions[own].data);
         }
     }
 
-    fn rotate(&mut self, who: usize) -> Value {
-        match self.own(who) {
+    fn rotate(&mut self, number: usize) -> Value {
+        match self.own(number) {
             None => json!(401),
             Some(own) => {
                 self.sessions[own].last_active = self.now;
@@ -203,25 +207,25 @@ impl Model {
         }
     }
 
-    /// Ends those of which `which(of the same user, the very same)` says so.
-    fn end(&mut self, who: usize, which: impl Fn(bool, bool) -> bool) -> Value {
-        self.touch(who);
-        let Some(own) = self.own(who) else { return json!(401) };
+    /// Ends the sessions that `which(is of the same user, is the same session)` selects.
+    fn end(&mut self, number: usize, which: impl Fn(bool, bool) -> bool) -> Value {
+        self.touch(number);
+        let Some(own) = self.own(number) else { return json!(401) };
         let (user, id) = (self.sessions[own].user, self.sessions[own].id.clone());
         self.sessions.retain(|session| !which(session.user == user, session.id == id));
         Value::Null
     }
 
-    fn revoke(&mut self, who: usize, id: &str) -> Value {
-        let Some(own) = self.own(who) else { return json!(401) };
+    fn revoke(&mut self, number: usize, id: &str) -> Value {
+        let Some(own) = self.own(number) else { return json!(401) };
         let user = self.sessions[own].user;
-        self.touch(who);
+        self.touch(number);
         match self.sessions.iter().position(|session| session.id == id && session.user == user) {
             None => json!(404),
             Some(ended) => {
                 self.sessions.remove(ended);
                 if ended == own {
-                    self.browsers[who] = None;
+                    self.browsers[number] = None;
                 }
                 Value::Null
             }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
 use crate::BoxFuture;
 use crate::runs;
-use crate::world::{Rows, StoreKind};
+use crate::world::{PATIENCE, Rows, StoreKind};
 
 /// Names the server of the tests.
 const URL: &str = "SESSION_TEST_MYSQL";
@@ -54,7 +54,7 @@ impl MySql {
         }
     }
 
-    /// The URL of a database that nobody else has.
+    /// The URL of a database of its own.
     ///
     /// # Panics
     /// If it can't be made.
@@ -131,5 +131,13 @@ impl Drop for Database {
 /// If it can't be opened.
 pub async fn open(url: &str) -> Arc<dyn SessionStore> {
     // As many as races need, and no more: a server has a hundred and fifty for all.
-    Arc::new(MySqlOptions::new(url).max_connections(8).open().await.expect("a database that opens"))
+    Arc::new(
+        MySqlOptions::new(url)
+            .max_connections(8)
+            .query_timeout(PATIENCE)
+            .acquire_timeout(PATIENCE)
+            .open()
+            .await
+            .expect("a database that opens"),
+    )
 }

@@ -1,4 +1,5 @@
-//! A PostgreSQL server, with a database for each run and a schema for each trial. With the feature `postgres`.
+//! A PostgreSQL server, with a database for each run and a schema for each trial. With the feature
+//! `postgres`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
 use crate::BoxFuture;
 use crate::runs;
-use crate::world::{Rows, StoreKind};
+use crate::world::{PATIENCE, Rows, StoreKind};
 
 /// Names the server of the tests.
 const URL: &str = "SESSION_TEST_POSTGRES";
@@ -54,7 +55,7 @@ impl Postgres {
         self.url.parse().expect("a URL of its own")
     }
 
-    /// The URL of a schema that nobody else has.
+    /// The URL of a schema that no other process has.
     ///
     /// # Panics
     /// If it can't be made.
@@ -114,5 +115,13 @@ impl StoreKind for Postgres {
 /// If it can't be opened.
 pub async fn open(url: &str) -> Arc<dyn SessionStore> {
     // As many as races need, and no more: a server has a hundred for all.
-    Arc::new(PostgresOptions::new(url).max_connections(8).open().await.expect("a database that opens"))
+    Arc::new(
+        PostgresOptions::new(url)
+            .max_connections(8)
+            .query_timeout(PATIENCE)
+            .acquire_timeout(PATIENCE)
+            .open()
+            .await
+            .expect("a database that opens"),
+    )
 }

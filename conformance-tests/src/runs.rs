@@ -1,8 +1,8 @@
-//! Names of what a run of the tests makes on a shared server, so that a later run can clear it away.
+//! Names for what a test run creates on a shared server, so that a later run can remove it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the names begin with; the time follows.
+/// The start of each name, before the time.
 const PREFIX: &str = "session_test_";
 /// A run that began longer ago is over.
 const RUN: Duration = Duration::from_secs(3 * 3600);

@@ -1,4 +1,5 @@
-//! What a scenario is: one behaviour of a clause, proved in a world of its own. Leaves to `suite` how it becomes a trial.
+//! What a scenario is: one behaviour of a clause, proved in a world of its own. Not here: how it
+//! becomes a trial, see `suite`.
 
 use crate::BoxFuture;
 use crate::world::World;

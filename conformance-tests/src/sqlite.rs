@@ -1,4 +1,5 @@
-//! SQLite files, each in a folder of its own that goes with its last handle. With the feature `sqlite`.
+//! SQLite files, each in a folder of its own that goes with its last handle. With the feature
+//! `sqlite`.
 
 use std::path::Path;
 use std::sync::Arc;

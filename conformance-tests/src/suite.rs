@@ -1,22 +1,24 @@
-//! How scenarios become trials: each one for each mount, in its own world. Leaves what a scenario is to `scenario`, and how
-//! one trial runs to `trial`.
+//! How scenarios become trials: one for each mount, each in a world of its own. Not here: what a
+//! scenario is, see `scenario`; how one trial runs, see `trial`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::adapter::Adapter;
 use crate::scenario::Scenario;
+use crate::store_suite::{Fixture, StoreScenario};
 use crate::world::{StoreKind, World};
 
 pub use crate::contract::CLAUSES;
 use crate::trial::{explained, name};
 pub use crate::trial::{hush_panics, proves, run, untested};
 
-/// What a test binary runs: each of its adapters over each of its kinds of store, the store suite and the model.
+/// What a test binary runs: each of its adapters over each of its kinds of store, the store suite
+/// and the model.
 ///
 /// ```no_run
 /// use conformance_tests::{suite::Suite, world::Memory};
@@ -41,7 +43,7 @@ pub struct Suite {
 type Mount = Box<dyn Fn(&Arc<dyn StoreKind>) -> Vec<Trial>>;
 
 impl Suite {
-    /// Nothing yet but the trial that every clause has a scenario.
+    /// An empty suite: all that it runs is the trial that every clause has a scenario.
     pub fn new() -> Self {
         Self { more: vec![completeness()], ..Self::default() }
     }
@@ -53,8 +55,8 @@ impl Suite {
         self
     }
 
-    /// Adds a kind of store that needs a server. Where there is none, one line says so, or a trial fails if
-    /// `SESSION_TEST_REQUIRE` is `all`.
+    /// Adds a kind of store that needs a server. If there is no server, a line of output says so;
+    /// with `SESSION_TEST_REQUIRE=all` a trial fails instead.
     #[must_use]
     pub fn store_if_found(mut self, found: Result<impl StoreKind, String>) -> Self {
         match found {
@@ -66,7 +68,8 @@ impl Suite {
         }
     }
 
-    /// Adds an adapter, which runs over every store, and over the one in memory if there is none.
+    /// Adds an adapter. It runs over every store that was added, or over the one in memory if none
+    /// was.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         let adapter = Arc::new(adapter);
@@ -78,15 +81,15 @@ impl Suite {
         self
     }
 
-    /// Adds trials of one's own.
+    /// Adds other trials.
     #[must_use]
     pub fn trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
         self.more.extend(trials);
         self
     }
 
-    /// Runs what the command line asks for, all of it by default.
-    #[must_use = "the exit code says whether all of it passed"]
+    /// Runs the trials that the command line asks for: all by default.
+    #[must_use = "the exit code says whether all trials passed"]
     pub fn run(mut self) -> ExitCode {
         hush_panics();
         if self.stores.is_empty() && !self.adapters.is_empty() {
@@ -114,13 +117,22 @@ impl fmt::Debug for Suite {
 
 /// The trials of all scenarios for one adapter over one kind of store.
 pub fn mount<A: Adapter>(adapter: &Arc<A>, store: &Arc<dyn StoreKind>) -> Vec<Trial> {
+    mount_scenarios(adapter, store, |_| true)
+}
+
+/// The trials of those scenarios that `choose` chooses.
+pub fn mount_scenarios<A: Adapter>(
+    adapter: &Arc<A>,
+    store: &Arc<dyn StoreKind>,
+    choose: impl Fn(&Scenario) -> bool,
+) -> Vec<Trial> {
     let trial = |scenario: Scenario| {
         let (adapter, store) = (Arc::clone(adapter), Arc::clone(store));
         Trial::test(name(&[adapter.name(), store.name(), scenario.clause], scenario.name), move || {
             run(in_a_world(scenario, adapter, store)).map_err(|failed| explained(&failed, &[scenario.clause]))
         })
     };
-    crate::scenarios::all().map(trial).collect()
+    crate::scenarios::all().filter(choose).map(trial).collect()
 }
 
 async fn in_a_world<A: Adapter>(scenario: Scenario, adapter: Arc<A>, store: Arc<dyn StoreKind>) {
@@ -130,20 +142,28 @@ async fn in_a_world<A: Adapter>(scenario: Scenario, adapter: Arc<A>, store: Arc<
 
 /// The trials of the store suite for one kind of store.
 pub fn mount_store(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
-    let trial = |scenario: crate::store_suite::StoreScenario| {
-        let (store, run_it) = (Arc::clone(store), scenario.run);
-        Trial::test(name(&["store", store.name(), scenario.rule], scenario.name), move || {
-            run(async move { run_it(crate::store_suite::Fixture::new(store.fresh().await).await).await })
-        })
-    };
-    let mut trials: Vec<_> = crate::store_suite::all().map(trial).collect();
+    let mut trials = mount_rules(store, |_| true);
     trials.extend(crate::random::mount(store));
     trials
 }
 
-/// The clauses that are about connections to a server: only this project's own suite proves them, with trials that hold locks and
-/// cut connections at one.
-pub const ON_SERVERS: [&str; 3] = ["FLT-6", "FLT-7", "FLT-8"];
+/// The trials of those rules of the store suite that `choose` chooses.
+pub fn mount_rules(store: &Arc<dyn StoreKind>, choose: impl Fn(&StoreScenario) -> bool) -> Vec<Trial> {
+    let trial = |rule: StoreScenario| {
+        let store = Arc::clone(store);
+        Trial::test(name(&["store", store.name(), rule.rule], rule.name), move || run(on_a_store(rule, store)))
+    };
+    crate::store_suite::all().filter(choose).map(trial).collect()
+}
+
+async fn on_a_store(rule: StoreScenario, store: Arc<dyn StoreKind>) {
+    (rule.run)(Fixture::new(store.fresh().await).await).await;
+}
+
+/// The clauses about connections to a database. Only this project's own suite proves them, with
+/// trials that hold locks on a server, cut connections to it, set it up otherwise, and replace a
+/// file.
+pub const ON_SERVERS: [&str; 5] = ["FLT-6", "FLT-7", "FLT-8", "FLT-10", "FLT-11"];
 
 /// The trial that each of these clauses is proved by one of `trials`.
 pub fn completeness_on_servers(trials: &[Trial]) -> Trial {
@@ -154,7 +174,8 @@ pub fn completeness_on_servers(trials: &[Trial]) -> Trial {
     })
 }
 
-/// The trial that every clause has a scenario, and every scenario a clause and a name of its own.
+/// The trial that every clause has a scenario, and that every scenario names a clause and has a
+/// unique name.
 pub fn completeness() -> Trial {
     Trial::test("contract/every clause has a scenario", || {
         let clauses: BTreeSet<_> = CLAUSES.iter().map(|clause| &*clause.id).collect();
@@ -171,8 +192,9 @@ pub fn completeness() -> Trial {
     })
 }
 
-/// The trial that the scenario of this clause and name catches a `broken` adapter or store: it fails, or the suite is blind.
-/// That it fails for the mistake and nothing else is for the mistake to see to.
+/// The trial that the scenario of this clause and name catches a `broken` adapter or store. The
+/// trial passes if the scenario fails, for whatever reason: break one thing only, so that it can
+/// fail for nothing else.
 pub fn catches<A: Adapter>(
     what: &str,
     (clause, scenario): (&'static str, &'static str),
@@ -185,11 +207,28 @@ pub fn catches<A: Adapter>(
         let Some(scenario) = all.find(|known| (known.clause, known.name) == (clause, scenario)) else {
             return Err(format!("no scenario {scenario:?} of {clause}").into());
         };
-        match run(in_a_world(scenario, broken, store)) {
-            Err(_) => Ok(()),
-            Ok(()) => Err(explained(&format!("{:?} passes with it", scenario.name).into(), &[clause])),
-        }
+        fails(scenario.name, in_a_world(scenario, broken, store)).map_err(|failed| explained(&failed, &[clause]))
     })
+}
+
+/// The trial that a rule of the store suite catches a `broken` store, as [`catches`] does for a
+/// scenario.
+pub fn catches_rule(what: &str, (of, rule): (&'static str, &'static str), broken: Arc<dyn StoreKind>) -> Trial {
+    let name = name(&["store", broken.name(), of], &format!("is caught: {what}"));
+    Trial::test(name, move || {
+        let Some(rule) = crate::store_suite::all().find(|known| (known.rule, known.name) == (of, rule)) else {
+            return Err(format!("no rule {rule:?} of {of}").into());
+        };
+        fails(rule.name, on_a_store(rule, broken))
+    })
+}
+
+/// Runs what must fail.
+fn fails(what: &str, trial: impl Future<Output = ()> + Send + 'static) -> Result<(), Failed> {
+    match run(trial) {
+        Err(_) => Ok(()),
+        Ok(()) => Err(format!("{what:?} passes with it").into()),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One trial: a name that can be typed, a runtime of its own under a watchdog, and a report that says what failed.
+//! One trial: its name, its own runtime with a time limit, and the report of its failure.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +8,15 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::contract;
 
-/// After this a trial counts as stuck. No scenario waits for time to pass, but a busy machine may be many times slower.
+/// After this a trial counts as stuck. No scenario waits for time to pass, but a busy machine can
+/// be many times slower.
 const WATCHDOG: Duration = Duration::from_secs(1200);
-/// What a round of a race may take beside that, where more of them are asked for than usual.
+/// What each round of a race may add to that, if more than the usual number are asked for.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// A trial that proves clauses. Its name is `place/store/CLAUSE/behaviour`, where `place` is an adapter or another kind of
-/// test, and where the trial proves several clauses they follow each other. If it fails, it says what the clauses promise.
+/// A trial that proves clauses. Its name is `place/store/CLAUSE/behaviour`: `place` is an adapter
+/// or another kind of test, and several clauses follow each other, with slashes. A failure quotes
+/// the clauses.
 ///
 /// # Panics
 /// If a part of the name can't be typed: see [`name`].
@@ -38,12 +40,13 @@ pub(crate) fn explained(failed: &Failed, clauses: &[&str]) -> Failed {
     contract::report(failed.message().unwrap_or("failed"), clauses).into()
 }
 
-/// The name of a trial: what it is of, such as adapter, store and clause, and its behaviour, with a slash after each. A
-/// filter finds any part of it: `COOK-7/` is one clause, `axum/sqlite/` one adapter over one store.
+/// The name of a trial: its parts, such as adapter, store and clause, then its behaviour, separated
+/// by slashes. A filter matches any part of it: `COOK-7/` runs one clause, `axum/sqlite/` one
+/// adapter over one store.
 ///
 /// # Panics
-/// If a part is empty or has a blank, a slash or anything in it that is no plain ASCII, or if the behaviour has such a
-/// character or begins or ends with a blank.
+/// If a part is empty, or has a blank, a slash or a character outside ASCII. The behaviour may have
+/// blanks, but not at its ends.
 pub fn name(of: &[&str], behaviour: &str) -> String {
     for part in of {
         assert!(can_be_typed(part) && !part.contains(' '), "{part:?} can't be a part of a trial's name");
@@ -58,17 +61,18 @@ fn can_be_typed(part: &str) -> bool {
         && part.bytes().all(|byte| (byte == b' ' || byte.is_ascii_graphic()) && !br#"/`"$\"#.contains(&byte))
 }
 
-/// Says that something can't be tested here, and why; a trial that fails, if `SESSION_TEST_REQUIRE` is `all`.
+/// Prints why something can't be tested here. Returns a trial that fails if `SESSION_TEST_REQUIRE`
+/// is `all`.
 pub fn untested(why: String) -> Option<Trial> {
     println!("not tested: {why}");
     let required = std::env::var("SESSION_TEST_REQUIRE").is_ok_and(|all| all == "all");
     required.then(|| Trial::test("everything can be tested here", move || Err(why.into())))
 }
 
-/// Runs one trial on a runtime of its own, which takes everything with it that the trial left behind.
+/// Runs one trial on a runtime of its own, which ends all tasks that the trial started.
 ///
 /// # Errors
-/// What it panicked with, and where.
+/// If the trial panicked: with what, and where.
 pub fn run(trial: impl Future<Output = ()> + Send + 'static) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let place = Arc::new(Mutex::new(String::new()));
@@ -91,8 +95,8 @@ tokio::task_local! {
     static PANICKED_AT: Arc<Mutex<String>>;
 }
 
-/// Keeps panics out of the output, as many trials cause them on purpose; a failed trial's own is in its report. With
-/// `SESSION_TEST_PANICS` set all are printed too.
+/// Keeps panics out of the output, because many trials cause them on purpose. The panic of a failed
+/// trial is in its report. If `SESSION_TEST_PANICS` is set, all are printed.
 pub fn hush_panics() {
     let print = std::env::var_os("SESSION_TEST_PANICS").map(|_| std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,12 +1,14 @@
-//! What a scenario gets: a server of its own over fresh rows, with a clock, faults and gates that it decides on.
+//! What a scenario gets: a server of its own over fresh rows, and control of its clock, its faults
+//! and its gates.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use session_core::store::SessionStore;
 use session_core::{
-    CookieSessionService, KeyRing, ManualClock, MemoryStore, SessionConfig, SessionConfigBuilder, SigningKey,
+    CookieSessionService, Device, KeyRing, ManualClock, MemoryStore, SessionConfig, SessionConfigBuilder, SigningKey,
 };
 
 use crate::BoxFuture;
@@ -16,16 +18,21 @@ use crate::browser::{Browser, Site};
 use crate::faulty::{Faults, FaultyStore};
 use crate::gates::Gates;
 
+/// How long a store under test waits for its server: longer than the default, so that no trial
+/// depends on a quick machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A kind of store under test.
 pub trait StoreKind: Send + Sync + 'static {
-    /// Its name in those of its trials: ASCII without blanks and slashes, so that it can be typed as a filter.
+    /// Its name, which is part of its trials' names: ASCII without blanks and slashes, so that it
+    /// can be typed as a filter.
     fn name(&self) -> &'static str;
 
-    /// Rows that nobody else has.
+    /// Rows that no other trial uses.
     fn fresh(&self) -> BoxFuture<'static, Rows>;
 }
 
-/// Rows, as long as one of its clones or of its handles lives.
+/// Rows that exist as long as a clone of this or a handle on them.
 #[derive(Clone)]
 pub struct Rows(Arc<dyn Fn() -> BoxFuture<'static, Arc<dyn SessionStore>> + Send + Sync>);
 
@@ -38,7 +45,7 @@ impl Rows {
         Self(Arc::new(move || Box::pin(open())))
     }
 
-    /// Rows of which this is the only handle, for stores that live in one process.
+    /// Rows with this one handle, for a store that lives in one process.
     pub fn shared(store: Arc<dyn SessionStore>) -> Self {
         Self::new(move || std::future::ready(Arc::clone(&store)))
     }
@@ -69,7 +76,7 @@ impl StoreKind for Memory {
     }
 }
 
-/// One server and what a scenario holds of it. A clone is the same world.
+/// One server, and what a scenario controls of it. A clone is the same world.
 #[derive(Clone)]
 pub struct World {
     /// The time, for all servers.
@@ -91,13 +98,18 @@ pub struct World {
     events: Arc<Mutex<Vec<String>>>,
     config: SessionConfigBuilder,
     rows: Rows,
+    device_parser: Option<DeviceParser>,
     serve: Serve,
     server: Arc<Server>,
-    /// All servers of the worlds that come from one: those that share a store's connections stop together, as a process's do.
+    /// All servers of the worlds that were made from one. Those that share a store's connections
+    /// stop together, as the servers of one process do.
     servers: Servers,
 }
 
 type Servers = Arc<Mutex<Vec<Arc<Server>>>>;
+
+/// What names devices.
+type DeviceParser = Arc<dyn Fn(&str) -> Device + Send + Sync>;
 
 /// Starts a server of an adapter.
 type Serve = Arc<dyn Fn(App) -> BoxFuture<'static, Server> + Send + Sync>;
@@ -124,6 +136,7 @@ impl World {
             events: Arc::default(),
             config: SessionConfig::builder(),
             rows,
+            device_parser: None,
             serve,
             drops_on_hang_up,
             servers: Servers::default(),
@@ -132,7 +145,8 @@ impl World {
         .await
     }
 
-    /// One more server on the same store, with a changed configuration. Faults, gates and events are shared.
+    /// One more server on the same store, with a changed configuration. They share faults, gates
+    /// and events.
     ///
     /// # Panics
     /// If the configuration is refused.
@@ -141,18 +155,25 @@ impl World {
         Parts { config, ..self.parts() }.start().await
     }
 
-    /// One more server on the same store, with other keys. Faults, gates and events are shared.
+    /// One more server on the same store, with other keys. They share faults, gates and events.
     pub async fn with_keys(&self, keys: KeyRing) -> Self {
         Parts { keys, ..self.parts() }.start().await
     }
 
-    /// One more server over its own handle on the same rows, with its own faults and events, as another process has.
+    /// One more server on the same store, with a parser of the application's for devices. They
+    /// share faults, gates and events.
+    pub async fn with_device_parser(&self, parser: impl Fn(&str) -> Device + Send + Sync + 'static) -> Self {
+        Parts { device_parser: Some(Arc::new(parser)), ..self.parts() }.start().await
+    }
+
+    /// One more server with its own handle on the same rows, its own faults and its own events:
+    /// another process.
     pub async fn node(&self) -> Self {
         let store = self.rows.open().await;
         Parts { store, faults: Arc::default(), events: Arc::default(), ..self.parts() }.start().await
     }
 
-    /// One more server, of another adapter, over its own handle on the same rows, with its own faults and events.
+    /// The same, of another adapter.
     pub async fn beside<A: Adapter>(&self, adapter: Arc<A>) -> Self {
         let store = self.rows.open().await;
         let drops_on_hang_up = adapter.drops_on_hang_up();
@@ -167,7 +188,7 @@ impl World {
         Browser::at(self)
     }
 
-    /// The events that were observed since the last call, as their `Debug` shows them.
+    /// The events since the last call, as `Debug` shows them.
     pub fn events(&self) -> Vec<String> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -185,6 +206,7 @@ impl World {
             events: Arc::clone(&self.events),
             config: self.config.clone(),
             rows: self.rows.clone(),
+            device_parser: self.device_parser.clone(),
             serve: Arc::clone(&self.serve),
             drops_on_hang_up: self.drops_on_hang_up,
             servers: Arc::clone(&self.servers),
@@ -218,6 +240,7 @@ struct Parts {
     events: Arc<Mutex<Vec<String>>>,
     config: SessionConfigBuilder,
     rows: Rows,
+    device_parser: Option<DeviceParser>,
     serve: Serve,
     drops_on_hang_up: bool,
     servers: Servers,
@@ -225,7 +248,20 @@ struct Parts {
 
 impl Parts {
     async fn start(self) -> World {
-        let Self { clock, faults, gates, store, keys, events, config, rows, serve, drops_on_hang_up, servers } = self;
+        let Self {
+            clock,
+            faults,
+            gates,
+            store,
+            keys,
+            events,
+            config,
+            rows,
+            device_parser,
+            serve,
+            drops_on_hang_up,
+            servers,
+        } = self;
         let checked = config.clone().build(keys.clone()).expect("a configuration that is accepted");
         let faulty = FaultyStore::new(Arc::clone(&store), Arc::clone(&faults));
         let observed = Arc::clone(&events);
@@ -233,9 +269,13 @@ impl Parts {
             CookieSessionService::new(faulty, checked).with_clock(Arc::clone(&clock)).with_observer(move |event| {
                 observed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{event:?}"));
             });
+        let mut service = service.with_admission(App::admit);
+        if let Some(parser) = device_parser.clone() {
+            service = service.with_device_parser(move |user_agent| parser(user_agent));
+        }
         let other = SessionConfig::builder().cookie_name("__Host-other").build(keys.clone()).expect("a valid name");
         let second = CookieSessionService::new(MemoryStore::new(), other).with_clock(Arc::clone(&clock));
-        let app = App { service: service.clone(), second, gates: gates.clone() };
+        let app = App { service: service.clone(), second, gates: gates.clone(), loads: Arc::default() };
         let server = Arc::new(serve(app).await);
         servers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&server));
         World {
@@ -250,6 +290,7 @@ impl Parts {
             events,
             config,
             rows,
+            device_parser,
             serve,
             server,
             servers,

@@ -1,69 +1,102 @@
 //! The extractors, and the error as a response.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
-use session_core::adapter::Load;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use session_core::adapter::{FromSession, MaybeReady};
 
 use crate::head::Lines;
 use crate::middleware::Slot;
-use crate::{CookieSession, Error, Result, Session};
+use crate::{CookieSession, CsrfToken, Error, Flash, Result, Session};
 
-/// Extracts the request's session, whether somebody is signed in or not: one store call a request at most.
+/// Implements Actix's extraction for types that are [`FromSession`](crate::FromSession).
 ///
-/// Without a [`CookieSessionMiddleware`](crate::CookieSessionMiddleware) around the handler it is a 500 and an error in the
-/// log, or none for an `Option<CookieSession>`. If the store can't be read, the response is a 503 in any case.
-impl FromRequest for CookieSession {
-    type Error = Error;
-    type Future = Extraction<Self>;
+/// ```
+/// use session_actix::{FromSession, session_core};
+///
+/// struct Theme(String);
+///
+/// impl FromSession for Theme {
+///     fn from_session(session: session_core::CookieSession) -> session_core::Result<Self> {
+///         Ok(Self(session.get("theme")?.unwrap_or_else(|| "light".to_owned())))
+///     }
+/// }
+///
+/// session_actix::extract!(Theme);
+///
+/// async fn theme(theme: Theme) -> String {
+///     theme.0
+/// }
+/// # let _: actix_web::Resource = actix_web::web::resource("/").to(theme);
+/// # fn is_extracted<T: actix_web::FromRequest>() {}
+/// # assert_eq!(is_extracted::<Theme>(), ());
+/// ```
+#[macro_export]
+macro_rules! extract {
+    ($($type:ty),+) => {$(
+        /// Made of the request's session: one store call a request at most.
+        ///
+        /// Without a [`CookieSessionMiddleware`]($crate::CookieSessionMiddleware) around the
+        /// handler the response is a 500, and the log has an error; an `Option` of it is none. If
+        /// the store can't be read, the response is a 503 in any case.
+        impl $crate::__private::FromRequest for $type {
+            type Error = $crate::Error;
+            type Future = $crate::Extraction<Self>;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Extraction<Self> {
-        Extraction::of(request, |session| Ok(session.into()))
-    }
+            fn from_request(
+                request: &$crate::__private::HttpRequest,
+                _: &mut $crate::__private::Payload,
+            ) -> $crate::Extraction<Self> {
+                $crate::Extraction::of(request)
+            }
+        }
+    )+};
 }
 
-/// Extracts a snapshot of the session of whoever is signed in; 401 if nobody is, or none for an `Option<Session>`.
-impl FromRequest for Session {
-    type Error = Error;
-    type Future = Extraction<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Extraction<Self> {
-        Extraction::of(request, |session| Ok(session.signed_in()?.into()))
-    }
-}
+extract!(CookieSession, CsrfToken, Flash, Session);
 
 /// The future of an extraction.
 #[derive(Debug)]
 #[must_use = "nothing is extracted unless it is polled"]
 pub struct Extraction<T> {
     /// None without a middleware.
-    load: Option<Load>,
-    then: fn(session_core::CookieSession) -> Result<T>,
+    load: Option<LookUp>,
+    made: PhantomData<fn() -> T>,
 }
 
+type LookUp = MaybeReady<session_core::Result<session_core::CookieSession>>;
+
+const NO_LAYER: session_core::Error = session_core::Error::NoLayer { layer: ".wrap(service.middleware())" };
+
 impl<T> Extraction<T> {
-    fn of(request: &HttpRequest, then: fn(session_core::CookieSession) -> Result<T>) -> Self {
-        let load = request.extensions().get::<Slot>().map(|slot| {
-            let (scope, peer) = (slot.borrow(), request.peer_addr().map(|peer| peer.ip()));
-            scope.load_boxed(scope.read(&Lines(request.headers()), peer))
-        });
-        Self { load, then }
+    #[doc(hidden)]
+    pub fn of(request: &HttpRequest) -> Self {
+        Self { load: look_up(request), made: PhantomData }
     }
 }
 
-impl<T> Future for Extraction<T> {
+/// The look-up of the session; none without a middleware.
+pub(crate) fn look_up(request: &HttpRequest) -> Option<LookUp> {
+    let extensions = request.extensions();
+    let scope = extensions.get::<Slot>()?.borrow();
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    Some(scope.load(scope.read(&Lines(request.headers()), peer)))
+}
+
+/// The session, for a guard.
+pub(crate) async fn loaded(load: Option<LookUp>) -> session_core::Result<session_core::CookieSession> {
+    load.ok_or(NO_LAYER)?.await
+}
+
+impl<T: FromSession> Future for Extraction<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let Some(load) = &mut self.load else {
-            let error = session_core::Error::NoLayer { layer: ".wrap(service.middleware())" };
-            return Poll::Ready(Err(error.into()));
-        };
-        let session = ready!(Pin::new(load).poll(cx))?;
-        Poll::Ready((self.then)(session))
+        let session = ready!(Pin::new(self.load.as_mut().ok_or(NO_LAYER)?).poll(cx))?;
+        Poll::Ready(Ok(T::from_session(session)?))
     }
 }
 
@@ -73,12 +106,11 @@ impl ResponseError for Error {
     }
 
     fn error_response(&self) -> HttpResponse {
-        // Only here, as an `Option` extractor takes the error without a response.
-        self.as_core().trace_program_fault();
+        let parts = self.as_response();
         let mut response = HttpResponse::build(self.status_code());
-        for header in session_core::Error::HEADERS {
-            response.insert_header(header);
+        for header in parts.headers {
+            response.insert_header(*header);
         }
-        response.body(self.as_core().body())
+        response.body(parts.body)
     }
 }

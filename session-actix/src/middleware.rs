@@ -1,4 +1,9 @@
-//! The middleware: begins a session scope around each request, and commits it before the response leaves.
+//! The middleware: begins a session scope around each request, and commits it before the response
+//! leaves.
+//!
+//! A verdict may be applied more than once. A middleware further in may return an error, which
+//! becomes a response only when Actix asks for it, and perhaps again later. The session's headers
+//! are added to the error as a mapper, so that the error keeps its type for middleware further out.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Ready, ready};
@@ -10,13 +15,13 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
-use session_core::adapter::{Commit, Scope, ScopeGuard, Verdict};
+use session_core::CookieSessionService;
+use session_core::adapter::{MaybeReady, Scope, ScopeGuard, Verdict};
 
-use crate::CookieSessionService;
-use crate::head::Outgoing;
+use crate::head::{Asked, Outgoing, answered};
 
-/// Where a request's extensions hold its scope: a slot, so that what borrows the extensions meanwhile, as `connection_info`
-/// does, isn't in the way when it changes.
+/// Where a request's extensions hold its scope. It is a slot, so that the scope can change while
+/// the extensions are borrowed, as by `connection_info`.
 pub(crate) type Slot = RefCell<Scope>;
 
 /// Gives the app, scope or resource that it wraps the sessions of one [`CookieSessionService`].
@@ -68,20 +73,26 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let outer = request.extensions().get::<Slot>().map(|slot| slot.borrow().clone());
-        let guard = self.service.as_core().begin(outer.as_ref());
+        let guard = self.service.begin(outer.as_ref());
+        if let Some(answer) = guard.admit(&Asked(request.request())) {
+            // Nothing is loaded, so this commit only closes the request, and is ready at once.
+            let committing = Some((guard.commit(answer.status()), Ok(answered(request, &answer))));
+            return ResponseFuture { inner: None, guard, outer, committing };
+        }
         put(request.request(), guard.scope().clone());
-        ResponseFuture { inner: self.inner.call(request), guard, outer, committing: None }
+        ResponseFuture { inner: Some(self.inner.call(request)), guard, outer, committing: None }
     }
 }
 
 pin_project! {
     /// The response of a service inside a [`CookieSessionMiddleware`].
     pub struct ResponseFuture<F, B> {
+        // None where the request was answered before the handler.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         guard: ScopeGuard,
         outer: Option<Scope>,
-        committing: Option<(Commit, Result<ServiceResponse<B>, Error>)>,
+        committing: Option<(MaybeReady<Verdict>, Result<ServiceResponse<EitherBody<B>>, Error>)>,
     }
 }
 
@@ -96,10 +107,13 @@ where
         let (mut commit, outcome) = match this.committing.take() {
             Some(committing) => committing,
             None => {
-                let mut outcome = ready!(this.inner.poll(cx));
+                // There is always one, unless this is polled again after it was ready.
+                let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
+                let mut outcome = ready!(inner.poll(cx)).map(ServiceResponse::map_into_left_body);
                 let status = match &mut outcome {
                     Ok(response) => {
-                        // The request lives on in its response: what is further out has its own session again.
+                        // A response carries its request, so middleware further out gets its own
+                        // session back.
                         if let Some(outer) = this.outer.take() {
                             put(response.request(), outer);
                         }
@@ -116,8 +130,7 @@ where
             return Poll::Pending;
         };
         Poll::Ready(match outcome {
-            Ok(response) => {
-                let mut response = response.map_into_left_body();
+            Ok(mut response) => {
                 verdict.apply(&mut Outgoing(response.response_mut()));
                 Ok(response)
             }
@@ -140,7 +153,8 @@ fn put(request: &HttpRequest, scope: Scope) {
     request.extensions_mut().insert(Slot::new(scope));
 }
 
-/// The status of an error's response. Some errors can give that once only, so it is kept for whoever asks next.
+/// The status of an error's response. Some errors can give their response only once, so it is kept
+/// for the next time that it is asked for.
 fn status_of(error: &mut Error) -> StatusCode {
     let response = error.error_response();
     let status = response.status();
@@ -149,7 +163,7 @@ fn status_of(error: &mut Error) -> StatusCode {
     status
 }
 
-/// The response of an error whenever Actix asks for it.
+/// The response of an error with the session's headers, each time that Actix asks for it.
 fn completed(response: HttpResponse, verdict: &Verdict) -> HttpResponse {
     let mut response = response.map_into_left_body();
     verdict.apply(&mut Outgoing(&mut response));

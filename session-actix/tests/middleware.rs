@@ -19,7 +19,8 @@ use conformance_tests::faulty::{Fault, Faults, FaultyStore, OpKind};
 use session_actix::session_core::UserId;
 use session_actix::session_core::store::{Checked, SessionStore};
 use session_actix::{
-    CookieSession, CookieSessionService, KeyRing, MemoryStore, Result, Session, SessionConfig, SigningKey,
+    CookieSession, CookieSessionService, CookieSessionServiceExt, KeyRing, MemoryStore, Result, Session, SessionConfig,
+    SigningKey,
 };
 
 fn service() -> CookieSessionService {
@@ -197,7 +198,7 @@ async fn the_error_of_a_middleware_claims_nothing_that_is_not_stored() {
     let service = CookieSessionService::new(store, SessionConfig::builder().build(keys).unwrap());
     let app = App::new().route("/in", web::post().to(sign_in)).wrap(from_fn(refuse)).wrap(service.middleware());
     let app = init_service(app).await;
-    faults.fail(OpKind::Apply, Fault::NotApplied);
+    faults.fail(OpKind::Update, Fault::NotApplied);
     let request = TestRequest::post().uri("/in").insert_header(("x-status", "403")).to_request();
     let error = try_call_service(&app, request).await.map(drop).unwrap_err();
     let response = error.error_response();
@@ -305,7 +306,7 @@ async fn a_middleware_further_out_has_its_own_session_again() {
 }
 
 #[actix_web::test]
-async fn without_the_middleware_it_logs_what_to_add() {
+async fn what_a_500_hides_is_logged_once_such_as_a_missing_middleware() {
     static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
     struct Lines;
     impl log::Log for Lines {
@@ -335,8 +336,31 @@ async fn without_the_middleware_it_logs_what_to_add() {
     let response = call_service(&app, TestRequest::get().uri("/").to_request()).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(to_bytes(response.into_body()).await.unwrap(), "internal error\n");
+    {
+        let lines = LINES.lock().unwrap();
+        assert!(lines.len() == 1 && lines[0].contains(".wrap(service.middleware())"), "{lines:?}");
+    }
+
+    // An error of a middleware is asked for its response more than once.
+    async fn wrong_type(
+        session: CookieSession,
+        request: ServiceRequest,
+        next: Next<impl MessageBody>,
+    ) -> actix_web::Result<ServiceResponse<impl MessageBody>> {
+        session.authenticate("ada").await?;
+        session.set("theme", "dark")?;
+        session.get::<u64>("theme")?;
+        next.call(request).await
+    }
+    let app = App::new().route("/", web::get().to(theme)).wrap(from_fn(wrong_type)).wrap(service().middleware());
+    let app = init_service(app).await;
+    let error = try_call_service(&app, TestRequest::get().uri("/").to_request()).await.unwrap_err();
+    assert_eq!(error.error_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
     let lines = LINES.lock().unwrap();
-    assert!(lines.len() == 1 && lines[0].contains(".wrap(service.middleware())"), "{lines:?}");
+    assert!(
+        lines.len() == 2 && lines[1].contains("theme") && lines[1].contains("u64"),
+        "once, with key and reason: {lines:?}"
+    );
 }
 
 #[actix_web::test]

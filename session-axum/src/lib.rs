@@ -1,15 +1,18 @@
-//! Server-side, signed-in sessions for [Axum](axum) and any tower HTTP service.
+//! Server-side sessions, of signed-in users and of visitors, for [Axum](axum) and any tower HTTP
+//! service.
 //!
-//! 1. Put [`CookieSessionLayer`] around the routes: [`CookieSessionService::layer`].
-//! 2. Extract [`CookieSession`] in a handler. A handler that doesn't pays nothing.
+//! 1. Put [`CookieSessionLayer`] around the routes: [`layer`](CookieSessionServiceExt::layer).
+//! 2. Extract [`CookieSession`] in a handler. For a handler that doesn't, no store call is made.
 //! 3. What a handler sets is stored when it has returned, before the response head leaves.
 //!
-//! A deployment must serve over HTTPS (browsers keep the `__Host-` cookie only there), keep the signing key secret and
-//! the same on all nodes, and read from the primary if its database is replicated.
+//! A deployment must serve over HTTPS (browsers keep the `__Host-` cookie only there), keep the
+//! signing key secret and the same on all nodes, and read from the primary if its database is
+//! replicated.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::Request, routing::{get, post}};
-//! use session_axum::{CookieSession, CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+//! use session_axum::{CookieSession, CookieSessionService, CookieSessionServiceExt};
+//! use session_axum::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 //! use tower::ServiceExt;
 //!
 //! async fn sign_in(session: CookieSession) -> session_axum::Result<&'static str> {
@@ -25,14 +28,18 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32])?);
-//! let service = CookieSessionService::new(MemoryStore::new(), SessionConfig::builder().build(keys)?);
-//! let app = Router::new().route("/", get(theme)).route("/sign-in", post(sign_in)).layer(service.layer());
+//! let config = SessionConfig::builder().build(keys)?;
+//! let service = CookieSessionService::new(MemoryStore::new(), config);
+//! let routes = Router::new().route("/", get(theme)).route("/sign-in", post(sign_in));
+//! let app = routes.layer(service.layer());
 //!
 //! let response = app.clone().oneshot(Request::post("/sign-in").body(Body::empty())?).await?;
-//! let cookie = response.headers()["set-cookie"].to_str()?.split(';').next().unwrap().to_owned();
+//! let cookie = response.headers()["set-cookie"].to_str()?;
+//! let cookie = cookie.split(';').next().unwrap().to_owned();
 //! assert!(cookie.starts_with("__Host-session="));
 //!
-//! let response = app.oneshot(Request::get("/").header("cookie", cookie).body(Body::empty())?).await?;
+//! let request = Request::get("/").header("cookie", cookie).body(Body::empty())?;
+//! let response = app.oneshot(request).await?;
 //! assert_eq!(axum::body::to_bytes(response.into_body(), 100).await?, "dark");
 //! # Ok(())
 //! # }
@@ -40,36 +47,65 @@
 //!
 //! # Streams and WebSockets
 //!
-//! A handler that outlives its response keeps its [`CookieSession`]. The example `websocket-axum` shows it.
+//! A handler that outlives its response keeps its [`CookieSession`]. The example `websocket-axum`
+//! shows it.
 //!
-//! - Call [`save`](CookieSession::save) before `on_upgrade`, and return its error. Later nothing calls the upgrade off: where
-//!   what the handler set can't be stored, its 101 becomes a 503, but hyper keeps the upgrade, and the closure runs when the
-//!   connection ends. For a client that asked with `Connection: Upgrade, close` that is at once, and over an open connection.
-//! - Let [`reload`](CookieSession::reload) be the heartbeat. On its 401 close the socket: the session has ended, or a
-//!   [`rotate_strict`](CookieSession::rotate_strict) elsewhere has killed the token. On a 503 go on, as an outage is no
-//!   sign-out. It writes nothing, so it isn't activity: by it alone a session ends at its idle timeout.
-//! - What is set after the response is stored by `save`, which records activity too. Once rotations elsewhere have killed the
-//!   token that the socket was opened with, `save` is a 401 while `reload` succeeds: from then on values are stored by requests,
-//!   or by a new socket.
+//! - Call [`save`](CookieSession::save) before `on_upgrade`, and return its error. After that
+//!   nothing cancels the upgrade: if what the handler set can't be stored, its 101 becomes a 503,
+//!   but hyper keeps the upgrade, and the closure runs when the connection ends. For a client that
+//!   asked with `Connection: Upgrade, close` it runs at once, and over an open connection.
+//! - Use [`reload`](CookieSession::reload) as the heartbeat. On its 401 close the socket: the
+//!   session has ended, or a [`rotate_strict`](CookieSession::rotate_strict) elsewhere has killed
+//!   the token. On a 503 go on, as an outage is no sign-out. A `reload` writes nothing, so it isn't
+//!   activity: a session that only reloads ends at its idle timeout.
+//! - What is set after the response must be stored with `save`, which records activity too. Once
+//!   rotations elsewhere have killed the token that the socket was opened with, `reload` still
+//!   succeeds but `save` is a 401: from then on only requests, or a new socket, can store values.
 
+mod body;
 mod extract;
+mod guard;
 mod layer;
+mod require_sign_in;
+mod user;
 
 session_core::adapter_types!();
 
 pub use axum::extract::ConnectInfo;
+pub use body::{AxumBodies, Bodies, BodyOrEmpty, OwnBodies};
+pub use guard::{GuardLayer, Guarded, guard};
 pub use layer::{CookieSessionLayer, CookieSessionMiddleware, ResponseFuture};
+pub use require_sign_in::RequireSignIn;
 pub use session_core;
+pub use session_core::adapter::FromSession;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use session_core::store::databases::*;
+#[cfg(feature = "testing")]
+pub use session_core::testing;
 pub use session_core::{
-    CleanupTask, ConfigError, Event, FingerprintChange, IpNet, KeyError, KeyRing, MemoryStore, SameSite, SessionConfig,
-    SessionConfigBuilder, SignIn, SigningKey,
+    Answer, CleanupTask, ConfigError, CookieSessionService, CrossOrigin, DataError, Device, Error as ErrorKind, Event,
+    FingerprintChange, FlashLevel, FlashMessage, Incoming, IpNet, KeyError, KeyRing, MemoryStore, Next, SameSite,
+    SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, UserIdError, Visitors,
 };
+pub use user::{CurrentUser, LoadUser};
 
-impl CookieSessionService {
+/// Makes layers of a service.
+pub trait CookieSessionServiceExt {
     /// The layer that gives the routes it is put around this service's sessions.
-    pub fn layer(&self) -> CookieSessionLayer {
+    fn layer(&self) -> CookieSessionLayer;
+}
+
+impl CookieSessionServiceExt for CookieSessionService {
+    fn layer(&self) -> CookieSessionLayer {
         CookieSessionLayer::new(self.clone())
     }
+}
+
+/// What the exported macro names; no part of the API.
+#[doc(hidden)]
+pub mod __private {
+    pub use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+    pub use http::request::Parts;
+
+    pub use crate::extract::required;
 }

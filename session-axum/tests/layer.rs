@@ -2,15 +2,20 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::SystemTime;
 
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use http::header::SET_COOKIE;
 use http::{Request, Response};
 use session_axum::session_core::UserId;
 use session_axum::session_core::store::{Checked, SessionStore};
-use session_axum::{CookieSession, CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
-use tower::{Layer, ServiceExt, service_fn};
+use session_axum::{
+    BodyOrEmpty, CookieSession, CookieSessionService, CookieSessionServiceExt, KeyRing, MemoryStore, SessionConfig,
+    SigningKey,
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn service() -> CookieSessionService {
     on(MemoryStore::new())
@@ -41,9 +46,28 @@ async fn sign_in(request: Request<u8>) {
 #[tokio::test]
 async fn any_tower_service_between_http_heads_can_be_inside() {
     let inner = service_fn(async |request: Request<u8>| Ok::<_, Infallible>(Response::new(vec![*request.body()])));
-    let response = service().layer().layer(inner).oneshot(Request::new(7)).await.unwrap();
-    assert_eq!(response.body(), &[7]);
+    let response = service().layer().unboxed().layer(inner).oneshot(Request::new(7)).await.unwrap();
     assert!(response.headers().is_empty());
+    assert_eq!(response.into_body(), BodyOrEmpty::Body { body: vec![7] });
+}
+
+/// How many allocations a request makes that is ready at once.
+fn allocations<S: Service<Request<()>>>(mut app: S) -> u64 {
+    let request = Request::new(());
+    let counted = allocation_counter::measure(|| {
+        let response = std::pin::pin!(app.call(request));
+        assert!(response.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    });
+    counted.count_total
+}
+
+#[test]
+fn only_a_body_that_is_not_axums_is_put_into_a_box_and_without_boxes_none_is() {
+    let (boxed, unboxed) = (service().layer(), service().layer().unboxed());
+    let axums = || service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    assert_eq!(allocations(boxed.layer(axums())), allocations(unboxed.layer(axums())));
+    let text = || service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+    assert_eq!(allocations(boxed.layer(text())), allocations(unboxed.layer(text())) + 1);
 }
 
 #[tokio::test]
@@ -76,7 +100,7 @@ async fn once_the_response_is_given_up_no_cookie_can_be_promised() {
     .await;
     drop(response);
     let error = taken.recv().unwrap().authenticate("ada").await.unwrap_err();
-    assert!(matches!(error.as_core(), session_axum::session_core::Error::HeadSent));
+    assert!(matches!(error.kind(), session_axum::ErrorKind::HeadSent));
 }
 
 #[tokio::test]

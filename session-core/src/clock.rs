@@ -8,20 +8,20 @@ use time::OffsetDateTime;
 
 /// A source of the current time, in UTC.
 ///
-/// [`CookieSessionService`](crate::CookieSessionService) asks it once for each store call and rounds
-/// the answer down to whole microseconds, the precision that every store keeps.
+/// [`CookieSessionService`](crate::CookieSessionService) asks it once for each store call and
+/// rounds the answer down to whole microseconds, the precision that every store keeps.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> OffsetDateTime;
 
-    /// Whether it is the operating system's: then the clean-up compares it with the database's own. False unless a clock says so,
-    /// as one that a test moves would only be found wrong.
+    /// Whether this is the operating system's clock. If it is, the clean-up compares it with the
+    /// database's. False by default: a clock that a test moves would always seem wrong.
     fn is_system(&self) -> bool {
         false
     }
 }
 
-/// The operating system's clock: what a service uses unless told otherwise.
+/// The operating system's clock, which a service uses unless it is given another.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -35,7 +35,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, for tests of expiry without waiting.
+/// A clock that moves only when a test moves it, to test expiry without waiting.
 ///
 /// ```
 /// use session_core::{Clock, ManualClock};
@@ -93,12 +93,12 @@ impl<C: Clock> Clock for std::sync::Arc<C> {
     }
 }
 
-/// `at + by`, or the end of time where that can't be told.
+/// `at + by`, or the end of the calendar where that would pass it.
 pub(crate) fn later(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
     time::Duration::try_from(by).ok().and_then(|by| at.checked_add(by)).unwrap_or(END_OF_TIME)
 }
 
-/// `at - by`, or the Unix epoch where that can't be told.
+/// `at - by`, or the Unix epoch where that is before the calendar.
 pub(crate) fn earlier(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
     time::Duration::try_from(by).ok().and_then(|by| at.checked_sub(by)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -1,33 +1,42 @@
-//! What can go wrong, by kind, and the status that each kind has as a response.
+//! What can go wrong, by kind, and the status that each kind has as a response. Not here: what is
+//! refused at the start, see `start`.
+
+mod start;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::session_id::SessionId;
 use crate::model::token::NoRandomness;
 pub use crate::model::user_id::UserIdError;
+pub use start::{ConfigError, KeyError};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a session operation.
 ///
-/// Keys and ids are escaped where they appear; values, tokens and keys of the ring never appear, unless a value's own
-/// `Serialize` fails with an error that quotes it.
+/// Keys and ids are escaped where they appear; values, tokens and keys of the ring never appear,
+/// unless a value's own `Serialize` fails with an error that quotes it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no active session, or it ended meanwhile. 401.
     #[error("no active session: sign in first")]
     NotAuthenticated,
+    /// A request has no [`CsrfToken`](crate::CsrfToken) of its session, or none at all. 403.
+    #[error("the request's CSRF token is missing, or is of another session: send that of its own pages")]
+    CsrfToken,
     /// No session of that user has that id. 404.
     #[error("no session of this user has that id")]
     UnknownSession,
     /// The user id can't be one. 400.
     #[error(transparent)]
     UserId(#[from] UserIdError),
-    /// The data or value can't be kept. 400, or 413 if it is too large, or 500 if it can't be written as JSON.
+    /// The data or value can't be kept. 400, or 413 if it is too large, or 500 if it can't be
+    /// written as JSON.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The stored value under a key isn't of the type that was asked for. 500.
@@ -44,7 +53,8 @@ pub enum Error {
         /// The key.
         key: String,
     },
-    /// A function given to `update` called `set`, `remove_key` or `update` of the very session it was run for. 500.
+    /// A function given to `update` called `set`, `remove_key` or `update` of the very session it
+    /// was run for. 500.
     #[error(
         "the update of {key:?} changes its own session, and nothing of it is kept: let its function only compute, and call `set` after it"
     )]
@@ -64,7 +74,8 @@ pub enum Error {
         /// What to add.
         layer: &'static str,
     },
-    /// Other requests changed the session's data at each of a hundred tries to store this one's changes: none is stored. 503.
+    /// Other requests changed the session's data at each of a hundred tries to store this one's
+    /// changes: none is stored. 503.
     #[error("other requests changed the session's data at every try: nothing of this one's was stored")]
     Contention,
     /// The store failed, or holds a row that can't be understood. 503, or 500 for such a row.
@@ -83,6 +94,7 @@ impl Error {
     pub const fn status(&self) -> u16 {
         match self {
             Self::NotAuthenticated => 401,
+            Self::CsrfToken => 403,
             Self::UnknownSession => 404,
             Self::UserId(_) => 400,
             Self::Data(DataError::TooLarge { .. }) => 413,
@@ -99,42 +111,77 @@ impl Error {
         }
     }
 
-    /// The headers of this error as a response.
-    pub const HEADERS: [(&str, &str); 2] =
-        [("cache-control", "no-store"), ("content-type", "text/plain; charset=utf-8")];
-
-    /// This error as a response, for frameworks on version 1 of the `http` crate.
-    #[cfg(feature = "http")]
-    pub fn response<B: From<&'static str>>(&self) -> http::Response<B> {
-        self.trace_program_fault();
-        let mut response = http::Response::new(B::from(self.body()));
-        *response.status_mut() = http::StatusCode::from_u16(self.status()).expect("a status of the list below");
-        for (name, value) in Self::HEADERS {
-            let name = http::HeaderName::from_static(name);
-            response.headers_mut().insert(name, http::HeaderValue::from_static(value));
-        }
-        response
+    /// This error as a response. The body is short and fixed for each status, so what is the
+    /// program's fault or its machine's, such as a missing layer or a value of another type, is
+    /// written to `tracing` here, with its key and reason. A failure of the store isn't: an
+    /// [`Event`](crate::Event) has reported it.
+    pub fn as_response(&self) -> ErrorResponse {
+        self.trace();
+        self.response()
     }
 
-    /// Writes to `tracing` what is the program's fault or its machine's, such as a missing layer or a value that can't be
-    /// written as JSON: all that is a 500 but a row that can't be understood, of which an [`Event`](crate::Event) has told.
-    /// For adapters, where the error becomes a response, whose fixed body tells nobody.
-    pub fn trace_program_fault(&self) {
-        if self.status() == 500 && !matches!(self, Self::Store(_)) {
-            tracing::error!("{self}");
-        }
-    }
-
-    /// The body of this error as a response: plain text, one for each status.
-    pub const fn body(&self) -> &'static str {
-        match self.status() {
+    const fn response(&self) -> ErrorResponse {
+        let status = self.status();
+        let body = match status {
             400 => "bad request\n",
             401 => "not signed in\n",
+            403 => "forbidden\n",
             404 => "not found\n",
             413 => "too large\n",
             503 => "try again later\n",
             _ => "internal error\n",
+        };
+        let headers = ERROR_HEADERS.split_at(if status == 503 { 3 } else { 2 }).0;
+        ErrorResponse { status, headers, body }
+    }
+
+    /// Writes to `tracing` what no event reports: each 500 but a row that can't be understood.
+    pub(crate) fn trace(&self) {
+        if self.status() == 500 && !matches!(self, Self::Store(_)) {
+            match self.source() {
+                Some(reason) => tracing::error!("{self}: {reason}"),
+                None => tracing::error!("{self}"),
+            }
         }
+    }
+}
+
+/// The error as a response, which is logged unless it was.
+#[doc(hidden)]
+pub fn as_response(error: &Error, is_logged: &AtomicBool) -> ErrorResponse {
+    if is_logged.swap(true, Ordering::Relaxed) { error.response() } else { error.as_response() }
+}
+
+/// In every 503: after that time, in seconds, another try may succeed.
+pub(crate) const RETRY_AFTER: (&str, &str) = ("retry-after", "1");
+
+/// Those of a 503. Any other error has all but the last.
+const ERROR_HEADERS: [(&str, &str); 3] =
+    [("cache-control", "no-store"), ("content-type", "text/plain; charset=utf-8"), RETRY_AFTER];
+
+/// An error as a response, for adapters: see [`Error::as_response`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names, in lower case, and values.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// Plain text.
+    pub body: &'static str,
+}
+
+/// For frameworks on version 1 of the `http` crate.
+#[cfg(feature = "http")]
+impl<B: From<&'static str>> From<ErrorResponse> for http::Response<B> {
+    fn from(error: ErrorResponse) -> Self {
+        let mut response = Self::new(B::from(error.body));
+        *response.status_mut() = http::StatusCode::from_u16(error.status).expect("the statuses above are HTTP's");
+        for &(name, value) in error.headers {
+            let name = http::HeaderName::from_static(name);
+            response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        response
     }
 }
 
@@ -146,12 +193,12 @@ pub enum DataError {
     #[error("session data must be a JSON object")]
     NotAnObject,
     /// The value's `Serialize` failed, or JSON has no number for a float in it. 500.
-    #[error("the value for {key:?} can't be written as JSON: {reason:?}")]
+    #[error("the value for {key:?} can't be written as JSON")]
     Unencodable {
         /// The key.
         key: String,
         /// What serde says.
-        reason: String,
+        source: EncodeError,
     },
     /// The value is nested over 100 deep.
     #[error("the value for {key:?} is nested over 100 deep")]
@@ -169,22 +216,16 @@ pub enum DataError {
     },
 }
 
-/// Why a key or a key ring is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The key has too few bytes.
-    #[error("the key has {bytes} bytes and needs at least 32: make one with `openssl rand -base64 32`")]
-    TooShort {
-        /// How many it has.
-        bytes: usize,
-    },
-    /// The text isn't base64.
-    #[error("the key is not base64: make one with `openssl rand -base64 32`")]
-    NotBase64,
-    /// The ring is full.
-    #[error("at most 8 keys can verify only: drop those retired for longer than the absolute timeout")]
-    TooMany,
+/// Why a value can't be written as JSON, in serde's words: those of the value's own `Serialize`,
+/// perhaps, which may quote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.escape_debug())]
+pub struct EncodeError(Arc<str>);
+
+impl EncodeError {
+    pub(crate) fn of(error: &serde_json::Error) -> Self {
+        Self(error.to_string().into())
+    }
 }
 
 /// How a store failed. `Debug` shows the same as `Display`: a driver's own `Debug` may quote rows.
@@ -194,7 +235,7 @@ pub enum StoreError {
     /// It failed, and certainly nothing changed.
     #[error("the session store failed, and nothing was changed: {0}")]
     NotApplied(#[source] Arc<dyn StdError + Send + Sync>),
-    /// It failed, and nobody knows whether the change was made.
+    /// It failed, and it is unknown whether the change was made.
     #[error("the session store failed, and it is unknown whether the change was made: {0}")]
     Unknown(#[source] Arc<dyn StdError + Send + Sync>),
     /// A row exists that can't be understood.
@@ -213,7 +254,7 @@ impl StoreError {
         Self::NotApplied(Arc::from(source.into()))
     }
 
-    /// A failure after which nobody knows.
+    /// A failure after which it is unknown whether the change was made.
     pub fn unknown(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unknown(Arc::from(source.into()))
     }
@@ -228,53 +269,6 @@ impl fmt::Debug for StoreError {
         };
         write!(f, "{name}({self})")
     }
-}
-
-/// Why a configuration is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A setting is zero that can't be.
-    #[error("`{setting}` can't be zero")]
-    Zero {
-        /// Which.
-        setting: &'static str,
-    },
-    /// A setting is beyond its range.
-    #[error("`{setting}` can be at most {most}")]
-    TooLarge {
-        /// Which.
-        setting: &'static str,
-        /// Its highest value, in words.
-        most: &'static str,
-    },
-    /// A setting is below its range.
-    #[error("`{setting}` must be at least {least}")]
-    TooSmall {
-        /// Which.
-        setting: &'static str,
-        /// Its lowest value, in words.
-        least: &'static str,
-    },
-    /// The idle timeout is longer than the absolute one.
-    #[error("`idle_timeout` is longer than `absolute_timeout`: shorten the one or lengthen the other")]
-    IdleOverAbsolute,
-    /// Activity would be recorded too seldom to keep a session alive.
-    #[error(
-        "`touch_interval` is over half of `idle_timeout`, which would sign active users out: shorten the one, lengthen the other, or leave `touch_interval` out"
-    )]
-    TouchOverHalfIdle,
-    /// The cookie's settings don't go together.
-    #[error("cookie {name:?}: {reason}")]
-    Cookie {
-        /// The cookie's name.
-        name: String,
-        /// What to change.
-        reason: &'static str,
-    },
-    /// The settings for trusted proxies don't go together.
-    #[error("{0}")]
-    Proxies(&'static str),
 }
 
 #[cfg(test)]
@@ -292,19 +286,21 @@ mod tests {
             (Error::UpdateChangesSession { key: key() }, "compute"),
             (Error::HeadSent, "head"),
             (Error::NoRandomness, "random"),
-            (DataError::Unencodable { key: key(), reason: "NaN is not a JSON number".into() }.into(), "NaN"),
+            (
+                DataError::Unencodable { key: key(), source: EncodeError("a year\nis over".into()) }.into(),
+                "a year\\nis over",
+            ),
         ] {
-            let log = logged(|| error.trace_program_fault());
+            let log = logged(|| assert_eq!(error.as_response().status, 500));
             assert!(log.contains("ERROR") && log.contains(says) && log.lines().count() == 1, "{log}");
-            #[cfg(feature = "http")]
-            assert_eq!(logged(|| drop(error.response::<&str>())).lines().count(), 1);
         }
     }
 
     #[test]
-    fn what_is_the_requests_fault_or_told_by_an_event_is_not_logged() {
+    fn what_is_the_requests_fault_or_reported_by_an_event_is_not_logged() {
         for error in [
             Error::NotAuthenticated,
+            Error::CsrfToken,
             Error::UnknownSession,
             UserIdError::Empty.into(),
             DataError::NotAnObject.into(),
@@ -315,7 +311,7 @@ mod tests {
             StoreError::unknown("down").into(),
             StoreError::Corrupt { id: None, what: "data" }.into(),
         ] {
-            assert_eq!(logged(|| error.trace_program_fault()), "", "{error}");
+            assert_eq!(logged(|| assert_ne!(error.as_response().body, "")), "", "{error}");
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Server-side, signed-in sessions, without a web framework: tokens, cookies, expiry, values and stores.
+//! Server-side sessions, of signed-in users and of visitors, without a web framework: tokens,
+//! cookies, expiry, values and stores.
 //!
-//! Most people want an adapter for their framework, `session-axum` or `session-actix`; it shows the same types with the same
-//! methods. This crate is for whoever binds another framework or writes a store. It opens no socket of its own outside
-//! [`store`], and leaves requests and responses to the adapter: see [`adapter`].
+//! Most people want an adapter for their framework, `session-axum` or `session-actix`; it shows the
+//! same types with the same methods. This crate is for binding another framework and for writing a
+//! store. It opens no socket of its own outside [`store`], and leaves requests and responses to the
+//! adapter: see [`adapter`].
 
 pub mod adapter;
 mod client;
@@ -15,13 +17,21 @@ mod observe;
 mod policy;
 mod request;
 mod service;
+mod setting;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod transport;
 mod values;
+mod visitor;
 
+pub use adapter::csrf::CsrfToken;
+pub use adapter::flash::Flash;
+pub use adapter::require_sign_in::RequireSignIn;
+pub use client::device::Device;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder};
-pub use error::{ConfigError, DataError, Error, KeyError, Result, StoreError, UserIdError};
+pub use error::{ConfigError, DataError, EncodeError, Error, ErrorResponse, KeyError, Result, StoreError, UserIdError};
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};
 pub use model::data::Data;
@@ -32,18 +42,27 @@ pub use model::snapshot::Session;
 pub use model::token::{SealedToken, TokenHash, TokenRef};
 pub use model::user_id::{Shard, UserId};
 pub use observe::event::Event;
+pub use policy::answer::{Answer, Incoming};
+pub use policy::cross_origin::CrossOrigin;
+pub use policy::next::{MAX_NEXT_BYTES, Next, NextError};
 pub use request::handle::CookieSession;
 pub use service::CookieSessionService;
 pub use service::cleanup::CleanupTask;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
+pub use sqlx;
 #[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
 pub use store::databases::*;
 pub use store::{MemoryStore, SessionStore};
 pub use transport::cookie::SameSite;
+pub use visitor::Visitors;
+pub use visitor::flash::{FlashLevel, FlashMessage};
 
 /// What the exported macros name; no part of the API.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::error::as_response;
     pub use crate::model::snapshot::rfc3339;
+    pub use crate::request::handle::{example, visiting};
     pub use serde::de::DeserializeOwned;
     pub use serde::ser::{Serialize, SerializeStruct, Serializer};
     pub use serde_json::Value;

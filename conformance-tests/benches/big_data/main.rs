@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use conformance_tests::mysql::MySql;
 use conformance_tests::postgres::Postgres;
-use session_core::store::{Applied, Caller, NewData, SessionStore, StoreError, Update};
+use session_core::store::{Caller, NewData, SessionStore, StoreError, Update, Updated};
 use session_core::{Data, MemoryStore, MySqlStore, PostgresStore, Record, SqliteStore, TokenRef};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -220,8 +220,8 @@ impl Subject {
                 let update =
                     Update { data: Some(NewData { based_on, becomes: based_on + 1, data }), ..Update::default() };
                 // A version that was refused is a conflict from then on.
-                match store.apply(&caller, &update, NOW).await? {
-                    Applied::Done { .. } => Ok(()),
+                match store.update(&caller, &update, NOW).await? {
+                    Updated::Done { .. } => Ok(()),
                     other => Err(StoreError::not_applied(format!("{other:?}"))),
                 }
             }

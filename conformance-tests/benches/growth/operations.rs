@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use session_core::store::{Activity, Applied, Caller, Checked, Created, NewData, SessionStore, Update};
+use session_core::store::{Activity, Caller, Checked, Created, NewData, SessionStore, Update, Updated};
 use session_core::{Data, Record, SessionId, TokenHash};
 use sha2::{Digest, Sha256};
 
@@ -45,8 +45,8 @@ impl Subject {
             let rows = timed(reads, self.store.load(&token, NOW)).await;
             let row = rows.first().expect("the session is there");
             let (caller, update) = self.write_to(row);
-            let applied = timed(writes, self.store.apply(&caller, &update, NOW)).await;
-            assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
+            let applied = timed(writes, self.store.update(&caller, &update, NOW)).await;
+            assert!(matches!(applied, Updated::Done { .. }), "{applied:?}");
         }
         for _ in 0..REQUESTS / 2 {
             let user = user(self.pick.below(self.sessions.users()));

@@ -8,7 +8,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::SET_COOKIE;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{Error, web};
-use session_actix::{CookieSession, CookieSessionMiddleware, CookieSessionService};
+use session_actix::{CookieSession, CookieSessionMiddleware, CookieSessionServiceExt};
 
 use crate::{App, Apps, USER_AGENT};
 
@@ -62,7 +62,7 @@ pub(crate) async fn apps() -> Apps<impl App> {
 }
 
 fn middleware(service: session_core::CookieSessionService) -> CookieSessionMiddleware {
-    CookieSessionService::from(service).middleware()
+    service.middleware()
 }
 
 fn routes(config: &mut web::ServiceConfig) {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::header::SET_COOKIE;
 use http::{Request, Response};
-use session_axum::{CookieSession, CookieSessionLayer, CookieSessionService};
+use session_axum::{CookieSession, CookieSessionLayer, CookieSessionServiceExt};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt};
 
@@ -55,7 +55,7 @@ pub(crate) fn apps() -> Apps<AxumApp> {
 }
 
 fn layer(service: session_core::CookieSessionService) -> CookieSessionLayer {
-    CookieSessionService::from(service).layer()
+    service.layer()
 }
 
 impl AxumApp {

@@ -1,5 +1,6 @@
-//! OUT-5, AUTH-7, DATA-10: up to three tasks on one request's handle, each of which may give its operations up at any await, and a
-//! commit after them or in between. Whatever they did, no session is left that no browser holds, and no cookie of an ended one is sent.
+//! OUT-5, AUTH-7, DATA-10: up to three tasks on one request's handle, each of which may give its
+//! operations up at any await, and a commit after them or in between. Whatever they did, no session
+//! is left that no browser holds, and no cookie of an ended one is sent.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -18,7 +19,7 @@ pub(super) async fn rounds(kind: Arc<dyn StoreKind>, seeds: Range<u64>) {
         let sky = Sky::new(seeds.start, Weather::Fair);
         let keys = KeyRing::new(SigningKey::from_bytes(&[42; 32]).expect("32 bytes"));
         let config = SessionConfig::builder().build(keys).expect("the defaults");
-        let service = CookieSessionService::new(Unsteady::new(rows.open().await, &sky), config);
+        let service = CookieSessionService::new(Unsteady::new(rows.open().await, Arc::clone(&sky)), config);
         for seed in seeds {
             Round::new(&service, seed).await.run().await;
         }
@@ -87,7 +88,8 @@ impl Op {
     }
 }
 
-/// What became of an operation, in the order in which they returned. None for one that was given up.
+/// What became of an operation, in the order in which they returned. None for one that was given
+/// up.
 type Log = Rc<RefCell<Vec<(Op, Option<Result<(), u16>>)>>>;
 
 struct Round<'a> {
@@ -159,7 +161,8 @@ impl<'a> Round<'a> {
         })
     }
 
-    /// The last operation that returned decides, unless one that was given up may have come after it.
+    /// The last operation that returned decides, unless one that was given up may have come after
+    /// it.
     fn check_answer(&self, log: &Log, before: &Jar, shown: Option<&str>, status: u16, answer: &Answer) {
         let log = log.borrow();
         let told = || format!("seed {}: {answer:?} after {log:?}", self.seed);
@@ -181,7 +184,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Every live row is one that a browser holds, and every browser that was sent a cookie holds a live one.
+    /// Every live row is one that a browser holds, and every browser that was sent a cookie holds a
+    /// live one.
     async fn check_rows(&self, log: &Log, jar: &Jar) {
         let log = log.borrow().clone();
         let told = |what: &str| format!("seed {}: {what} after {log:?}", self.seed);

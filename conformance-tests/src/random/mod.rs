@@ -1,6 +1,6 @@
-//! Random schedules on the core, without HTTP: rotations whose answers get lost, and several tasks on one handle whose futures are
-//! dropped anywhere. Each schedule follows from its seed, which a failure prints. Not here: what requests do one after the other,
-//! see `model`.
+//! Random schedules on the core, without HTTP: rotations whose answers get lost, and several tasks
+//! on one handle whose futures are dropped anywhere. Each schedule follows from its seed, which a
+//! failure prints. Not here: what requests do one after the other, see `model`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,18 +15,20 @@ use session_core::{CookieSession, CookieSessionService};
 use crate::trial::proves;
 use crate::world::StoreKind;
 
+mod flash;
 mod handles;
 mod rotations;
 mod unsteady;
+mod visitors;
 
 /// The trials for one kind of store.
 pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
     let mut trials = Vec::new();
     // Split, so that the parts run at once and none of them takes long.
-    let (parts, rounds, schedules) = match store.name() {
-        "memory" => (4, 25_000, 5_000),
-        "postgres" | "mysql" => (4, 500, 250),
-        _ => (1, 500, 500),
+    let (parts, rounds, schedules, visits, messages) = match store.name() {
+        "memory" => (4, 25_000, 5_000, 2_500, 2_500),
+        "postgres" | "mysql" => (4, 500, 250, 50, 50),
+        _ => (1, 500, 500, 200, 200),
     };
     for part in 0..parts {
         let (from, kind) = (part * rounds, Arc::clone(store));
@@ -39,11 +41,22 @@ pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
         trials.push(proves("core", store.name(), &["ROT-7", "ROT-6"], &name, move || {
             rotations::schedules(kind, from..from + schedules)
         }));
+        let (from, kind) = (part * visits, Arc::clone(store));
+        let name = format!("{visits} rounds of a visitor's requests from seed {from}");
+        trials.push(proves("core", store.name(), &["VISIT-6", "VISIT-5", "VISIT-8", "DATA-6"], &name, move || {
+            visitors::rounds(kind, from..from + visits)
+        }));
+        let (from, kind) = (part * messages, Arc::clone(store));
+        let name = format!("{messages} rounds of messages for the next page from seed {from}");
+        trials.push(proves("core", store.name(), &["FLASH-2", "FLASH-3", "DATA-10"], &name, move || {
+            flash::rounds(kind, from..from + messages)
+        }));
     }
     trials
 }
 
-/// Runs it on a thread of its own, so that a schedule follows from its seed as far as the store lets it.
+/// Runs it on a thread of its own, so that a schedule follows from its seed as far as the store
+/// lets it.
 async fn on_one_thread(schedules: impl AsyncFnOnce() + Send + 'static) {
     let outcome = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,5 +1,6 @@
-//! ROT-6, ROT-7: rotations from one browser on two nodes, given up, tried again, with answers lost on both ways and statements that
-//! land late. Whichever token the browser ends up with, it is signed in.
+//! ROT-6, ROT-7: rotations from one browser on two nodes, given up, tried again, with answers lost
+//! on both ways and statements that land late. Whichever token the browser ends up with, it is
+//! signed in.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Nodes {
         let keys = KeyRing::new(SigningKey::from_bytes(&[42; 32]).expect("32 bytes"));
         let mut services = Vec::new();
         for _ in 0..2 {
-            let store = Unsteady::new(rows.open().await, &sky);
+            let store = Unsteady::new(rows.open().await, Arc::clone(&sky));
             let config = SessionConfig::builder().build(keys.clone()).expect("the defaults");
             services.push(CookieSessionService::new(store, config).with_clock(Arc::clone(&clock)));
         }

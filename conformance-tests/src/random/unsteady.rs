@@ -1,35 +1,29 @@
-//! A store in front of one that works, whose answers take some turns of the runtime, get lost, or come late: as the seed says.
+//! A store in front of one that works, whose answers take some turns of the runtime, get lost, or
+//! come late: as the seed says.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use session_core::store::{
-    Applied, Caller, Checked, Created, Forgotten, Loaded, SessionKey, SessionStore, StoreError, StoreFuture, Update,
-};
-use session_core::{Record, SessionId, TokenRef, UserId};
-use time::OffsetDateTime;
+use session_core::store::{SessionStore, StoreError, StoreFuture};
+use session_core::{SessionId, TokenRef};
 use tokio::task::yield_now;
 
 use super::Random;
 use crate::BoxFuture;
+use crate::intercept::{Answer, Intercept, Intercepted, OpKind, Operation};
 
 /// What may happen to a change that the store is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weather {
     /// Every answer comes.
     Fair,
-    /// One in four answers to a change of a row is lost: the change is made at once, later, or never.
+    /// One in four answers to a change of a row is lost: the change is made at once, later, or
+    /// never.
     Rough,
+    /// So it is with the answers to new rows too.
+    Stormy,
 }
 
-/// The store, of one node or several.
-#[derive(Debug)]
-pub(super) struct Unsteady {
-    inner: Arc<dyn SessionStore>,
-    sky: Arc<Sky>,
-}
-
-/// What all nodes share.
+/// What happens to the stores of all nodes.
 pub(super) struct Sky(Mutex<State>);
 
 struct State {
@@ -37,6 +31,9 @@ struct State {
     weather: Weather,
     /// Statements that were given up, and land when they are told to.
     late: Vec<BoxFuture<'static, ()>>,
+    /// The new rows that the stores were asked for, and those of them that had no answer once.
+    created: Vec<TokenRef>,
+    lost: Vec<SessionId>,
 }
 
 impl std::fmt::Debug for Sky {
@@ -47,7 +44,13 @@ impl std::fmt::Debug for Sky {
 
 impl Sky {
     pub(super) fn new(seed: u64, weather: Weather) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { random: Random::seeded(seed), weather, late: Vec::new() })))
+        Arc::new(Self(Mutex::new(State {
+            random: Random::seeded(seed),
+            weather,
+            late: Vec::new(),
+            created: Vec::new(),
+            lost: Vec::new(),
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -56,6 +59,19 @@ impl Sky {
 
     pub(super) fn set(&self, weather: Weather) {
         self.lock().weather = weather;
+    }
+
+    /// Each row that the stores were asked to insert.
+    pub(super) fn created(&self) -> Vec<TokenRef> {
+        let mut created = self.lock().created.clone();
+        created.sort_by_key(|row| row.id);
+        created.dedup_by_key(|row| row.id);
+        created
+    }
+
+    /// The rows whose insertion had no answer at least once.
+    pub(super) fn lost(&self) -> Vec<SessionId> {
+        self.lock().lost.clone()
     }
 
     fn below(&self, bound: usize) -> usize {
@@ -84,117 +100,72 @@ impl Sky {
             yield_now().await;
         }
     }
-}
 
-impl Unsteady {
-    pub(super) fn new(inner: Arc<dyn SessionStore>, sky: &Arc<Sky>) -> Self {
-        Self { inner, sky: Arc::clone(sky) }
-    }
-
-    fn answer<'a, T: Send + 'a>(&'a self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
-        Box::pin(async move {
-            self.sky.turns().await;
-            let answer = work.await;
-            self.sky.turns().await;
-            answer
-        })
+    /// The store's answer, some turns after it was given.
+    async fn answered<'a>(
+        &self,
+        store: &'a Arc<dyn SessionStore>,
+        operation: Operation<'a>,
+    ) -> Result<Answer, StoreError> {
+        let answer = operation.ask(store).await;
+        self.turns().await;
+        answer
     }
 }
 
-impl SessionStore for Unsteady {
-    fn create<'a>(
-        &'a self,
-        new: &'a Arc<Record>,
-        replaces: &'a [SessionKey],
-        limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Created> {
-        self.answer(self.inner.create(new, replaces, limit, now))
-    }
+/// The store, of one node or several.
+pub(super) type Unsteady = Intercepted<Arc<Sky>>;
 
-    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
-        self.answer(self.inner.load(sessions, now))
-    }
-
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
+impl Intercept for Sky {
+    fn call<'a>(&'a self, store: &'a Arc<dyn SessionStore>, operation: Operation<'a>) -> StoreFuture<'a, Answer> {
         Box::pin(async move {
-            self.sky.turns().await;
-            let fair = self.sky.lock().weather == Weather::Fair;
-            match self.sky.below(12) {
-                _ if fair => {
-                    let answer = self.inner.apply(caller, update, now).await;
-                    self.sky.turns().await;
-                    answer
-                }
+            if matches!(operation.kind(), OpKind::Purge | OpKind::ForgetUsers | OpKind::ServerTime) {
+                return operation.ask(store).await;
+            }
+            if let Operation::Create { new, .. } = operation {
+                self.lock().created.push(TokenRef { shard: new.user_id.shard(), id: new.id });
+            }
+            self.turns().await;
+            let weather = self.lock().weather;
+            let is_unsteady = match operation.kind() {
+                OpKind::Update => weather != Weather::Fair,
+                OpKind::Create => weather == Weather::Stormy,
+                _ => false,
+            };
+            let chance = self.below(12);
+            if !is_unsteady || chance > 2 {
+                return self.answered(store, operation).await;
+            }
+            if let Operation::Create { new, .. } = operation {
+                self.lock().lost.push(new.id);
+            }
+            match chance {
                 0 => {
-                    self.inner.apply(caller, update, now).await?;
+                    operation.ask(store).await?;
                     Err(StoreError::unknown("the answer was lost"))
                 }
                 1 => {
-                    let (inner, caller, update) = (Arc::clone(&self.inner), caller.clone(), update.clone());
-                    self.sky.lock().late.push(Box::pin(async move {
-                        inner.apply(&caller, &update, now).await.expect("the store works");
-                    }));
+                    self.lock().late.push(later(store, operation));
                     Err(StoreError::unknown("it may land late"))
                 }
-                2 => Err(StoreError::unknown("it was lost")),
-                _ => {
-                    let answer = self.inner.apply(caller, update, now).await;
-                    self.sky.turns().await;
-                    answer
-                }
+                _ => Err(StoreError::unknown("it was lost")),
             }
         })
     }
+}
 
-    fn end<'a>(
-        &'a self,
-        user: &'a UserId,
-        id: SessionId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<bool>> {
-        self.answer(self.inner.end(user, id, by, now))
-    }
-
-    fn end_all<'a>(
-        &'a self,
-        user: &'a UserId,
-        except: Option<SessionId>,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        self.answer(self.inner.end_all(user, except, by, now))
-    }
-
-    fn list<'a>(
-        &'a self,
-        user: &'a UserId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        self.answer(self.inner.list(user, by, now))
-    }
-
-    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        self.inner.purge_expired(before, limit)
-    }
-
-    fn max_data_bytes(&self) -> Option<usize> {
-        self.inner.max_data_bytes()
-    }
-
-    fn forget_users<'a>(
-        &'a self,
-        after: Option<&'a str>,
-        since: OffsetDateTime,
-        now: OffsetDateTime,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Forgotten> {
-        self.inner.forget_users(after, since, now, limit)
-    }
-
-    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
-        self.inner.server_time()
+/// The change, to be made at any time.
+fn later(store: &Arc<dyn SessionStore>, change: Operation<'_>) -> BoxFuture<'static, ()> {
+    let store = Arc::clone(store);
+    match change {
+        Operation::Update { caller, update, now } => {
+            let (caller, update) = (caller.clone(), update.clone());
+            Box::pin(async move { drop(store.update(&caller, &update, now).await.expect("the store works")) })
+        }
+        Operation::Create { new, replaces, limit, now } => {
+            let (new, replaces) = (Arc::clone(new), replaces.to_vec());
+            Box::pin(async move { drop(store.create(&new, &replaces, limit, now).await.expect("the store works")) })
+        }
+        other => unreachable!("{:?} is steady", other.kind()),
     }
 }

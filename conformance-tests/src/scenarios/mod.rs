@@ -7,6 +7,7 @@ pub(crate) mod support;
 pub mod admin;
 pub mod client;
 pub mod cookie;
+pub mod csrf;
 pub mod data;
 pub mod devices;
 pub mod expiry;
@@ -15,6 +16,8 @@ pub mod faults;
 pub mod rotate;
 pub mod sign_in;
 pub mod sign_out;
+pub mod start;
+pub mod visitor;
 
 /// All scenarios.
 pub fn all() -> impl Iterator<Item = Scenario> {
@@ -29,7 +32,10 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         admin::SCENARIOS,
         expiry::SCENARIOS,
         client::SCENARIOS,
+        csrf::SCENARIOS,
+        start::SCENARIOS,
         faults::SCENARIOS,
+        visitor::SCENARIOS,
     ]
     .into_iter()
     .flatten()

@@ -96,7 +96,7 @@ async fn end_all_checks_its_caller(fixture: Fixture) {
 async fn callers(fixture: Fixture) {
     let (old, two, bob) =
         (fixture.signed_in("ada").await, fixture.signed_in("ada").await, fixture.signed_in("bob").await);
-    fixture.apply(&caller(&old), rotation(hash()), NOW).await;
+    fixture.update(&caller(&old), rotation(hash()), NOW).await;
     assert!(live(fixture.store.end(&old.user_id, two.id, Some(&caller(&old)), NOW).await), "it rotated just now");
     let disguised = Caller { user_id: old.user_id.clone(), ..caller(&bob) };
     assert!(is_gone(fixture.store.list(&old.user_id, Some(&disguised), NOW).await));

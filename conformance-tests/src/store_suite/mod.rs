@@ -1,11 +1,13 @@
-//! What every store must do, asked of the store itself: the rules in `session_core::store`. Not here: HTTP, see the scenarios.
+//! What every store must do, asked of the store itself: the rules in `session_core::store`. Not
+//! here: HTTP, see the scenarios.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use session_core::store::{
-    Activity, Applied, Caller, Checked, Created, NewData, Rotation, SessionKey, SessionStore, StoreError, Update,
+    Activity, Caller, Checked, Created, NewData, Replaced, Rotation, SessionKey, SessionStore, StoreError, Update,
+    Updated,
 };
 use session_core::{ClientInfo, Data, Record, SealedToken, SessionId, TokenHash, TokenRef, UserId};
 use time::macros::datetime;
@@ -15,8 +17,12 @@ use crate::BoxFuture;
 use crate::world::Rows;
 
 mod ending;
+mod forgetting;
+mod identity;
 mod races;
 mod reading;
+mod rotating;
+mod server_time;
 mod signing_in;
 mod writing;
 
@@ -45,7 +51,18 @@ use rule;
 
 /// All rules.
 pub fn all() -> impl Iterator<Item = StoreScenario> {
-    [reading::RULES, writing::RULES, signing_in::RULES, ending::RULES, races::RULES].into_iter().flatten().copied()
+    let rules = [
+        reading::RULES,
+        writing::RULES,
+        identity::RULES,
+        rotating::RULES,
+        signing_in::RULES,
+        ending::RULES,
+        races::RULES,
+        forgetting::RULES,
+        server_time::RULES,
+    ];
+    rules.into_iter().flatten().copied()
 }
 
 /// The time at which most of it happens.
@@ -101,8 +118,8 @@ impl Fixture {
         self.other.load(&[token(record)], now).await.expect("load").into_iter().next()
     }
 
-    async fn apply(&self, caller: &Caller, update: Update, now: OffsetDateTime) -> Applied {
-        self.store.apply(caller, &update, now).await.expect("apply")
+    async fn update(&self, caller: &Caller, update: Update, now: OffsetDateTime) -> Updated {
+        self.store.update(caller, &update, now).await.expect("update")
     }
 
     async fn listed(&self, user: &str, now: OffsetDateTime) -> Vec<SessionId> {
@@ -137,7 +154,8 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A row of `user` that was made at [`NOW`] and expires an hour later. Each is newer by id than the one before.
+/// A row of `user` that was made at [`NOW`] and expires an hour later. Each is newer by id than the
+/// one before.
 fn record(user: &str) -> Record {
     let mut id = [0x70; 16];
     id[8..].copy_from_slice(&next().to_be_bytes());
@@ -176,8 +194,8 @@ fn caller(record: &Record) -> Caller {
     Caller { user_id: record.user_id.clone(), id: record.id, token: record.token_hash, grace: GRACE }
 }
 
-fn key(record: &Record) -> SessionKey {
-    SessionKey { user_id: record.user_id.clone(), id: record.id }
+fn key(record: &Record) -> Replaced {
+    SessionKey { user_id: record.user_id.clone(), id: record.id }.into()
 }
 
 fn new_data(based_on: i64, text: &str) -> Update {
@@ -194,6 +212,7 @@ fn evicted(created: Created) -> Vec<SessionId> {
     match created {
         Created::Inserted { evicted } => evicted,
         Created::Taken => panic!("there was no row of this id"),
+        Created::Changed(_) => panic!("no version was named"),
     }
 }
 

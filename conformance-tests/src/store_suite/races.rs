@@ -1,4 +1,5 @@
-//! Operations at once, through both handles: started on a barrier, run for many rounds, and counted.
+//! Operations at once, through both handles: started on a barrier, run for many rounds, and
+//! counted.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -7,30 +8,36 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use session_core::Record;
-use session_core::store::{Applied, Checked, Created, SessionStore, Update};
+use session_core::store::{Checked, Created, Replaced, SessionStore, StoreError, Update, Updated};
+use session_core::{Data, Record};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::{
-    Fixture, MANY, NOW, StoreScenario, becomes, caller, evicted, hash, key, live, new_data, record, rotation, rule,
+    Fixture, MANY, NONE_EVICTED, NOW, StoreScenario, becomes, caller, evicted, hash, id_of, key, live, new_data,
+    record, rotation, rule,
 };
 
 pub(super) const RULES: &[StoreScenario] = &[
     rule!("create", "24 racing sign-ins leave exactly the limit", racing_sign_ins),
     rule!("create", "racing sign-ins that replace the same session leave one each", racing_replacements),
     rule!("create", "of racing sign-ins of one id exactly one is stored", racing_ids),
-    rule!("apply", "racing writes each build on the one before", racing_writes),
-    rule!("apply", "a write asked for many times at once is made once", racing_tries),
-    rule!("apply", "of racing rotations exactly one wins", racing_rotations),
-    rule!("apply", "a write that races an end brings nothing back", writes_racing_an_end),
+    rule!("create", "what is written beside a sign-in that takes data along is in it or refused", taking_along),
+    rule!("update", "racing writes each build on the one before", racing_writes),
+    rule!("update", "a write asked for many times at once is made once", racing_tries),
+    rule!("update", "of racing rotations exactly one wins", racing_rotations),
+    rule!("update", "a write that races an end brings nothing back", writes_racing_an_end),
     rule!("end_all", "of two that end each other exactly one lives", ending_each_other),
     rule!("purge_expired", "a cleanup that races writes ends nothing that lives", cleanup_racing_writes),
     rule!("cancel", "a dropped operation leaves no lock and no half of it", dropped_operations),
 ];
 
 /// Runs `count` of them at once, in turns on both handles, and gives what came of each.
-async fn at_once<F, T>(fixture: &Fixture, count: usize, run: impl Fn(usize, Arc<dyn SessionStore>) -> F) -> Vec<T>
+pub(super) async fn at_once<F, T>(
+    fixture: &Fixture,
+    count: usize,
+    run: impl Fn(usize, Arc<dyn SessionStore>) -> F,
+) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
@@ -48,7 +55,7 @@ where
 }
 
 /// Rounds of races with many operations each.
-fn few_rounds() -> usize {
+pub(super) fn few_rounds() -> usize {
     crate::race_rounds().div_ceil(8)
 }
 
@@ -117,10 +124,10 @@ async fn racing_writes(fixture: Fixture) {
                 while left > 0 {
                     let text = format!("{}+", seen.data.text());
                     let update = new_data(seen.version, &text);
-                    match store.apply(&caller(&row), &update, NOW).await.expect("apply") {
-                        Applied::Done { .. } => (left, last) = (left - 1, becomes(&update)),
-                        Applied::Conflict(now) => seen = now,
-                        Applied::Gone | Applied::Superseded(_) => panic!("nobody ended or rotated it"),
+                    match store.update(&caller(&row), &update, NOW).await.expect("update") {
+                        Updated::Done { .. } => (left, last) = (left - 1, becomes(&update)),
+                        Updated::Conflict(now) => seen = now,
+                        Updated::Gone | Updated::Superseded(_) => panic!("nobody ended or rotated it"),
                     }
                     if left > 0 {
                         seen = Arc::clone(&store.load(&[super::token(&row)], NOW).await.expect("load")[0]);
@@ -143,10 +150,10 @@ async fn racing_tries(fixture: Fixture) {
         let update = new_data(0, r#"{"a":1}"#);
         let outcomes = at_once(&fixture, 6, |_, store| {
             let (me, update) = (caller(&row), update.clone());
-            async move { store.apply(&me, &update, NOW).await.expect("apply") }
+            async move { store.update(&me, &update, NOW).await.expect("update") }
         })
         .await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Applied::Done { .. })), "round {round}: {outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Updated::Done { .. })), "round {round}: {outcomes:?}");
         let stored = fixture.stored(&row, NOW).await.expect("live");
         assert_eq!((stored.version, stored.data.text()), (becomes(&update), r#"{"a":1}"#), "round {round}");
     }
@@ -157,12 +164,12 @@ async fn racing_rotations(fixture: Fixture) {
         let row = fixture.signed_in(&format!("user {round}")).await;
         let outcomes = at_once(&fixture, 2, |_, store| {
             let (me, to) = (caller(&row), hash());
-            async move { (to, store.apply(&me, &rotation(to), NOW).await.expect("apply")) }
+            async move { (to, store.update(&me, &rotation(to), NOW).await.expect("update")) }
         })
         .await;
         let (winners, losers): (Vec<_>, Vec<_>) =
-            outcomes.iter().partition(|(_, outcome)| matches!(outcome, Applied::Done { .. }));
-        let ([(won, _)], [(_, Applied::Superseded(seen))]) = (&winners[..], &losers[..]) else {
+            outcomes.iter().partition(|(_, outcome)| matches!(outcome, Updated::Done { .. }));
+        let ([(won, _)], [(_, Updated::Superseded(seen))]) = (&winners[..], &losers[..]) else {
             panic!("round {round}: {outcomes:?}")
         };
         let stored = fixture.stored(&row, NOW).await.expect("lives on under the winner's token");
@@ -185,15 +192,15 @@ async fn writes_racing_an_end(fixture: Fixture) {
             async move {
                 match number {
                     0 => assert!(live(store.end(&row.user_id, row.id, None, NOW).await), "it was live"),
-                    1 => drop(store.apply(&caller(&row), &new_data(0, r#"{"a":1}"#), NOW).await.expect("apply")),
-                    _ => drop(store.apply(&caller(&row), &rotation(hash()), NOW).await.expect("apply")),
+                    1 => drop(store.update(&caller(&row), &new_data(0, r#"{"a":1}"#), NOW).await.expect("update")),
+                    _ => drop(store.update(&caller(&row), &rotation(hash()), NOW).await.expect("update")),
                 }
             }
         })
         .await;
         assert!(fixture.listed(row.user_id.as_str(), NOW).await.is_empty(), "round {round}");
-        let late = fixture.apply(&caller(&row), Update::default(), NOW).await;
-        assert!(matches!(late, Applied::Gone), "round {round}");
+        let late = fixture.update(&caller(&row), Update::default(), NOW).await;
+        assert!(matches!(late, Updated::Gone), "round {round}");
     }
 }
 
@@ -220,8 +227,8 @@ async fn cleanup_racing_writes(fixture: Fixture) {
             let row = Arc::clone(&row);
             async move {
                 if number == 0 {
-                    let wrote = store.apply(&caller(&row), &new_data(0, r#"{"a":1}"#), NOW).await.expect("apply");
-                    assert!(matches!(wrote, Applied::Done { .. }));
+                    let wrote = store.update(&caller(&row), &new_data(0, r#"{"a":1}"#), NOW).await.expect("update");
+                    assert!(matches!(wrote, Updated::Done { .. }));
                     0
                 } else {
                     store.purge_expired(NOW, MANY).await.expect("purge")
@@ -231,6 +238,67 @@ async fn cleanup_racing_writes(fixture: Fixture) {
         .await;
         assert_eq!(purged.iter().sum::<u64>(), 1, "round {round}: {} is deleted once", expired.id);
         assert_eq!(fixture.stored(&row, NOW).await.map(|row| row.version != 0), Some(true), "round {round}");
+    }
+}
+
+/// A visitor's row counts up while a sign-in takes the count along: what was stored is in it.
+async fn taking_along(fixture: Fixture) {
+    let rounds = few_rounds();
+    for round in 0..rounds {
+        let visitor = fixture.signed_in("visitor").await;
+        let counted = at_once(&fixture, 3, |number, store| {
+            let visitor = Arc::clone(&visitor);
+            async move {
+                if number == 0 {
+                    let (mut seen, mut count) = (0, 0);
+                    loop {
+                        let replaced = Replaced { version: Some(seen), ..key(&visitor) };
+                        let new = Arc::new(Record { data: Data::from_text(count.to_string()), ..record("ada") });
+                        match store.create(&new, &[replaced], MANY, NOW).await {
+                            // Perhaps it was stored: then the visitor is gone, with the same
+                            // count.
+                            Err(StoreError::Unknown(_)) => {}
+                            Ok(Created::Changed(row)) => {
+                                seen = row.version;
+                                count = row.data.text().parse().expect("a number");
+                            }
+                            created => {
+                                assert_eq!(created.expect("create"), NONE_EVICTED);
+                                return (true, count, false);
+                            }
+                        }
+                    }
+                }
+                let (mut seen, mut count, mut stored, mut is_unsure) = (0, 0, 0, false);
+                for _ in 0..20 {
+                    let update = new_data(seen, &(count + 1).to_string());
+                    match store.update(&caller(&visitor), &update, NOW).await {
+                        // A lost answer, and two newer writes: it was stored, or never will be.
+                        Err(StoreError::Unknown(_)) => {
+                            is_unsure = true;
+                            break;
+                        }
+                        Err(error) => panic!("update: {error}"),
+                        Ok(Updated::Done { .. }) => {
+                            (seen, count, stored) = (becomes(&update), count + 1, count + 1);
+                        }
+                        Ok(Updated::Conflict(row)) => {
+                            (seen, count) = (row.version, row.data.text().parse().expect("a number"));
+                        }
+                        Ok(Updated::Gone) => break,
+                        Ok(Updated::Superseded(_)) => panic!("no token was rotated"),
+                    }
+                }
+                (false, stored, is_unsure)
+            }
+        })
+        .await;
+        let most = |signs_in| counted.iter().filter(|one| one.0 == signs_in).map(|one| one.1).max();
+        let is_unsure = counted.iter().any(|one| one.2);
+        let holds = most(true) == most(false) || (is_unsure && most(true) > most(false));
+        assert!(holds, "round {round} of {rounds}: {counted:?}");
+        assert_eq!(fixture.stored(&visitor, NOW).await, None, "round {round}");
+        live(fixture.store.end_all(&id_of("ada"), None, None, NOW).await);
     }
 }
 
@@ -244,10 +312,10 @@ async fn dropped_operations(fixture: Fixture) {
             let me = caller(&row);
             tokio::join!(
                 dropped_after(polls, fixture.store.create(&new, &old, MANY, NOW)),
-                dropped_after(polls, fixture.store.apply(&me, &update, NOW)),
+                dropped_after(polls, fixture.store.update(&me, &update, NOW)),
             );
             let created = fixture.stored(&new, NOW).await.is_some();
-            let ended = !fixture.listed("ada", NOW).await.contains(&old[0].id);
+            let ended = !fixture.listed("ada", NOW).await.contains(&old[0].session.id);
             assert!(!created || ended, "round {round}: both or none");
             let stored = fixture.stored(&row, NOW).await.expect("nobody ended it");
             assert_eq!(stored.data.text() == "{}", stored.version == 0, "round {round}: both or none");

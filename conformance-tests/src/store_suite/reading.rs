@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::store::{Applied, Update};
+use session_core::store::{Update, Updated};
 use session_core::{ClientInfo, Data, Record};
 use time::Duration;
 
@@ -73,13 +73,14 @@ async fn data_comes_back_exactly(fixture: Fixture) {
         let stored = fixture.stored(&new, NOW).await.expect("a live row");
         assert!(stored.data.text() == text, "{:.80} came back as {:.80}", text, stored.data.text());
         let written = fixture.signed_in("ada").await;
-        fixture.apply(&caller(&written), new_data(0, &text), NOW).await;
+        fixture.update(&caller(&written), new_data(0, &text), NOW).await;
         let stored = fixture.stored(&written, NOW).await.expect("a live row");
         assert!(stored.data.text() == text, "{:.80} was written as {:.80}", text, stored.data.text());
     }
 }
 
-/// Twice what the settings allow, or what the store can keep, beside the longest of everything else.
+/// Twice what the settings allow, or what the store can keep, beside the longest of everything
+/// else.
 async fn the_most_data_comes_back(fixture: Fixture) {
     let most = fixture.store.max_data_bytes().map_or(16 << 20, |most| most.min(16 << 20));
     let client = Arc::new(ClientInfo {
@@ -93,7 +94,7 @@ async fn the_most_data_comes_back(fixture: Fixture) {
     let new = fixture.insert(new).await;
     assert!(fixture.stored(&new, NOW).await.as_deref() == Some(&*new), "as it went in");
     let update = Update { seen: true, ..new_data(0, &text("b")) };
-    assert!(matches!(fixture.apply(&caller(&new), update, NOW).await, Applied::Done { .. }));
+    assert!(matches!(fixture.update(&caller(&new), update, NOW).await, Updated::Done { .. }));
     let stored = fixture.stored(&new, NOW).await.expect("a live row");
     assert!(stored.data.text() == text("b"), "as it was written");
 }
@@ -134,7 +135,7 @@ async fn live_ones_in_order(fixture: Fixture) {
 async fn a_rotated_row_is_found(fixture: Fixture) {
     let old = fixture.signed_in("ada").await;
     let new = hash();
-    fixture.apply(&caller(&old), rotation(new), NOW).await;
+    fixture.update(&caller(&old), rotation(new), NOW).await;
     let found = fixture.stored(&old, NOW).await.expect("its id is the same");
     assert_eq!((found.token_hash, found.previous_token_hash), (new, Some(old.token_hash)));
 }
@@ -146,8 +147,8 @@ async fn gone_when_expired(fixture: Fixture) {
     assert!(fixture.stored(&row, end - TICK).await.is_some());
     assert_eq!(fixture.listed("ada", end - TICK).await, [row.id]);
     assert!(matches!(
-        fixture.apply(&me, session_core::store::Update::default(), end - TICK).await,
-        session_core::store::Applied::Done { .. }
+        fixture.update(&me, session_core::store::Update::default(), end - TICK).await,
+        session_core::store::Updated::Done { .. }
     ));
     for now in [end, end + TICK, end + Duration::DAY] {
         assert_eq!(fixture.stored(&row, now).await, None);
@@ -159,7 +160,7 @@ async fn gone_when_expired(fixture: Fixture) {
             rotation(hash()),
             activity(now, now + Duration::HOUR, now),
         ] {
-            assert!(matches!(fixture.apply(&me, update, now).await, session_core::store::Applied::Gone));
+            assert!(matches!(fixture.update(&me, update, now).await, session_core::store::Updated::Gone));
         }
         assert!(!live(store.end(&row.user_id, row.id, None, now).await), "there was no live one");
         assert!(live(store.end_all(&row.user_id, None, None, now).await).is_empty(), "there was no live one");
@@ -201,8 +202,8 @@ async fn user_ids_byte_for_byte(fixture: Fixture) {
     for (user, row) in &rows {
         assert_eq!(fixture.listed(user, NOW).await, [row.id], "{user:?}");
         let wrong = session_core::store::Caller { user_id: id_of("ADa"), ..caller(row) };
-        let check = fixture.apply(&wrong, session_core::store::Update::default(), NOW).await;
-        assert!(matches!(check, session_core::store::Applied::Gone), "{user:?}");
+        let check = fixture.update(&wrong, session_core::store::Update::default(), NOW).await;
+        assert!(matches!(check, session_core::store::Updated::Gone), "{user:?}");
     }
     let limit = NonZeroU32::MIN;
     let new = Arc::new(record("ada"));
@@ -232,7 +233,7 @@ async fn list_order(fixture: Fixture) {
     }
     let expected: Vec<_> = [5, 1, 6, 4, 3, 2, 0].map(|index: usize| rows[index].id).into();
     assert_eq!(fixture.listed("ada", NOW).await, expected);
-    fixture.apply(&caller(&rows[0]), activity(NOW + Duration::MINUTE, NOW + Duration::HOUR, NOW + TICK), NOW).await;
+    fixture.update(&caller(&rows[0]), activity(NOW + Duration::MINUTE, NOW + Duration::HOUR, NOW + TICK), NOW).await;
     assert_eq!(fixture.listed("ada", NOW).await[0], rows[0].id, "activity moves it up");
     assert!(fixture.listed("bob", NOW).await.is_empty());
 }

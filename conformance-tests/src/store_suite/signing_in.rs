@@ -3,13 +3,13 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use session_core::store::{Created, SessionKey};
+use session_core::store::{Created, Replaced, SessionKey};
 use session_core::{Data, Record};
 use time::Duration;
 
 use super::{
-    Fixture, MANY, NONE_EVICTED, NOW, StoreScenario, TICK, activity, caller, evicted, hash, id_of, key, live, record,
-    rule,
+    Fixture, MANY, NONE_EVICTED, NOW, StoreScenario, TICK, activity, becomes, caller, evicted, hash, id_of, key, live,
+    new_data, record, rule,
 };
 
 pub(super) const RULES: &[StoreScenario] = &[
@@ -17,6 +17,9 @@ pub(super) const RULES: &[StoreScenario] = &[
     rule!("create", "the session that it replaces may be another user's", replaces_across_users),
     rule!("create", "it replaces up to three sessions of any users at once", replaces_three),
     rule!("create", "what it replaces may be gone already", what_it_replaces_may_be_gone),
+    rule!("create", "a replaced session of another version than named changes nothing", another_version),
+    rule!("create", "a visitor's session is a row like others", a_visitors_row),
+    rule!("create", "nothing is kept of a visitor but the session", no_trace_of_a_visitor),
     rule!("create", "an id that is taken changes nothing, live or expired", a_taken_id_changes_nothing),
     rule!("create", "an id taken by an expired row keeps a sign-in out for good", an_expired_row_keeps_out),
     rule!("create", "it replaces a session only under its own user", replaces_only_under_its_user),
@@ -93,9 +96,57 @@ async fn what_it_replaces_may_be_gone(fixture: Fixture) {
     assert_eq!(fixture.listed("ada", NOW).await.len(), 3);
 }
 
+async fn another_version(fixture: Fixture) {
+    let (old, other) = (fixture.signed_in("ada").await, fixture.signed_in("ada").await);
+    let update = new_data(0, r#"{"cart":["tea"]}"#);
+    fixture.update(&caller(&old), update.clone(), NOW).await;
+    let row = fixture.stored(&old, NOW).await.expect("it is live");
+    let new = Arc::new(record("bob"));
+    let stale = [key(&other), Replaced { version: Some(0), ..key(&old) }];
+    let created = fixture.store.create(&new, &stale, NonZeroU32::MIN, NOW).await.expect("create");
+    assert_eq!(created, Created::Changed(Arc::clone(&row)));
+    assert_eq!(fixture.stored(&new, NOW).await, None);
+    assert_eq!(fixture.listed("ada", NOW).await.len(), 2, "nothing is replaced");
+
+    let fresh = [key(&other), Replaced { version: Some(becomes(&update)), ..key(&old) }];
+    let created = fixture.other.create(&new, &fresh, NonZeroU32::MIN, NOW).await.expect("create");
+    assert_eq!(created, NONE_EVICTED);
+    assert!(fixture.listed("ada", NOW).await.is_empty());
+    // One that is gone, or has expired, has no version.
+    let expired = fixture.insert(Record { expires_at: NOW, version: 7, ..record("eve") }).await;
+    for gone in [&*old, &*expired] {
+        let gone = [Replaced { version: Some(1), ..key(gone) }];
+        let created = fixture.store.create(&Arc::new(record("bob")), &gone, MANY, NOW).await.expect("create");
+        assert_eq!(created, NONE_EVICTED);
+    }
+}
+
+async fn a_visitors_row(fixture: Fixture) {
+    let visitor = fixture.insert(Record { persistent: false, version: 3, ..record("~visitor:1") }).await;
+    assert!(visitor.user_id.is_visitor());
+    assert_eq!(fixture.stored(&visitor, NOW).await.as_deref(), Some(&*visitor));
+    assert_eq!(fixture.other.create(&visitor, &[], MANY, NOW).await.expect("create"), Created::Taken);
+    fixture.update(&caller(&visitor), new_data(3, r#"{"cart":1}"#), NOW).await;
+    let new = Arc::new(record("ada"));
+    fixture.store.create(&new, &[key(&visitor)], MANY, NOW).await.expect("create");
+    assert_eq!(fixture.stored(&visitor, NOW).await, None);
+    let expired = fixture.insert(Record { expires_at: NOW, ..record("~visitor:2") }).await;
+    assert_eq!(fixture.store.purge_expired(NOW, MANY).await.expect("purge"), 1);
+    assert_eq!(fixture.other.create(&expired, &[], MANY, NOW).await.expect("create"), NONE_EVICTED);
+}
+
+async fn no_trace_of_a_visitor(fixture: Fixture) {
+    let visitor = fixture.insert(record("~visitor:1")).await;
+    fixture.store.end(&visitor.user_id, visitor.id, None, NOW).await.expect("end");
+    for _ in 0..2 {
+        let forgotten = fixture.store.forget_users(None, NOW, NOW, MANY).await.expect("forget_users");
+        assert_eq!(forgotten.users, 0, "a user of its own was kept, who would have to be locked");
+    }
+}
+
 async fn replaces_only_under_its_user(fixture: Fixture) {
     let old = fixture.signed_in("ada").await;
-    let wrong = SessionKey { user_id: id_of("bob"), id: old.id };
+    let wrong = SessionKey { user_id: id_of("bob"), id: old.id }.into();
     let new = Arc::new(record("bob"));
     fixture.store.create(&new, &[wrong], MANY, NOW).await.expect("create");
     assert_eq!(fixture.listed("ada", NOW).await, [old.id]);
@@ -112,7 +163,7 @@ async fn the_least_recently_active_end(fixture: Fixture) {
         );
     }
     let now = NOW + Duration::minutes(5);
-    fixture.apply(&caller(&rows[0]), activity(now, now + Duration::HOUR, NOW), now).await;
+    fixture.update(&caller(&rows[0]), activity(now, now + Duration::HOUR, NOW), now).await;
     let new = Arc::new(Record { created_at: now, authenticated_at: now, last_active_at: now, ..record("ada") });
     let mut ended = evicted(fixture.store.create(&new, &[], limit, now).await.expect("create"));
     ended.sort();

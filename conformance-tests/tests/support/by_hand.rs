@@ -1,5 +1,5 @@
-//! An adapter written by hand from the core's guide, for plain functions on hyper; and the same with each mistake that the
-//! guide warns of, which the suite must notice.
+//! An adapter written by hand from the core's guide, for plain functions on hyper; and the same
+//! with each mistake that the guide warns of, which the suite must notice.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -32,10 +32,14 @@ pub(crate) enum ByHand {
     OverwritesHeaders,
     /// Changes the status of a response that can't stand, and leaves the rest.
     KeepsTheBody,
+    /// Changes the status and the body of such a response, and drops its head.
+    DropsTheHead,
     /// Begins anew at each extraction but the first.
     BeginsAtEachExtraction,
     /// Begins anew at each layer.
     ForgetsTheOuterLayer,
+    /// Asks no policy.
+    AdmitsEverything,
     /// Loads the session of every request.
     LoadsAlways,
     /// Knows no peer.
@@ -101,6 +105,11 @@ impl ByHand {
     ) -> Response<Body> {
         let outer = request.extensions().get::<Layered>().map(|outer| outer.scope.clone());
         let guard = service.begin(outer.as_ref().filter(|_| self != Self::ForgetsTheOuterLayer));
+        if self != Self::AdmitsEverything
+            && let Some(answer) = guard.admit(&request)
+        {
+            return answer.into_response();
+        }
         let scope = guard.scope().clone();
         request.extensions_mut().insert(Layered {
             scope: scope.clone(),
@@ -161,10 +170,13 @@ impl ResponseHead for Outgoing<'_> {
     }
 
     fn replace(&mut self, status: u16) {
-        if self.0 == ByHand::KeepsTheBody {
-            *self.1.status_mut() = StatusCode::from_u16(status).expect("a status");
-        } else {
-            self.1.replace(status);
+        match self.0 {
+            ByHand::KeepsTheBody => *self.1.status_mut() = StatusCode::from_u16(status).expect("a status"),
+            ByHand::DropsTheHead => {
+                self.1.headers_mut().clear();
+                self.1.replace(status);
+            }
+            _ => self.1.replace(status),
         }
     }
 }
@@ -179,13 +191,13 @@ impl Headers for LinesMut<'_> {
 }
 
 impl HeadersMut for LinesMut<'_> {
-    fn remove_lines(&mut self, name: &'static str) {
-        self.1.remove_lines(name);
+    fn retain_lines(&mut self, keep: impl Fn(&str, &[u8]) -> bool) {
+        self.1.retain_lines(keep);
     }
 
     fn append_line(&mut self, name: &'static str, value: Cow<'static, str>, sensitive: bool) {
         if self.0 == ByHand::OverwritesHeaders {
-            self.1.remove_lines(name);
+            self.1.remove(name);
         }
         self.1.append_line(name, value, sensitive);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use conformance_tests::BoxFuture;
 use conformance_tests::adapter::Server;
-use conformance_tests::app::{App, AppResponse};
+use conformance_tests::app::{App, AppResponse, NotLoaded};
 use futures_util::stream;
 use http::request::Parts;
 use http::{Request, Response};
@@ -17,7 +17,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use session_core::{CookieSession, CookieSessionService, Error, Result};
+use session_core::adapter::{check, load_user};
+use session_core::{Answer, CookieSession, CookieSessionService, CsrfToken, Error, Flash, Result};
 use tokio::net::TcpListener;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -67,7 +68,9 @@ where
     let app = app.clone();
     Arc::new(move |request| {
         let response = with(around, app.clone(), request);
-        Box::pin(async move { response.await.unwrap_or_else(|error| error.response::<&str>().map(full)) })
+        Box::pin(
+            async move { response.await.unwrap_or_else(|error| Response::<&str>::from(error.as_response()).map(full)) },
+        )
     })
 }
 
@@ -83,7 +86,9 @@ async fn route<A: Around>(around: A, app: App, request: Request<Bytes>) -> Resul
             Ok(text("handled"))
         }
         "/session" => Ok(answer(App::json(&session(around, &parts).await?.signed_in()?))),
+        "/flash" => Ok(answer(App::flash(&Flash::of(&session(around, &parts).await?)).await?)),
         "/optional-session" => Ok(answer(App::json(&session(around, &parts).await?.snapshot()?))),
+        "/csrf" => Ok(answer(App::csrf(&CsrfToken::of(&session(around, &parts).await?)?, &body)?)),
         "/stream" => {
             let session = session(around, &parts).await?;
             let (head, script) = app.run_head(&session, &body).await?;
@@ -99,6 +104,13 @@ async fn route<A: Around>(around: A, app: App, request: Request<Bytes>) -> Resul
             let inner = around.around(&app.service, handler(around, &app, run));
             Ok(inner(Request::from_parts(parts, body)).await)
         }
+        "/guarded" => guarded(around, app, Request::from_parts(parts, body), App::check).await,
+        "/members" => guarded(around, app, Request::from_parts(parts, body), App::members).await,
+        "/admins" | "/sign-in" | "/area/admins" => {
+            guarded(around, app, Request::from_parts(parts, body), App::admins).await
+        }
+        "/user" => user(&app, &session(around, &parts).await?).await,
+        "/optional-user" => optional_user(&app, &session(around, &parts).await?).await,
         "/two-services" => {
             App::mark(&session(around, &parts).await?);
             let inner = around.around(&app.second, handler(around, &app, run));
@@ -106,6 +118,41 @@ async fn route<A: Around>(around: A, app: App, request: Request<Bytes>) -> Resul
         }
         _ => run(around, app, Request::from_parts(parts, body)).await,
     }
+}
+
+async fn guarded<A: Around>(
+    around: A,
+    app: App,
+    request: Request<Bytes>,
+    asks: fn(&CookieSession, &session_core::Incoming<'_>) -> Result<(), Answer>,
+) -> Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let loaded = session(around, &parts).await;
+    let request = Request::from_parts(parts, body);
+    match check(loaded, &request, &asks) {
+        Ok(_) => run(around, app, request).await,
+        Err(answer) => {
+            let text = answer.body();
+            Ok(answer.into_response::<Response<Body>>().map(|_| full(text)))
+        }
+    }
+}
+
+async fn user(app: &App, session: &CookieSession) -> Result<Response<Body>> {
+    let load = async || app.load_user(&session.user_id().unwrap_or_default()).await;
+    let (one, two) = tokio::join!(load_user(session, load()), load_user(session, load()));
+    match (one, two) {
+        (Ok(Some(one)), Ok(Some(two))) => Ok(answer(app.users(&[Some(&one), Some(&two)]))),
+        (Ok(_), Ok(_)) => Err(Error::NotAuthenticated),
+        (Err(NotLoaded), _) | (_, Err(NotLoaded)) => {
+            Ok(Response::builder().status(NotLoaded::STATUS).body(full("")).expect("a status"))
+        }
+    }
+}
+
+async fn optional_user(app: &App, session: &CookieSession) -> Result<Response<Body>> {
+    let user = load_user(session, app.load_user(&session.user_id().unwrap_or_default())).await;
+    Ok(answer(app.users(&[user.expect("it can be loaded").as_deref()])))
 }
 
 async fn run<A: Around>(around: A, app: App, request: Request<Bytes>) -> Result<Response<Body>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use conformance_tests::adapter::{Adapter, Server};
 use conformance_tests::app::App;
 use http::request::Parts;
+use http_body_util::BodyExt;
 use session_core::{CookieSession, CookieSessionService, Result};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -27,7 +28,7 @@ impl Adapter for Hyper {
 
 impl Around for Hyper {
     fn around(self, service: &CookieSessionService, handler: Handler) -> Handler {
-        let layer = session_axum::CookieSessionService::from(service.clone()).layer();
+        let layer = session_axum::CookieSessionLayer::new(service.clone()).unboxed();
         Arc::new(move |request| {
             let handler = Arc::clone(&handler);
             let inner = service_fn(move |request| {
@@ -37,13 +38,13 @@ impl Around for Hyper {
             let response = layer.layer(inner).oneshot(request);
             Box::pin(async move {
                 let Ok(response) = response.await;
-                response
+                response.map(BodyExt::boxed_unsync)
             })
         })
     }
 
     async fn session(self, parts: &Parts) -> Result<Option<CookieSession>> {
-        let session = session_axum::CookieSession::of(parts).await.map_err(|error| error.as_core().clone())?;
-        Ok(session.map(|session| session.as_core().clone()))
+        let session = session_axum::CookieSession::of(parts).await.map_err(|error| error.kind().clone())?;
+        Ok(session.map(|session| (*session).clone()))
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn task() -> Option<Task> {
     Some(serde_json::from_str(&task).expect("a task as its parent wrote it"))
 }
 
-/// Does a task: says when it is ready, waits for a line, and says how many of its requests were a 503.
+/// Does a task: says when it is ready, waits for a line, and says how many of its requests were a
+/// 503.
 pub(crate) fn work(task: &Task) -> ExitCode {
     let (file, cookie, worker) = (task.file.clone(), task.cookie.clone(), task.worker);
     let outcome = suite::run(async move {
@@ -98,7 +99,8 @@ async fn all_take_effect() {
     assert!(refused * 10 < done, "{refused} of {} were refused", done + refused);
     let reply = browser.run(json!([{"op": "current"}])).await;
     let data = reply.result(0)["data"].as_object().cloned().expect("still signed in");
-    // A 503 may have been stored, where its outcome was unknown; whatever was stored was stored whole.
+    // A 503 may have been stored, where its outcome was unknown; whatever was stored was stored
+    // whole.
     let counted = usize::try_from(data["n"].as_u64().expect("a count")).expect("a small one");
     assert_eq!(counted, data.len() - 1, "as many increments as keys of their own");
     assert!((done..=done + refused).contains(&counted), "{counted} counted, {done} answered, {refused} refused");

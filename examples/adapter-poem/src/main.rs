@@ -1,10 +1,11 @@
-//! A small Poem app with sessions: `SESSION_KEY=$(openssl rand -base64 32) cargo run -p adapter-poem`, then
-//! `curl -c jar -b jar -X POST 127.0.0.1:3000/login` and `curl -c jar -b jar 127.0.0.1:3000`.
+//! A small Poem app with sessions: `SESSION_KEY=$(openssl rand -base64 32) cargo run -p
+//! adapter-poem`, then `curl -c jar -b jar -X POST 127.0.0.1:3000/login` and `curl -c jar -b jar
+//! 127.0.0.1:3000`.
 
-use adapter_poem::{CookieSession, CookieSessionService, Result};
+use adapter_poem::{CookieSession, CookieSessionMiddleware, Result};
 use poem::listener::TcpListener;
 use poem::{EndpointExt, Route, Server, get, handler, post};
-use session_core::{KeyRing, MemoryStore, SessionConfig, SigningKey};
+use session_core::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
 
 #[handler]
 async fn home(session: CookieSession) -> Result<String> {
@@ -27,11 +28,10 @@ async fn logout(session: CookieSession) -> Result<&'static str> {
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let key = std::env::var("SESSION_KEY").map_err(|_| "set SESSION_KEY to the output of `openssl rand -base64 32`")?;
-    let keys = KeyRing::new(SigningKey::from_base64(&key)?);
+    let keys = KeyRing::new(SigningKey::from_env("SESSION_KEY")?);
     let config = SessionConfig::builder().insecure_development_cookies().build(keys)?;
     let service = CookieSessionService::new(MemoryStore::new(), config);
     let _cleanup = service.spawn_cleanup(std::time::Duration::from_secs(3600));
     let routes = Route::new().at("/", get(home)).at("/login", post(login)).at("/logout", post(logout));
-    Ok(Server::new(TcpListener::bind("127.0.0.1:3000")).run(routes.with(service.middleware())).await?)
+    Ok(Server::new(TcpListener::bind("127.0.0.1:3000")).run(routes.with(CookieSessionMiddleware::new(service))).await?)
 }

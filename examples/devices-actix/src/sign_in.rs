@@ -25,7 +25,8 @@ pub(crate) async fn sign_in(
     let LoginForm { username, password, remember } = form.into_inner();
     match accounts.check(username.clone(), password).await {
         Ok(Some(account)) => {
-            // Replaces the session that this browser may have had: a token from before the sign-in is worth nothing.
+            // Replaces the session that this browser may have had: a token from before the sign-in
+            // is worth nothing.
             session.authenticate_opts(account.username, SignIn::new().browser_session(!remember)).await?;
             Ok(Either::Left(Redirect::to("/").see_other()))
         }

@@ -13,9 +13,10 @@ use devices_pages::{Accounts, MAX_BODY_BYTES, pages};
 use session_axum::{CookieSession, CookieSessionLayer, Result};
 
 use crate::visitor::visitor;
-use crate::{api, devices, guard, preferences, sign_in};
+use crate::{api, default_headers, devices, preferences, sign_in};
 
-/// The whole app. The guard is outermost: a post from another site is refused before its session is even looked up.
+/// The whole app. The default headers are outermost, so that what the session layer refuses has them
+/// too. They are inside that layer as well, as where it finds no `Cache-Control` it says `private`.
 pub(crate) fn router(accounts: Arc<Accounts>, sessions: CookieSessionLayer) -> Router {
     Router::new()
         .route("/", get(devices::home))
@@ -36,8 +37,9 @@ pub(crate) fn router(accounts: Arc<Accounts>, sessions: CookieSessionLayer) -> R
         .fallback(not_found)
         .with_state(accounts)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(default_headers::add))
         .layer(sessions)
-        .layer(from_fn(guard::guard))
+        .layer(from_fn(default_headers::add))
 }
 
 async fn not_found(session: CookieSession) -> Result<impl IntoResponse> {

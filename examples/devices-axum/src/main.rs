@@ -1,12 +1,13 @@
-//! Sign in on several devices, see them all, and sign any of them out from any other: `cargo run -p devices-axum`.
+//! Sign in on several devices, see them all, and sign any of them out from any other: `cargo run -p
+//! devices-axum`.
 //!
-//! This file starts and stops the server; the routes are in `app`. Set `ADDR`, `DATABASE_URL`, `SESSION_KEY` or
-//! `COOKIES=secure` to change what it does.
+//! This file starts and stops the server; the routes are in `app`. Set `ADDR`, `DATABASE_URL`,
+//! `SESSION_KEY` or `COOKIES=secure` to change what it does.
 
 mod api;
 mod app;
+mod default_headers;
 mod devices;
-mod guard;
 mod preferences;
 mod sign_in;
 mod visitor;
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use devices_pages::{DRAIN, Site, exit};
-use session_axum::CookieSessionService;
+use session_axum::CookieSessionServiceExt;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -27,12 +28,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let site = Site::open().await?;
-    let service = CookieSessionService::from(site.sessions.clone());
+    let service = site.sessions.clone();
     let app = app::router(site.accounts.clone(), service.layer());
 
     let listener = TcpListener::bind(site.settings.addr).await.map_err(|error| site.cannot_listen(&error))?;
     site.announce("devices-axum", listener.local_addr()?);
-    // The session records the address of the client, which Axum provides as `ConnectInfo` when served like this.
+    // The session records the address of the client, which Axum provides as `ConnectInfo` when
+    // served like this.
     let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop_signal());
     tokio::select! {

@@ -27,7 +27,8 @@ pub(crate) async fn sign_in(
     let LoginForm { username, password, remember } = form;
     match accounts.check(username.clone(), password).await {
         Ok(Some(account)) => {
-            // Replaces the session that this browser may have had: a token from before the sign-in is worth nothing.
+            // Replaces the session that this browser may have had: a token from before the sign-in
+            // is worth nothing.
             session.authenticate_opts(account.username, SignIn::new().browser_session(!remember)).await?;
             Ok(Redirect::to("/").into_response())
         }

@@ -1,5 +1,5 @@
-//! The demo's accounts and the check of a password.
-//! Leaves to `password_checks` where it runs and how many at once, and to the caller to limit attempts as a real app must.
+//! The demo's accounts and the check of a password. Leaves to `password_checks` where it runs and
+//! how many at once, and to the caller to limit attempts as a real app must.
 
 use std::sync::Arc;
 
@@ -44,7 +44,8 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Hashes the demo passwords with Argon2id and a random salt each; takes a good part of a second.
+    /// Hashes the demo passwords with Argon2id and a random salt each; takes a good part of a
+    /// second.
     ///
     /// # Errors
     /// When the operating system has no random bytes for the salts.
@@ -54,7 +55,8 @@ impl Accounts {
         Ok(Self { hashes, decoy: hash("nobody has this password")?, checks: PasswordChecks::here() })
     }
 
-    /// The account, if the password is right. Computes beside the async threads, for some 50 ms on purpose.
+    /// The account, if the password is right. Computes beside the async threads, for some 50 ms on
+    /// purpose.
     ///
     /// # Errors
     /// [`Unchecked::Busy`] while too many other checks are in flight.
@@ -67,7 +69,8 @@ impl Accounts {
         self.checks.run(move |memory| accounts.verify(username.as_str(), password.reveal(), memory)).await
     }
 
-    /// An unknown username costs the same work, so that the time taken doesn't tell which usernames exist.
+    /// An unknown username costs the same work, so that the time taken doesn't tell which usernames
+    /// exist.
     fn verify(&self, username: &str, password: &str, memory: &mut Memory) -> Option<&'static Account> {
         let known = self.hashes.iter().find(|(account, _)| account.username == username);
         let hash = known.map_or(&self.decoy, |(_, hash)| hash);

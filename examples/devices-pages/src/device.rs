@@ -23,7 +23,8 @@ pub struct Device<'a> {
     pub is_this: bool,
 }
 
-/// A session as a row of the device table, from the `Session` of any adapter; `$this` is the id of the one that asks.
+/// A session as a row of the device table, from the `Session` of any adapter; `$this` is the id of
+/// the one that asks.
 #[macro_export]
 macro_rules! device {
     ($session:expr, $this:expr) => {

@@ -1,5 +1,5 @@
-//! What the forms send, parsed into types with bounded lengths.
-//! Leaves decoding the body, and the 4xx for one that doesn't fit, to each framework's form extractor.
+//! What the forms send, parsed into types with bounded lengths. Leaves decoding the body, and the
+//! 4xx for one that doesn't fit, to each framework's form extractor.
 
 use std::fmt;
 
@@ -28,7 +28,8 @@ pub struct LoginForm {
 pub struct ThemeForm {
     /// The theme that was picked.
     pub theme: Theme,
-    /// The page on which the picker was used. One of our own, never an address: so it can't lead elsewhere.
+    /// The page on which the picker was used. One of our own, never an address: so it can't lead
+    /// elsewhere.
     #[serde(default)]
     pub page: Page,
 }
@@ -80,7 +81,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Browsers send a ticked box as `on` and an empty one not at all; scripts also send `false` or `0`.
+/// Browsers send a ticked box as `on` and an empty one not at all; scripts also send `false` or
+/// `0`.
 fn checkbox<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(!matches!(text.as_str(), "" | "0" | "false" | "no" | "off"))

@@ -9,23 +9,25 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
-/// One check computes on each core, but no more than this many in all: with the 19 MiB that Argon2id fills by default,
-/// they take at most 152 MiB, and keep it.
+/// One check computes on each core, but no more than this many in all: with the 19 MiB that
+/// Argon2id fills by default, they take at most 152 MiB, and keep it.
 const MOST_COMPUTING: usize = 8;
-/// So many more may wait for one of those to end. Each holds no more than its request; with two cores the last of them
-/// waits for about a second.
+/// So many more may wait for one of those to end. Each holds no more than its request; with two
+/// cores the last of them waits for about a second.
 const MOST_WAITING: usize = 32;
 
 /// What one check fills.
 pub(crate) type Memory = Vec<Block>;
 
-/// Lets a bounded number of checks run where blocking is allowed, a bounded number wait, and refuses the rest.
+/// Lets a bounded number of checks run where blocking is allowed, a bounded number wait, and
+/// refuses the rest.
 #[derive(Debug)]
 pub(crate) struct PasswordChecks {
     in_flight: Arc<Semaphore>,
     computing: Arc<Semaphore>,
-    /// That of checks that are done, for the next: the C library finds no use for so large aligned pieces once they are
-    /// freed, and a hundred checks would take several hundred MiB even one by one.
+    /// That of checks that are done, for the next: the C library finds no use for so large aligned
+    /// pieces once they are freed, and a hundred checks would take several hundred MiB even one by
+    /// one.
     memories: Arc<Mutex<Vec<Memory>>>,
 }
 
@@ -59,9 +61,9 @@ impl PasswordChecks {
         }
     }
 
-    /// Runs a check on a thread for blocking work, with memory that others may have used before. It keeps its place
-    /// until that thread is done: nothing can stop a thread, so a check counts as well when its client is gone and this
-    /// future dropped.
+    /// Runs a check on a thread for blocking work, with memory that others may have used before. It
+    /// keeps its place until that thread is done: nothing can stop a thread, so a check counts as
+    /// well when its client is gone and this future dropped.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         check: impl FnOnce(&mut Memory) -> T + Send + 'static,

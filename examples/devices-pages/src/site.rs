@@ -1,4 +1,5 @@
-//! What every app does at start: settings, database, signing key, sessions, accounts. Leaves the server to the app.
+//! What every app does at start: settings, database, signing key, sessions, accounts. Not here: the
+//! server, which is the app's.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -6,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CleanupTask, CookieSessionService, KeyRing, MySqlStore, PostgresStore, SessionConfig, SessionStore, SqliteStore,
+    CleanupTask, CookieSessionService, CrossOrigin, KeyRing, MySqlStore, PostgresStore, SessionConfig, SessionStore,
+    SqliteStore,
 };
 
-use crate::{Accounts, CookieMode, DatabaseServer, Settings};
+use crate::{Accounts, Database, Settings};
 
 /// How often to delete the rows of long-expired sessions.
 const CLEANUP_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -17,12 +19,11 @@ const CLEANUP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long requests may take to end once an app is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
-/// The largest body of a request, in bytes: the longest form, a username and a password of full length with every byte
-/// escaped, is a quarter of it.
+/// The largest body of a request, in bytes: the longest form, a username and a password of full
+/// length with every byte escaped, is a quarter of it.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// What an app serves.
-#[derive(Debug)]
 pub struct Site {
     /// What it was started with.
     pub settings: Settings,
@@ -35,7 +36,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Opens everything that the environment variables name, and says on the standard output where the key is.
+    /// Opens everything that the environment variables name, and says on the standard output where
+    /// the key is.
     ///
     /// # Errors
     /// What can't be used, with what to do about it.
@@ -44,19 +46,19 @@ impl Site {
     /// Outside a tokio runtime.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
         let settings = Settings::from_env()?;
-        let url = &settings.database_url;
-        let store: Arc<dyn SessionStore> = match settings.database_server() {
-            Some(DatabaseServer::Postgres) => Arc::new(PostgresStore::open(url).await?),
-            Some(DatabaseServer::MySql) => Arc::new(MySqlStore::open(url).await?),
-            None => Arc::new(SqliteStore::open(url).await?),
+        let store: Arc<dyn SessionStore> = match &settings.database {
+            Database::File(path) => Arc::new(SqliteStore::open(path.to_str().ok_or("a path in UTF-8")?).await?),
+            Database::Memory => Arc::new(SqliteStore::open(":memory:").await?),
+            Database::Postgres(url) => Arc::new(PostgresStore::open(url).await?),
+            Database::MySql(url) => Arc::new(MySqlStore::open(url).await?),
         };
-        let signing = settings.signing_key()?;
-        println!("{}", signing.source);
-        let mut config = SessionConfig::builder();
-        if settings.cookies == CookieMode::InsecureDevelopment {
+        let (key, notice) = settings.signing_key()?;
+        println!("{notice}");
+        let mut config = SessionConfig::builder().refuse_cross_origin(CrossOrigin::new());
+        if settings.insecure_cookies {
             config = config.insecure_development_cookies();
         }
-        let sessions = CookieSessionService::new(store, config.build(KeyRing::new(signing.key))?);
+        let sessions = CookieSessionService::new(store, config.build(KeyRing::new(key))?);
         let cleanup = sessions.spawn_cleanup(CLEANUP_EVERY);
         let accounts = tokio::task::spawn_blocking(Accounts::demo).await??;
         Ok(Self { settings, sessions, accounts: Arc::new(accounts), cleanup })

@@ -1,4 +1,5 @@
-//! The colours that a visitor picked, as the form sends them, the session keeps them and the pages show them.
+//! The colours that a visitor picked, as the form sends them, the session keeps them and the pages
+//! show them.
 
 use serde::{Deserialize, Serialize};
 

@@ -18,7 +18,8 @@ pub(crate) fn until(then: OffsetDateTime, now: OffsetDateTime) -> Markup {
 
 fn tagged(then: OffsetDateTime, words: &str) -> Markup {
     let then = then.to_offset(UtcOffset::UTC);
-    // Both formats fail only for years past 9999, which no session reaches; the words then do without them.
+    // Both formats fail only for years past 9999, which no session reaches; the words then do
+    // without them.
     let machine = then.format(&Rfc3339).unwrap_or_default();
     let exact = then
         .format(format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second] UTC"))

@@ -1,7 +1,6 @@
-//! What every devices app must do, asked of its running program: over HTTP, and in a real browser where there is one.
-//! Leaves to each app's test binary to say where its program is.
+//! What every devices app must do, asked of its running program: over HTTP, and in a real browser
+//! where there is one. Leaves to each app's test binary to say where its program is.
 
-mod chromium;
 mod nodes;
 mod pages;
 mod program;
@@ -10,6 +9,7 @@ mod two_devices;
 use std::path::Path;
 use std::process::ExitCode;
 
+use app_tests::chromium;
 use conformance_tests::suite;
 use libtest_mimic::Arguments;
 

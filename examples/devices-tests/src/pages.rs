@@ -1,17 +1,16 @@
 //! The app as browsers use it, over HTTP.
 
-use conformance_tests::browser::{Browser, Reply};
+use app_tests::{post, redirects, text};
+use conformance_tests::browser::Browser;
 use conformance_tests::{BoxFuture, suite, trial};
 use devices_pages::headers;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::program::{App, Cookies, Database, Running};
-
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn trials(app: App) -> Vec<Trial> {
     let named = |behaviour| trial::name(&[app.name, "pages"], behaviour);
@@ -27,6 +26,9 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
         trial("a wrong password says so with 401", |site| Box::pin(wrong_password(site))),
         trial("of a crowd that signs in at once some are asked to try again", |site| Box::pin(crowd(site))),
         trial("without remember the cookie ends with the browser", |site| Box::pin(remember(site))),
+        trial("only a browser that another device has signed out is told to forget its pages", |site| {
+            Box::pin(forgetting_pages(site))
+        }),
         trial("one device signs out another", |site| Box::pin(one_signs_out_another(site))),
         trial("only one's own devices can be revoked", |site| Box::pin(only_ones_own(site))),
         trial("signing out here, elsewhere and everywhere", |site| Box::pin(signing_out(site))),
@@ -41,26 +43,11 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
     ]
 }
 
-pub(crate) async fn post(browser: &mut Browser, path: &str, form: &str) -> Reply {
-    let request = Request::post(path).header(CONTENT_TYPE, FORM);
-    browser.send(request.body(form.to_owned()).expect("a valid request")).await
-}
-
 pub(crate) async fn signed_in(site: &Running, username: &str, password: &str) -> Browser {
     let mut browser = site.browser();
     let reply = post(&mut browser, "/login", &format!("username={username}&password={password}")).await;
     redirects(&reply, "/");
     browser
-}
-
-#[track_caller]
-pub(crate) fn redirects(reply: &Reply, path: &str) {
-    assert_eq!(reply.status, 303, "{}", text(reply));
-    assert_eq!(reply.headers[LOCATION], path);
-}
-
-fn text(reply: &Reply) -> String {
-    String::from_utf8_lossy(&reply.body).into_owned()
 }
 
 pub(crate) async fn session(browser: &mut Browser) -> Value {
@@ -108,7 +95,8 @@ async fn wrong_password(site: Running) {
     assert_eq!(browser.cookie(), None);
 }
 
-/// Each with a wrong password, which costs the same check. They take seconds together, and come within less than one.
+/// Each with a wrong password, which costs the same check. They take seconds together, and come
+/// within less than one.
 async fn crowd(site: Running) {
     let mut crowd = JoinSet::new();
     for _ in 0..300 {
@@ -168,6 +156,23 @@ async fn only_ones_own(site: Running) {
     assert_eq!(ada.cookie(), None);
 }
 
+async fn forgetting_pages(site: Running) {
+    let asks = async |browser: &mut Browser| {
+        let reply = browser.get("/devices").await;
+        redirects(&reply, "/login");
+        reply.headers.get("clear-site-data").map(|value| value.to_str().expect("text").to_owned())
+    };
+    assert_eq!(asks(&mut site.browser()).await, None, "a first visit");
+    let mut laptop = signed_in(&site, "ada", "lovelace").await;
+    let mut phone = signed_in(&site, "ada", "lovelace").await;
+    let reply = post(&mut laptop, "/logout-others", "").await;
+    redirects(&reply, "/devices");
+    assert_eq!(asks(&mut phone).await.as_deref(), Some("\"cache\""));
+    let reply = post(&mut laptop, "/logout", "").await;
+    assert!(!reply.headers.contains_key("clear-site-data"), "its cookie changes");
+    assert_eq!(asks(&mut laptop).await, None);
+}
+
 async fn signing_out(site: Running) {
     let mut a = signed_in(&site, "grace", "hopper").await;
     let mut b = signed_in(&site, "grace", "hopper").await;
@@ -184,7 +189,8 @@ async fn signing_out(site: Running) {
     redirects(&a.get("/").await, "/login");
 }
 
-/// The old cookie's last minute, after the new one was used, is too long to wait for; a further new cookie ends it too.
+/// The old cookie's last minute, after the new one was used, is too long to wait for; a further new
+/// cookie ends it too.
 async fn rotating(site: Running) {
     let mut browser = signed_in(&site, "ada", "lovelace").await;
     post(&mut browser, "/visits", "").await;
@@ -229,12 +235,16 @@ async fn preferences(site: Running) {
 
 async fn other_sites(site: Running) {
     let mut browser = signed_in(&site, "ada", "lovelace").await;
-    for (name, value) in
-        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://b.example")]
-    {
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://b.example"),
+        ("origin", "null"),
+    ] {
         for path in ["/logout", "/logout-all", "/rotate", "/visits", "/visits/reset", "/login"] {
             let reply = browser.send(Request::post(path).header(name, value).body("").expect("a request")).await;
             assert_eq!(reply.status, 403, "{path} {name}: {value}");
+            assert_eq!(reply.headers["referrer-policy"], "same-origin", "a refusal has the default headers too");
         }
     }
     let own = Request::post("/visits").header("origin", "https://localhost").body("").expect("a request");

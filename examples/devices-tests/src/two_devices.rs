@@ -1,15 +1,16 @@
-//! Two browsers with a profile each, signed in as the same user: what people do with the app, click by click.
+//! Two browsers with a profile each, signed in as the same user: what people do with the app, click
+//! by click.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 
+use app_tests::chromium::{Driver, Locator, Profile};
 use conformance_tests::{suite, trial};
 use futures_util::FutureExt;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::chromium::{Driver, Profile};
 use crate::program::{App, Cookies, Database};
 
 const PHONE: &str = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -72,6 +73,8 @@ async fn two_devices(url: &str, cookies: Cookies, laptop: &Profile, phone: &Prof
         holds_the_cookie(profile, cookies).await;
     }
 
+    another_site_signs_nobody_in(url, laptop).await;
+
     // The theme and the counter survive a reload, and are this session's alone.
     laptop.click("button[value=dark]").await;
     for visits in ["1", "2"] {
@@ -113,7 +116,8 @@ async fn two_devices(url: &str, cookies: Cookies, laptop: &Profile, phone: &Prof
     shots.take(laptop, "8-back-after-sign-out").await;
     for profile in [laptop, phone] {
         let names: Vec<_> = all_cookies(profile).await.iter().map(|cookie| cookie["name"].clone()).collect();
-        // Who signs out has no cookie left; whom another signed out keeps one that is worth nothing.
+        // Who signs out has no cookie left; whom another signed out keeps one that is worth
+        // nothing.
         assert!(names.is_empty() || names == [json!(cookies.name())], "{names:?}");
     }
     assert!(all_cookies(laptop).await.is_empty());
@@ -126,7 +130,21 @@ async fn sign_in(url: &str, profile: &Profile, password: &str) {
     profile.click("main form[action='/login'] button").await;
 }
 
-/// The browser has the session's cookie, no script can read it, and other sites' requests go without it.
+/// A form on another site's page can't sign the browser in as another user, which needs no cookie.
+async fn another_site_signs_nobody_in(url: &str, profile: &Profile) {
+    let fields = "<input name=username value=alan><input name=password value=turing>";
+    let page = format!("data:text/html,<form method=post action='{url}/login'>{fields}</form>");
+    profile.client.goto(&page).await.expect("a page of another site");
+    profile.client.execute("document.forms[0].submit()", Vec::new()).await.expect("a form");
+    // What Chromium shows for an empty response that isn't a success.
+    profile.client.wait().for_element(Locator::Css("#main-frame-error")).await.expect("a refusal");
+    assert!(profile.client.source().await.expect("a page").contains("HTTP ERROR 403"));
+    assert_eq!(profile.open(url).await, "/");
+    assert!(profile.client.source().await.expect("a page").contains("Ada Lovelace"), "still the same user");
+}
+
+/// The browser has the session's cookie, no script can read it, and other sites' requests go
+/// without it.
 async fn holds_the_cookie(profile: &Profile, cookies: Cookies) {
     let seen = profile.client.execute("return document.cookie", Vec::new()).await.expect("a page");
     assert_eq!(seen, json!(""), "`HttpOnly`");

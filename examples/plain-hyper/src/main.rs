@@ -1,5 +1,6 @@
-//! Sessions on hyper alone, through the tower layer: `SESSION_KEY=$(openssl rand -base64 32) cargo run -p plain-hyper`, then
-//! `curl -c jar -b jar -X POST 127.0.0.1:3000/login` and `curl -c jar -b jar 127.0.0.1:3000`.
+//! Sessions on hyper alone, through the tower layer: `SESSION_KEY=$(openssl rand -base64 32) cargo
+//! run -p plain-hyper`, then `curl -c jar -b jar -X POST 127.0.0.1:3000/login` and `curl -c jar -b
+//! jar 127.0.0.1:3000`.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,14 +14,15 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use session_axum::{
-    ConnectInfo, CookieSession, CookieSessionService, KeyRing, MemoryStore, Result, SessionConfig, SigningKey,
+    ConnectInfo, CookieSession, CookieSessionService, CookieSessionServiceExt, KeyRing, MemoryStore, Result,
+    SessionConfig, SigningKey,
 };
 use tokio::net::TcpListener;
 use tower::{Layer, service_fn};
 
 async fn answer(request: Request<Incoming>) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
     let (parts, _body) = request.into_parts();
-    Ok(route(&parts).await.unwrap_or_else(|error| error.as_core().response()))
+    Ok(route(&parts).await.unwrap_or_else(|error| Response::from(error.as_response())))
 }
 
 async fn route(parts: &Parts) -> Result<Response<Full<Bytes>>> {
@@ -53,12 +55,11 @@ async fn route(parts: &Parts) -> Result<Response<Full<Bytes>>> {
 
 #[tokio::main]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let key = std::env::var("SESSION_KEY").map_err(|_| "set SESSION_KEY to the output of `openssl rand -base64 32`")?;
-    let keys = KeyRing::new(SigningKey::from_base64(&key)?);
+    let keys = KeyRing::new(SigningKey::from_env("SESSION_KEY")?);
     let config = SessionConfig::builder().insecure_development_cookies().build(keys)?;
     let sessions = CookieSessionService::new(MemoryStore::new(), config);
     let _cleanup = sessions.spawn_cleanup(Duration::from_secs(3600));
-    let app = sessions.layer().layer(service_fn(answer));
+    let app = sessions.layer().unboxed().layer(service_fn(answer));
 
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     loop {

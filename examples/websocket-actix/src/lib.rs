@@ -1,5 +1,5 @@
-//! A WebSocket that closes within one heartbeat of a sign-out, and survives any number of rotations. `cargo run -p
-//! websocket-actix`, then, in two terminals:
+//! A WebSocket that closes within one heartbeat of a sign-out, and survives any number of
+//! rotations. `cargo run -p websocket-actix`, then, in two terminals:
 //!
 //! ```sh
 //! curl -c jar -b jar -X POST 127.0.0.1:3000/login
@@ -9,8 +9,8 @@
 //! curl -c jar -b jar -X POST 127.0.0.1:3000/logout    # it closes: 1008, signed out
 //! ```
 //!
-//! A socket is opened by the browser's cookie, as any request, and `SameSite=Lax` keeps those of other sites out. If other hosts
-//! of your own site aren't to be trusted, check `Origin` before the upgrade too.
+//! A socket is opened by the browser's cookie, as any request, and `SameSite=Lax` keeps those of
+//! other sites out. `refuse_cross_origin`, in `main`, keeps other hosts of the own site out too.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 struct Heartbeat(Duration);
 
-/// The routes, for an app inside the middleware. Each socket asks every `heartbeat` whether its session is live.
+/// The routes, for an app inside the middleware. Each socket asks every `heartbeat` whether its
+/// session is live.
 pub fn routes(config: &mut ServiceConfig, heartbeat: Duration) {
     config
         .app_data(Data::new(Heartbeat(heartbeat)))
@@ -52,7 +53,8 @@ async fn socket(
     request: HttpRequest,
     body: Payload,
 ) -> actix_web::Result<HttpResponse> {
-    // Before the upgrade: whoever isn't signed in gets a 401, and what can't be stored is a 503, while there can still be one.
+    // Before the upgrade: whoever isn't signed in gets a 401, and what can't be stored is a 503,
+    // while there can still be one.
     session.save().await?;
     let (response, socket, received) = actix_ws::handle(&request, body)?;
     rt::spawn(serve(socket, received.aggregate_continuations(), session, heartbeat.0));
@@ -100,8 +102,9 @@ async fn send(socket: &mut actix_ws::Session, message: Message) -> std::result::
     }
 }
 
-/// Asks whether the session is live, by its id: rotations elsewhere don't matter. It writes nothing, and isn't activity: a session
-/// with no requests but this socket ends by its idle timeout. The ping finds out whether the client is there.
+/// Asks whether the session is live, by its id: rotations elsewhere don't matter. It writes
+/// nothing, and isn't activity: a session with no requests but this socket ends by its idle
+/// timeout. The ping finds out whether the client is there.
 async fn beat(session: &CookieSession) -> Result<Message> {
     match session.reload().await {
         Ok(()) => Ok(Message::Ping("signed in".into())),
@@ -116,8 +119,9 @@ async fn echo(session: &CookieSession, text: &str) -> Result<Message> {
     session.update("messages", |n: Option<u64>| n.unwrap_or(0) + 1)?;
     match session.save().await {
         Ok(()) => Ok(Message::Text(format!("{}: {text}", session.get::<u64>("messages")?.unwrap_or(0)).into())),
-        // The session has ended; or it lives, and only the token died that this socket was opened with, by rotations elsewhere.
-        // Such a socket can read and no longer store: what must be stored then is for requests, or for a new socket.
+        // The session has ended; or it lives, and only the token died that this socket was opened
+        // with, by rotations elsewhere. Such a socket can read and no longer store: what must be
+        // stored then is for requests, or for a new socket.
         Err(error) if error.status() == 401 => {
             session.reload().await?;
             Ok(Message::Text(format!("not counted: {text}").into()))

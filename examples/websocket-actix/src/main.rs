@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use actix_web::{App, HttpServer};
-use rand::TryRng;
-use rand::rngs::SysRng;
-use session_actix::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+use session_actix::{
+    CookieSessionService, CookieSessionServiceExt, CrossOrigin, KeyRing, MemoryStore, SessionConfig, SigningKey,
+};
 
 /// How long a socket may outlive a sign-out.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // A new key at each start is for a store that forgets everything with the process, such as this.
-    let mut key = [0; 32];
-    SysRng.try_fill_bytes(&mut key)?;
-    let keys = KeyRing::new(SigningKey::from_bytes(&key)?);
-    let config = SessionConfig::builder().insecure_development_cookies().build(keys)?;
+    // A random key at each start unless it is set: this store ends with the process too.
+    let keys = KeyRing::new(SigningKey::from_env("SESSION_KEY")?);
+    let config = SessionConfig::builder().refuse_cross_origin(CrossOrigin::new());
+    let config = config.insecure_development_cookies().build(keys)?;
     let sessions = CookieSessionService::new(MemoryStore::new(), config);
     let _cleanup = sessions.spawn_cleanup(Duration::from_secs(3600));
     let app =

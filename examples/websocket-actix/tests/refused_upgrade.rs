@@ -1,5 +1,5 @@
-//! DATA-11, DATA-14: what becomes of an upgrade whose changes can't be stored. Not here: the example's own socket, which saves
-//! before it upgrades.
+//! DATA-11, DATA-14: what becomes of an upgrade whose changes can't be stored. Not here: the
+//! example's own socket, which saves before it upgrades.
 
 mod support;
 
@@ -24,13 +24,14 @@ enum Fate {
     Ended,
 }
 
-/// A handler that sets a value, and then upgrades; if it `saves`, it stores the value before. What it sets can't be stored.
+/// A handler that sets a value, and then upgrades; if it `saves`, it stores the value before. What
+/// it sets can't be stored.
 async fn outage(saves: bool) -> (Example, Browser, UnboundedReceiver<Fate>) {
     let (report, fates) = unbounded_channel();
     let routes = move |config: &mut ServiceConfig| routes(config, saves, report.clone());
-    let example = Example::start_with(async |sessions| support::listen(sessions.into(), routes).await).await;
+    let example = Example::start_with(async |sessions| support::listen(sessions, routes).await).await;
     let ada = example.signed_in().await;
-    example.faults.fail(OpKind::Apply, Fault::NotApplied);
+    example.faults.fail(OpKind::Update, Fault::NotApplied);
     (example, ada, fates)
 }
 

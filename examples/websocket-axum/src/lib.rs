@@ -1,5 +1,5 @@
-//! A WebSocket that closes within one heartbeat of a sign-out, and survives any number of rotations. `cargo run -p
-//! websocket-axum`, then, in two terminals:
+//! A WebSocket that closes within one heartbeat of a sign-out, and survives any number of
+//! rotations. `cargo run -p websocket-axum`, then, in two terminals:
 //!
 //! ```sh
 //! curl -c jar -b jar -X POST 127.0.0.1:3000/login
@@ -9,8 +9,8 @@
 //! curl -c jar -b jar -X POST 127.0.0.1:3000/logout    # it closes: 1008, signed out
 //! ```
 //!
-//! A socket is opened by the browser's cookie, as any request, and `SameSite=Lax` keeps those of other sites out. If other hosts
-//! of your own site aren't to be trusted, check `Origin` before the upgrade too.
+//! A socket is opened by the browser's cookie, as any request, and `SameSite=Lax` keeps those of
+//! other sites out. `refuse_cross_origin`, in `main`, keeps other hosts of the own site out too.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use axum::routing::{get, post};
-use session_axum::{CookieSession, CookieSessionService, Result};
+use session_axum::{CookieSession, CookieSessionService, CookieSessionServiceExt, Result};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How long a client has to answer that the socket closes.
@@ -52,7 +52,8 @@ async fn socket(
     session: CookieSession,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response> {
-    // Before the upgrade: whoever isn't signed in gets a 401, and what can't be stored is a 503, while there can still be one.
+    // Before the upgrade: whoever isn't signed in gets a 401, and what can't be stored is a 503,
+    // while there can still be one.
     session.save().await?;
     Ok(upgrade.on_upgrade(move |socket| serve(socket, session, heartbeat)))
 }
@@ -86,8 +87,9 @@ async fn serve(mut socket: WebSocket, session: CookieSession, heartbeat: Duratio
     }
 }
 
-/// Asks whether the session is live, by its id: rotations elsewhere don't matter. It writes nothing, and isn't activity: a session
-/// with no requests but this socket ends by its idle timeout. The ping finds out whether the client is there.
+/// Asks whether the session is live, by its id: rotations elsewhere don't matter. It writes
+/// nothing, and isn't activity: a session with no requests but this socket ends by its idle
+/// timeout. The ping finds out whether the client is there.
 async fn beat(session: &CookieSession) -> Result<Message> {
     match session.reload().await {
         Ok(()) => Ok(Message::Ping("signed in".into())),
@@ -102,8 +104,9 @@ async fn echo(session: &CookieSession, text: &str) -> Result<Message> {
     session.update("messages", |n: Option<u64>| n.unwrap_or(0) + 1)?;
     match session.save().await {
         Ok(()) => Ok(format!("{}: {text}", session.get::<u64>("messages")?.unwrap_or(0)).into()),
-        // The session has ended; or it lives, and only the token died that this socket was opened with, by rotations elsewhere.
-        // Such a socket can read and no longer store: what must be stored then is for requests, or for a new socket.
+        // The session has ended; or it lives, and only the token died that this socket was opened
+        // with, by rotations elsewhere. Such a socket can read and no longer store: what must be
+        // stored then is for requests, or for a new socket.
         Err(error) if error.status() == 401 => {
             session.reload().await?;
             Ok(format!("not counted: {text}").into())

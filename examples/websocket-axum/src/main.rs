@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
-use session_axum::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+use session_axum::{CookieSessionService, CrossOrigin, KeyRing, MemoryStore, SessionConfig, SigningKey};
 use tokio::net::TcpListener;
 
 /// How long a socket may outlive a sign-out.
@@ -13,11 +11,10 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // A new key at each start is for a store that forgets everything with the process, such as this.
-    let mut key = [0; 32];
-    SysRng.try_fill_bytes(&mut key)?;
-    let keys = KeyRing::new(SigningKey::from_bytes(&key)?);
-    let config = SessionConfig::builder().insecure_development_cookies().build(keys)?;
+    // A random key at each start unless it is set: this store ends with the process too.
+    let keys = KeyRing::new(SigningKey::from_env("SESSION_KEY")?);
+    let config = SessionConfig::builder().refuse_cross_origin(CrossOrigin::new());
+    let config = config.insecure_development_cookies().build(keys)?;
     let sessions = CookieSessionService::new(MemoryStore::new(), config);
     let _cleanup = sessions.spawn_cleanup(Duration::from_secs(3600));
     let listener = TcpListener::bind("127.0.0.1:3000").await?;

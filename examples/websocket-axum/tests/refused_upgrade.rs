@@ -1,5 +1,5 @@
-//! DATA-11, DATA-14: what becomes of an upgrade whose changes can't be stored. Not here: the example's own socket, which saves
-//! before it upgrades.
+//! DATA-11, DATA-14: what becomes of an upgrade whose changes can't be stored. Not here: the
+//! example's own socket, which saves before it upgrades.
 
 mod support;
 
@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use conformance_tests::browser::Browser;
 use conformance_tests::faulty::{Fault, OpKind};
-use session_axum::{CookieSession, CookieSessionService, Result};
+use session_axum::{CookieSession, CookieSessionService, CookieSessionServiceExt, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use websocket_tests::{Example, Heard, Socket};
 
@@ -23,13 +23,14 @@ enum Fate {
     Failed,
 }
 
-/// A handler that sets a value, and then upgrades; if it `saves`, it stores the value before. What it sets can't be stored.
+/// A handler that sets a value, and then upgrades; if it `saves`, it stores the value before. What
+/// it sets can't be stored.
 async fn outage(saves: bool) -> (Example, Browser, UnboundedReceiver<Fate>) {
     let (report, fates) = unbounded_channel();
-    let serve = async move |sessions| support::listen(app(&CookieSessionService::from(sessions), saves, report)).await;
+    let serve = async move |sessions| support::listen(app(&sessions, saves, report)).await;
     let example = Example::start_with(serve).await;
     let ada = example.signed_in().await;
-    example.faults.fail(OpKind::Apply, Fault::NotApplied);
+    example.faults.fail(OpKind::Update, Fault::NotApplied);
     (example, ada, fates)
 }
 

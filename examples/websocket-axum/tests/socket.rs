@@ -10,12 +10,17 @@ use session_axum::session_core::CookieSessionService;
 use websocket_tests::scenarios;
 
 fn serve(sessions: CookieSessionService, heartbeat: Duration) -> BoxFuture<'static, Server> {
-    Box::pin(async move { support::listen(websocket_axum::app(&sessions.into(), heartbeat)).await })
+    Box::pin(async move { support::listen(websocket_axum::app(&sessions, heartbeat)).await })
 }
 
 #[tokio::test]
 async fn opens_only_for_who_is_signed_in() {
     scenarios::opens_only_for_who_is_signed_in(serve).await;
+}
+
+#[tokio::test]
+async fn opens_for_no_page_of_another_origin() {
+    scenarios::opens_for_no_page_of_another_origin(serve).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! What every WebSocket example must do, asked of it by a WebSocket client through a real port. An example's tests bring what
-//! serves it, a [`Serve`], and run these functions. Nothing here waits for time to pass: heartbeats follow each other at once, and
-//! the tests wait for what they bring about.
+//! What every WebSocket example must do, asked of it by a WebSocket client through a real port. An
+//! example's tests bring what serves it, a [`Serve`], and run these functions. Nothing here waits
+//! for time to pass: heartbeats follow each other at once, and the tests wait for what they bring
+//! about.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,15 @@ use conformance_tests::adapter::Server;
 use conformance_tests::browser::{Browser, Reply, Site};
 use conformance_tests::faulty::{Faults, FaultyStore};
 use http::Request;
-use session_core::{CookieSessionService, KeyRing, MemoryStore, SessionConfig, SigningKey};
+use session_core::{CookieSessionService, CrossOrigin, KeyRing, MemoryStore, SessionConfig, SigningKey};
 
 pub mod scenarios;
 mod socket;
 
 pub use socket::{Heard, Socket};
 
-/// Serves an example's routes, with this time from heartbeat to heartbeat, until the server is dropped.
+/// Serves an example's routes, with this time from heartbeat to heartbeat, until the server is
+/// dropped.
 pub type Serve = fn(CookieSessionService, Duration) -> BoxFuture<'static, Server>;
 
 const HEARTBEAT: Duration = Duration::from_millis(5);
@@ -49,7 +51,8 @@ impl Example {
         let faults = Arc::new(Faults::default());
         let store = FaultyStore::new(Arc::new(MemoryStore::new()), Arc::clone(&faults));
         let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).expect("32 bytes"));
-        let config = SessionConfig::builder().insecure_development_cookies().build(keys).expect("a configuration");
+        let config = SessionConfig::builder().refuse_cross_origin(CrossOrigin::new());
+        let config = config.insecure_development_cookies().build(keys).expect("a configuration");
         let sessions = CookieSessionService::new(store, config);
         let server = Arc::new(serve(sessions.clone()).await);
         Self { faults, sessions, server }
@@ -94,7 +97,8 @@ pub async fn post(browser: &mut Browser, path: &str) -> Reply {
     reply
 }
 
-/// What `future` gives. A test that would wait for ever fails instead; nothing else depends on the time.
+/// What `future` gives. A test that would wait for ever fails instead; nothing else depends on the
+/// time.
 ///
 /// # Panics
 /// After a minute.

@@ -2,7 +2,7 @@
 
 use conformance_tests::browser::{Browser, Site};
 use futures_util::{SinkExt, StreamExt};
-use http::header::COOKIE;
+use http::header::{COOKIE, ORIGIN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -36,8 +36,22 @@ impl Socket {
     /// # Panics
     /// If there is no response.
     pub async fn open(browser: &Browser, site: &impl Site) -> Result<Self, u16> {
+        Self::open_from(None, browser, site).await
+    }
+
+    /// The same for a page of this origin.
+    ///
+    /// # Errors
+    /// The status of a response that isn't a 101.
+    ///
+    /// # Panics
+    /// If there is no response.
+    pub async fn open_from(origin: Option<&str>, browser: &Browser, site: &impl Site) -> Result<Self, u16> {
         let addr = site.server().addr;
         let mut request = format!("ws://{addr}/socket").into_client_request().expect("a URL");
+        if let Some(origin) = origin {
+            request.headers_mut().insert(ORIGIN, origin.parse().expect("a header value"));
+        }
         if let Some(value) = browser.cookie() {
             let cookie = format!("{}={value}", site.cookie_name());
             request.headers_mut().insert(COOKIE, cookie.parse().expect("a header value"));
@@ -50,8 +64,9 @@ impl Socket {
         }
     }
 
-    /// As a client does that talks WebSocket whatever it is answered, and says `early` before it knows. Its handshake has this
-    /// `Connection` line. Gives the head of the response too, in lower case.
+    /// As a client does that talks WebSocket whatever it is answered, and says `early` before it
+    /// knows. Its handshake has this `Connection` line. Gives the head of the response too, in
+    /// lower case.
     ///
     /// # Panics
     /// If there is no response.
@@ -123,7 +138,8 @@ impl Socket {
     /// # Panics
     /// If the socket closes.
     pub async fn heartbeat(&mut self) -> String {
-        // The server does one thing at a time, so the pings of earlier heartbeats come before this answer.
+        // The server does one thing at a time, so the pings of earlier heartbeats come before this
+        // answer.
         self.ask("what comes next?").await;
         match self.hear().await {
             Heard::Ping(found) => found,

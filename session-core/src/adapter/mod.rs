@@ -1,30 +1,41 @@
-//! What binds the core to a web framework: the way of one request through begin, load and commit, and the macro that
-//! gives each adapter its own types with all methods. Adapters decide nothing. The [`guide`] shows how to write one.
+//! What binds the core to a web framework: what an adapter calls for each request (begin, load and
+//! commit), and the macro that gives each adapter its own types with all methods. Adapters decide
+//! nothing. The [`guide`] shows how to write one.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use crate::client::{self, Client};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::request::handle::CookieSession;
-use crate::service::{CookieSessionService, Inner};
-use crate::transport::cookie::Found;
+use crate::service::{CookieSessionService, Shared};
+use crate::transport::cookie::CookieMatches;
 
+mod caching;
+pub(crate) mod csrf;
+pub(crate) mod flash;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod head;
+mod maybe_ready;
+mod opening;
+pub(crate) mod require_sign_in;
 mod types;
+mod user;
 mod verdict;
 
-pub use head::{Headers, HeadersMut, ResponseHead};
+pub use head::{Headers, HeadersMut, RequestHead, ResponseHead};
+pub use maybe_ready::MaybeReady;
+pub use opening::{Check, FromSession, check};
+pub use require_sign_in::Permission;
+pub use user::load_user;
 pub use verdict::Verdict;
 
-/// One request inside a layer, for the layer to hold until the response is there. Dropped before that, because the
-/// handler's future was dropped, panicked or failed without a response, it closes the request: what is pending is never
-/// stored, and what goes on in other tasks can't send a cookie any more.
+/// One request inside a layer, for the layer to hold until the response is there. If it is dropped
+/// before that, because the handler's future was dropped, panicked or failed without a response, it
+/// closes the request: what is pending is never stored, and what goes on in other tasks can't send
+/// a cookie any more.
 #[must_use = "dropping it closes the request"]
 pub struct ScopeGuard(Scope);
 
@@ -39,20 +50,20 @@ pub struct Scope {
 
 /// What a request says of its session, copied and verified, on its way to [`Scope::load`].
 pub struct Facts {
-    found: Found,
+    found: CookieMatches,
     client: Client,
 }
 
 impl CookieSessionService {
-    /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer` is the scope of a
-    /// layer further out, if there is one.
+    /// Begins a request inside the layer, for adapters: nothing is copied, parsed or read. `outer`
+    /// is the scope of a layer further out, if there is one.
     pub fn begin(&self, outer: Option<&Scope>) -> ScopeGuard {
         ScopeGuard::new(&self.0, outer)
     }
 }
 
 impl Scope {
-    fn new(service: &Arc<Inner>, outer: Option<&Self>) -> Self {
+    fn new(service: &Arc<Shared>, outer: Option<&Self>) -> Self {
         let mut around = outer;
         while let Some(scope) = around {
             if Arc::ptr_eq(&scope.session.0.service, service) {
@@ -63,62 +74,49 @@ impl Scope {
         Self { session: CookieSession::unloaded(service), commits: true, outer: outer.cloned().map(Arc::new) }
     }
 
-    /// Reads what the session needs from the request's headers and verifies the cookie: no I/O. `peer` is the address
-    /// of whoever connected, where the server knows it.
+    /// Reads what the session needs from the request's headers and verifies the cookie: no I/O.
+    /// `peer` is the address that the connection is from, where the server knows it.
     pub fn read(&self, headers: &impl Headers, peer: Option<IpAddr>) -> Facts {
         if self.session.0.loaded.initialized() {
-            return Facts { found: Found::default(), client: Client::default() };
+            return Facts { found: CookieMatches::default(), client: Client::default() };
         }
         let config = &self.session.0.service.config;
-        let forwarded = || headers.lines(&config.forwarding_header);
+        let address = match &config.proxies {
+            None => peer.map(|ip| ip.to_canonical()),
+            Some(proxies) => proxies.address(peer, || headers.lines(proxies.header())),
+        };
         Facts {
             found: config.cookie.find(&config.cookie_keys, headers.lines("cookie")),
-            client: Client::new(
-                client::address(peer, &config.trusted_proxies, &config.forwarding_header, forwarded),
-                headers.lines("user-agent").next().unwrap_or_default(),
-            ),
+            client: Client::new(address, headers.lines("user-agent").next().unwrap_or_default()),
         }
     }
 
-    /// Looks the session up, once a request, in one store call or none.
+    /// Looks the session up, once a request, in one store call or none. Ready at once, without a
+    /// box, where the store needn't be asked.
     ///
-    /// # Errors
-    /// [`Error::Store`], the same at every extraction of the request.
-    pub fn load(&self, facts: Facts) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
-        self.session.0.meet(facts.found.any, facts.client);
-        self.look_up(facts.found)
-    }
-
-    /// As [`load`](Self::load), for frameworks whose extractors have a future with a name. It is boxed only if the store
-    /// has to be asked.
-    pub fn load_boxed(&self, facts: Facts) -> Load {
+    /// The future gives [`Error::Store`] if the store failed, the same at every extraction of the
+    /// request.
+    pub fn load(&self, facts: Facts) -> MaybeReady<Result<CookieSession>> {
         let request = &self.session.0;
-        request.meet(facts.found.any, facts.client);
+        request.note_facts(facts.found.present, facts.client);
         if facts.found.is_empty() {
             // Refused where the look-up is done or under way, which is as good.
             drop(request.loaded.set(Ok(())));
         }
-        Load(match request.loaded.get() {
-            Some(outcome) => {
-                let session = self.session.clone();
-                Loading::Done(Some(outcome.clone().map(|()| session).map_err(Error::Store)))
-            }
-            None => Loading::Asking(Box::pin(self.look_up(facts.found))),
-        })
-    }
-
-    fn look_up(&self, found: Found) -> impl Future<Output = Result<CookieSession>> + Send + 'static + use<> {
         let session = self.session.clone();
-        async move {
-            let request = &session.0;
-            let outcome = request.loaded.get_or_init(|| request.load(found)).await.clone();
-            outcome.map(|()| session).map_err(Error::Store)
+        if let Some(outcome) = request.loaded.get() {
+            return MaybeReady::ready(outcome.clone().map(|()| session).map_err(Error::Store));
         }
+        MaybeReady::waiting(async move {
+            let request = &session.0;
+            let outcome = request.loaded.get_or_init(|| request.load(facts.found)).await.clone();
+            outcome.map(|()| session).map_err(Error::Store)
+        })
     }
 }
 
 impl ScopeGuard {
-    pub(crate) fn new(service: &Arc<Inner>, outer: Option<&Scope>) -> Self {
+    pub(crate) fn new(service: &Arc<Shared>, outer: Option<&Scope>) -> Self {
         Self(Scope::new(service, outer))
     }
 
@@ -127,38 +125,40 @@ impl ScopeGuard {
         &self.0
     }
 
-    /// Whether this layer has anything to commit: it is the outermost of its service, and something inside asked for the
-    /// session. Else the status doesn't matter, and no response need be made to know it.
+    /// Whether this layer has anything to commit: it is the outermost of its service, and something
+    /// inside asked for the session. Otherwise the status doesn't matter, and no response need be
+    /// made just to know it.
     pub fn is_used(&self) -> bool {
         self.0.commits && self.0.session.0.loaded.initialized()
     }
 
-    /// Ends the handler's part: stores what is pending, unless the response is a 5xx. The response head may leave when
-    /// the verdict was applied to it. A request that never used its session is ready at once.
-    pub fn commit(&self, status: u16) -> Commit {
+    /// Ends the handler's part: stores what is pending, unless the response is a 5xx. The response
+    /// head may leave when the verdict was applied to it. For a request that never used its session
+    /// the verdict is ready at once.
+    pub fn commit(&self, status: u16) -> MaybeReady<Verdict> {
         let scope = &self.0;
         let request = &scope.session.0;
         if !scope.commits {
-            return Commit(Step::Done(Verdict::UNTOUCHED));
+            return MaybeReady::ready(Verdict::UNTOUCHED);
         }
         match request.loaded.get() {
             None => {
                 request.close();
-                Commit(Step::Done(Verdict::UNTOUCHED))
+                MaybeReady::ready(Verdict::UNTOUCHED)
             }
             Some(Err(error)) => {
                 request.close();
                 let failed = Error::Store(error.clone()).status();
-                Commit(Step::Done(Verdict::of(scope, status, Some(failed).filter(|failed| *failed != status))))
+                MaybeReady::ready(Verdict::of(scope, status, Some(failed).filter(|failed| *failed != status)))
             }
             Some(Ok(())) => match request.commit_at_once(status) {
-                Some(failed) => Commit(Step::Done(Verdict::of(scope, status, failed))),
+                Some(failed) => MaybeReady::ready(Verdict::of(scope, status, failed)),
                 None => {
                     let scope = scope.clone();
-                    Commit(Step::Storing(Box::pin(async move {
+                    MaybeReady::waiting(async move {
                         let failed = Arc::clone(&scope.session.0).commit(status).await;
                         Verdict::of(&scope, status, failed)
-                    })))
+                    })
                 }
             },
         }
@@ -168,7 +168,7 @@ impl ScopeGuard {
 impl Drop for ScopeGuard {
     fn drop(&mut self) {
         if self.0.commits {
-            self.0.session.0.give_up();
+            self.0.session.0.abandon();
         }
     }
 }
@@ -188,58 +188,5 @@ impl fmt::Debug for ScopeGuard {
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Facts").field("candidates", &self.found.sessions().len()).finish_non_exhaustive()
-    }
-}
-
-/// The future of an extraction, from [`Scope::load_boxed`].
-#[must_use = "nothing is loaded unless it is polled"]
-pub struct Load(Loading);
-
-enum Loading {
-    /// Taken when it is polled.
-    Done(Option<Result<CookieSession>>),
-    Asking(Pin<Box<dyn Future<Output = Result<CookieSession>> + Send>>),
-}
-
-impl Future for Load {
-    type Output = Result<CookieSession>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Loading::Done(outcome) => Poll::Ready(outcome.take().expect("not polled after it was ready")),
-            Loading::Asking(asking) => asking.as_mut().poll(cx),
-        }
-    }
-}
-
-impl fmt::Debug for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Load")
-    }
-}
-
-/// The future of a commit.
-#[must_use = "nothing is stored unless it is polled"]
-pub struct Commit(Step);
-
-enum Step {
-    Done(Verdict),
-    Storing(Pin<Box<dyn Future<Output = Verdict> + Send>>),
-}
-
-impl Future for Commit {
-    type Output = Verdict;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
-        match &mut self.0 {
-            Step::Done(verdict) => Poll::Ready(std::mem::replace(verdict, Verdict::UNTOUCHED)),
-            Step::Storing(storing) => storing.as_mut().poll(cx),
-        }
-    }
-}
-
-impl fmt::Debug for Commit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Commit")
     }
 }

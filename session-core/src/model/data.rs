@@ -1,4 +1,8 @@
 //! A session's data, as text and as values.
+//!
+//! Data is text until it is read, so a row whose data can't be decoded can still be revoked and
+//! signed out of. Copies of a row share the decoded values. A request that changes them takes them
+//! out of the row first, so a change copies them only while another request is reading them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-/// A session's data: a JSON object, as text, decoded when first read. Clones share both.
+/// A session's data: a JSON object. It is kept as text and decoded when it is first read. Clones
+/// share the text and the decoded values.
 #[derive(Clone)]
 pub struct Data(Arc<Shared>);
 
@@ -19,7 +24,7 @@ struct Shared {
 type Decoded = Option<Arc<Map<String, Value>>>;
 
 impl Data {
-    /// Data as a store gives it back. It is checked when it is first read.
+    /// Data as a store returns it. It is checked when it is first read, not here.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self::of(Cow::Owned(text.into()), None)
     }
@@ -29,7 +34,7 @@ impl Data {
         Self::of(Cow::Borrowed("{}"), None)
     }
 
-    /// The JSON text, for a store to keep exactly.
+    /// The JSON text, which a store keeps exactly.
     pub fn text(&self) -> &str {
         &self.0.text
     }
@@ -44,7 +49,7 @@ impl Data {
         self.decoded().get_or_insert_with(|| serde_json::from_str(self.text()).ok().map(Arc::new)).clone()
     }
 
-    /// Gives the decoded values away. The next read of this data decodes them again.
+    /// Drops the decoded values. The next read of this data decodes them again.
     pub(crate) fn forget_values(&self) {
         drop(self.decoded().take());
     }

@@ -1,4 +1,4 @@
-//! The nouns: users, sessions, tokens, and a session's row. No I/O, no HTTP.
+//! The nouns: users, sessions, tokens, and a session's row. No I/O, and no HTTP.
 
 pub(crate) mod data;
 pub(crate) mod record;

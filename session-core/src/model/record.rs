@@ -20,31 +20,34 @@ pub struct Record {
     pub token_hash: TokenHash,
     /// The hash of the token that the current one replaced.
     pub previous_token_hash: Option<TokenHash>,
-    /// When the current token was issued: later than the one before, whatever the clocks say.
+    /// When the current token was issued. Always later than for the token before, whatever the
+    /// clocks say.
     pub token_issued_at: OffsetDateTime,
-    /// Whether a request has presented the current token, so that the browser has it. Of no meaning without a previous one.
+    /// Whether a request has presented the current token, which shows that the browser has it.
+    /// Without a previous token this means nothing.
     pub token_seen: bool,
-    /// The current token, for its predecessor alone to open, until it was presented.
+    /// The current token, sealed so that only its predecessor opens it. None once it was presented.
     pub successor: Option<SealedToken>,
-    /// When the token was last replaced by one that is no token's successor, so that all before it died at once.
+    /// When the last strict rotation was: its new token is no token's successor, and all tokens
+    /// before it died at once.
     pub strict_rotated_at: Option<OffsetDateTime>,
-    /// Who signed in. It never changes, so copies of a row share it.
+    /// The client that signed in. It never changes, so copies of a row share it.
     pub client: Arc<ClientInfo>,
     /// The session's values.
     pub data: Data,
-    /// Which version of `data` it is: each change of it makes another one.
+    /// The version of `data`. Each change of `data` makes another one.
     pub version: i64,
     /// Whether the cookie outlives the browser session.
     pub persistent: bool,
     /// When the row was made.
     pub created_at: OffsetDateTime,
-    /// When the user last proved who they are.
+    /// When the user last proved their identity.
     pub authenticated_at: OffsetDateTime,
     /// The last recorded activity.
     pub last_active_at: OffsetDateTime,
-    /// The earlier of the idle and the absolute end.
+    /// When the session expires: the idle or the absolute end, whichever is earlier.
     pub expires_at: OffsetDateTime,
-    /// The end that no activity moves.
+    /// The absolute end, which no activity moves.
     pub absolute_expires_at: OffsetDateTime,
 }
 
@@ -57,9 +60,11 @@ pub struct ClientInfo {
     pub user_agent: String,
     /// Such as `Firefox on Linux`, or empty.
     pub device_name: String,
-    /// `desktop`, `mobile`, `tablet` or `bot`, or empty.
+    /// `desktop`, `mobile`, `tablet` or another [kind](crate::Device::kind), or empty.
     pub device_type: String,
-    /// OS family and browser family, or empty.
+    /// OS family and browser family by the rules of the first release, such as `Linux/Firefox`, or
+    /// empty. Fingerprints of other rules begin with their version and a colon. It counts only
+    /// where `user_agent` is empty.
     pub fingerprint: String,
 }
 

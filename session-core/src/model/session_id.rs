@@ -1,4 +1,4 @@
-//! Which session.
+//! The id of a session.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Which session: a UUID of version 7, public, of no use as a token.
+/// Which session: a UUID of version 7. It is public, and useless as a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Uuid);
 

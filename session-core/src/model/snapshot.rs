@@ -5,8 +5,8 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::record::Record;
 
-/// Defines the `Session` snapshot, once for the core and once for each adapter, so that each can implement its
-/// framework's traits for it.
+/// Defines the `Session` snapshot, once for the core and once for each adapter, so that each can
+/// implement its framework's traits for it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __session_type {
@@ -17,7 +17,7 @@ macro_rules! __session_type {
         #[derive(Clone, PartialEq)]
         #[non_exhaustive]
         pub struct Session {
-            /// Which session: for lists and revoking, of no use as a token.
+            /// Which session: for lists and revoking. It is useless as a token.
             pub id: String,
             /// Whose session it is.
             pub user_id: String,
@@ -25,19 +25,23 @@ macro_rules! __session_type {
             pub ip_address: String,
             /// `User-Agent` at sign-in, cut to 512 bytes; empty if unknown.
             pub user_agent: String,
-            /// Such as `Firefox on Linux`; empty if unknown.
+            /// The device, such as `Firefox on Linux`; empty if unknown.
             pub device_name: String,
-            /// `desktop`, `mobile`, `tablet` or `bot`; empty if unknown.
+            /// `desktop`, `mobile`, `tablet` or another kind of `session_core::Device`; empty if
+            /// unknown.
             pub device_type: String,
-            /// OS family and browser family at sign-in, without versions; empty if unknown.
+            /// OS family and browser family at sign-in, without versions, such as `Linux/Firefox`;
+            /// empty if unknown. All releases name it alike, so it knows fewer families than
+            /// `device_name` does.
             pub fingerprint: String,
-            /// The session's values: a JSON object. `null` for any session but the request's own, as in a list.
+            /// The session's values: a JSON object. `null` in lists, for every session but the
+            /// request's own.
             pub data: $crate::__private::Value,
             /// When the session was made.
             pub created_at: $crate::__private::OffsetDateTime,
             /// The last recorded activity.
             pub last_active_at: $crate::__private::OffsetDateTime,
-            /// When the user last proved who they are.
+            /// When the user last proved their identity.
             pub authenticated_at: $crate::__private::OffsetDateTime,
             /// When the session ends unless there is activity.
             pub expires_at: $crate::__private::OffsetDateTime,

@@ -1,5 +1,5 @@
-//! What a presented token is to its session's row. Pure: the time is passed in. Not here: what it still counts for, see
-//! `policy::rotation`.
+//! What a presented token is to its session's row. Pure: the time is passed in. Not here: what it
+//! still counts for, see `policy::rotation`.
 
 use std::time::Duration;
 
@@ -11,23 +11,26 @@ use crate::model::token::TokenHash;
 /// What a presented token is to its session's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// The current one.
+    /// The current token.
     Current,
-    /// The current one, presented for the first time since it replaced the previous one.
+    /// The current token, presented for the first time since it replaced the previous one.
     FirstSeen,
-    /// The previous one. Its successor was not presented yet, and may be under way.
+    /// The previous token. Its successor hasn't been presented yet and may still be on its way.
     Awaiting,
-    /// The previous one, whose successor was not presented within the grace: its answer may be lost.
+    /// The previous token, whose successor wasn't presented within the grace: its response may be
+    /// lost.
     Overdue,
-    /// The previous one, within the grace after its successor was presented: a request that is still under way.
+    /// The previous token, within the grace, though its successor has been presented: the request
+    /// was probably sent before that.
     InFlight,
-    /// Anything older.
+    /// An older token, or the previous one after the grace.
     Dead,
 }
 
 impl Record {
-    /// Whether `token` counts at `now`: it is the row's own; or its previous one, and the current one was not presented yet, or
-    /// was issued less than `grace` ago.
+    /// Whether `token` counts at `now`. It does if it is the row's current token. The row's
+    /// previous token counts as long as the current one hasn't been presented, or was issued less
+    /// than `grace` ago.
     pub fn accepts(&self, token: &TokenHash, now: OffsetDateTime, grace: Duration) -> bool {
         Standing::of(token, self, now, grace) != Standing::Dead
     }

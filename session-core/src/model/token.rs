@@ -1,6 +1,19 @@
-//! The session token: a session's id and 256 random bits that only the browser holds, the hash that the store holds, and how a
-//! token's successor is kept for it. Not here: signing (see `keys`), the cookie's syntax (`transport::cookie`), and which tokens count
+//! The session token: a session's id, and 256 random bits that only the browser holds. Also the
+//! hash of those bits, which the store holds, and how a row keeps a token's successor. Not here:
+//! signing (see `keys`), the cookie's syntax (`transport::cookie`), and which tokens count
 //! (`policy::rotation`).
+//!
+//! A token names its session, so a look-up is one statement by the primary key. The core compares
+//! the hash in constant time, no index on a hash is needed, and a sign-out knows its session
+//! whatever became of the token since.
+//!
+//! A token has one successor. A rotation stores the new token sealed to the one before, so a
+//! browser that still has the old one can be sent the same new one again, by any node and without a
+//! write. A rotation whose response is lost, late or repeated, and two rotations at once, all end
+//! in the same cookie. A copy of the table opens no token.
+//!
+//! A row knows one replaced token only. For a token that was replaced twice the session counts as
+//! ended: a history of tokens would make each of them worth stealing.
 
 use std::fmt;
 
@@ -14,19 +27,20 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::model::session_id::SessionId;
 use crate::model::user_id::{Shard, UserId};
 
-/// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for 128 at least).
+/// Bytes of a token's secret: 256 bits (ASVS 5.0 7.2.3 asks for at least 128).
 pub(crate) const SECRET_BYTES: usize = 32;
-/// Names the one use of a secret as a key: to seal its successor.
+/// Names the only use of a secret as a key: to seal its successor.
 const SUCCESSOR_LABEL: &[u8] = b"session-core/successor/v1";
 
-/// SHA-256 of a token's secret: 32 bytes, the only trace of a token that a store sees.
+/// SHA-256 of a token's secret: 32 bytes. A store sees this of a token, and its successor's sealed
+/// form ([`SealedToken`]).
 ///
-/// No cookie can be made of it. Its `Debug` shows nothing of it all the same.
+/// No cookie can be made from it. Its `Debug` hides it all the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// A hash as a store gives it back; the length is checked, nothing else can be wrong with it.
+    /// A hash as a store returns it. Only the length is checked: any 32 bytes are a hash.
     ///
     /// `None` for anything but 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
@@ -38,9 +52,9 @@ impl TokenHash {
         &self.0
     }
 
-    /// Whether both are the same, in a time that doesn't depend on where they differ.
+    /// Whether both are equal, in constant time.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        // As two numbers, which takes two comparisons and not one for each byte.
+        // Two numbers take two comparisons, where bytes would take 32.
         let halves = |hash: &Self| {
             let (high, low) = hash.0.split_at(16);
             [high, low].map(|half| u128::from_be_bytes(half.try_into().expect("16 bytes")))
@@ -58,7 +72,7 @@ impl fmt::Debug for TokenHash {
 
 /// What a request's cookie lets a store look up: the session's id, and the shard to look in.
 ///
-/// The cookie's signature covers both, so a forged cookie asks for nothing.
+/// The cookie's signature covers both, so a forged cookie causes no look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenRef {
     /// Where the session's user lives.
@@ -67,14 +81,16 @@ pub struct TokenRef {
     pub id: SessionId,
 }
 
-/// A token's successor as the row keeps it: 32 bytes that only the token itself opens, so a dump of the table opens none.
+/// A token's successor as the row keeps it: 32 bytes that only the token before opens. A copy of
+/// the table opens none.
 ///
-/// It is the successor's secret XOR HMAC-SHA-256, keyed with the old secret, of a label, the session id and the successor's hash.
+/// It is the successor's secret XOR HMAC-SHA-256, keyed with the old secret, of a label, the
+/// session id and the successor's hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SealedToken([u8; 32]);
 
 impl SealedToken {
-    /// A sealed token as a store gives it back. `None` for anything but 32 bytes.
+    /// A sealed token as a store returns it. `None` for anything but 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -95,7 +111,8 @@ impl fmt::Debug for SealedToken {
 #[derive(Debug)]
 pub(crate) struct NoRandomness;
 
-/// A session token: which session, and the secret that proves it, wiped from memory when dropped.
+/// A session token: the session's id and the secret that proves it, which is wiped from memory on
+/// drop.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct SessionToken {
     #[zeroize(skip)]
@@ -106,7 +123,7 @@ pub(crate) struct SessionToken {
 }
 
 impl SessionToken {
-    /// A new token for session `id` of `user`, its secret from the operating system's generator.
+    /// A new token for session `id` of `user`. The secret is from the operating system's generator.
     pub(crate) fn generate(user: &UserId, id: SessionId) -> Result<Self, NoRandomness> {
         Self::random(user.shard(), id)
     }
@@ -146,7 +163,7 @@ impl SessionToken {
         TokenRef { shard: self.shard, id: self.id }
     }
 
-    /// `successor` for the row to keep, so that only this token opens it.
+    /// `successor` sealed for the row to keep: only this token opens it.
     pub(crate) fn seal(&self, successor: &Self) -> SealedToken {
         SealedToken(self.mask(&successor.hash(), successor.secret))
     }
@@ -157,7 +174,8 @@ impl SessionToken {
         successor.hash().is_same(hash).then_some(successor)
     }
 
-    /// `bytes` XOR what only this token and `hash` give. Done twice it gives `bytes` again.
+    /// `bytes` XOR a pad that only this token and `hash` give. Applied twice it gives `bytes`
+    /// again.
     fn mask(&self, hash: &TokenHash, mut bytes: [u8; SECRET_BYTES]) -> [u8; SECRET_BYTES] {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
         for part in [SUCCESSOR_LABEL, self.id.as_bytes(), hash.as_bytes()] {
@@ -206,7 +224,7 @@ mod tests {
             prop_assume!(old != new);
             let (old, new) = (token(1, old), token(1, new));
             let sealed = old.seal(&new);
-            // All that a dump of the table has: both hashes, the session's id and the sealed bytes.
+            // All that a copy of the table has: both hashes, the session's id and the sealed bytes.
             for known in [*old.hash().as_bytes(), *new.hash().as_bytes(), *sealed.as_bytes(), [0; 32]] {
                 prop_assert!(token(1, known).open(&sealed, &new.hash()).is_none());
                 prop_assert_ne!(&known, new.secret());

@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::session_id::SessionId;
+
+/// What the ids of visitors begin with.
+const VISITOR: &str = "~visitor:";
+
 /// Why a user id is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -20,14 +25,19 @@ pub enum UserIdError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// It holds a NUL, which not every database can keep.
+    /// It holds a NUL, which some databases can't store.
     #[error("a user id can't hold a NUL character")]
     Nul,
+    /// It begins with `~visitor:`, as the ids of visitors do.
+    #[error("a user id can't begin with `{VISITOR}`, which is kept for visitors")]
+    Reserved,
 }
 
-/// The first two bytes of SHA-256 of the user id: which part of a sharded store holds all of a user's sessions.
+/// The first two bytes of SHA-256 of the user id. They say which part of a sharded store holds all
+/// of a user's sessions.
 ///
-/// The cookie carries it too, so that a store can route the look-up of a session without knowing its user.
+/// The cookie carries it too, so a store can route the look-up of a session without knowing its
+/// user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u16);
 
@@ -53,16 +63,17 @@ impl Shard {
     }
 }
 
-/// Who a session belongs to: 1 to 255 bytes of UTF-8 without NUL, compared byte for byte.
+/// The id of a session's user: 1 to 255 bytes of UTF-8 without NUL, compared byte for byte.
 #[derive(Clone)]
 pub struct UserId {
     text: Arc<str>,
-    /// Where it is worked out already, which takes a hash. Part of what the id says, not of what it is.
+    /// The shard, if it was computed before, which takes a hash. Ids are equal whether or not it is
+    /// here.
     shard: Option<Shard>,
 }
 
 impl UserId {
-    /// Checks and takes an id.
+    /// Checks and takes an id as a store keeps it, a visitor's too.
     ///
     /// # Errors
     /// [`UserIdError`] if it is empty, over 255 bytes, or holds a NUL.
@@ -75,6 +86,22 @@ impl UserId {
         }
     }
 
+    /// Checks and takes the id of a user, which is no visitor's.
+    pub(crate) fn of_user(text: &str) -> Result<Self, UserIdError> {
+        Self::parse(text).and_then(|id| if id.is_visitor() { Err(UserIdError::Reserved) } else { Ok(id) })
+    }
+
+    /// The id of the visitor whose session this is. A visitor has one session only.
+    pub(crate) fn of_visitor(session: SessionId) -> Self {
+        let text = format!("{VISITOR}{session}");
+        Self { shard: Some(Shard::of(&text)), text: text.into() }
+    }
+
+    /// Whether it is the id of a visitor, rather than of a user who has signed in.
+    pub fn is_visitor(&self) -> bool {
+        self.text.starts_with(VISITOR)
+    }
+
     /// The id's text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -85,7 +112,7 @@ impl UserId {
         self.shard.unwrap_or_else(|| Shard::of(&self.text))
     }
 
-    /// The same, for a session that begins: its copies needn't work the shard out again.
+    /// The same id with its shard computed, so that its copies needn't compute it again.
     pub(crate) fn with_shard(self) -> Self {
         Self { shard: Some(self.shard()), ..self }
     }
@@ -133,6 +160,16 @@ mod tests {
         assert_eq!(UserId::parse("a\0"), Err(UserIdError::Nul));
         assert_eq!(UserId::parse(&"x".repeat(256)), Err(UserIdError::TooLong { bytes: 256 }));
         assert!(UserId::parse(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn visitors_have_ids_that_no_user_can_have() {
+        let id = UserId::of_visitor(SessionId::from_bytes([7; 16]));
+        assert!(id.is_visitor() && UserId::parse(id.as_str()).unwrap().is_visitor());
+        assert_eq!(UserId::of_user(id.as_str()), Err(UserIdError::Reserved));
+        assert_eq!(UserId::of_user("~visitor:"), Err(UserIdError::Reserved));
+        assert!(!UserId::of_user("visitor:7").unwrap().is_visitor());
+        assert_eq!(id.shard(), Shard::of(id.as_str()));
     }
 
     #[test]

@@ -1,50 +1,55 @@
-//! The version of a row's data: which write it comes from, and on top of which. So a write that is asked for again finds whether
-//! it was made before. Leaves comparing and swapping to the stores, and when a write is asked for again to `request`.
+//! The version of a row's data: it names the write that made it, and the write before that one. So
+//! when a write is sent again, the row shows whether it was made before. Not here: comparing and
+//! swapping, see the stores; when a write is sent again, see `request::storing`.
 //!
-//! A version holds, from its highest bits down: two zeros, 30 bits that the write has drawn (its *own*), the own bits of the
-//! version that it was based on (its *base*), and two bits that are zero. Releases that only count add one for each write: the two low
-//! bits are the room for that. Their rows have small numbers, whose own bits are zero.
+//! A version is a number of 62 bits. From the highest bit down it holds: 30 random bits that the
+//! write has drawn (its *own*), the own bits of the version that it was based on (its *base*), and
+//! two zeros. Older releases add one for each write instead; the two low bits leave room for that.
+//! Rows that only they have written hold small numbers, whose own bits are zero.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 const BITS: u32 = 30;
 const MASK: i64 = (1 << BITS) - 1;
-/// The bits that are counted up by releases that only count.
+/// The low bits, which older releases count up.
 const COUNT_BITS: u32 = 2;
 
-/// What the version of a row tells of a write.
+/// What the version of a row says about a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It was made. At most one other is on top of it.
+    /// It was made. At most one other write is on top of it.
     Made,
-    /// It wasn't made yet: the row is as it was based on. It can still be made.
+    /// It wasn't made yet: the row still has the version that the write is based on. It can still
+    /// be made.
     Open,
-    /// It wasn't made and never will be: another was first.
+    /// It wasn't made and never will be: another write was first.
     Never,
-    /// Others have written at least twice since. It may be below them, or not.
+    /// Other requests have written at least twice since. The write may have been made before
+    /// theirs, or never.
     Unknown,
 }
 
-/// What a row of version `row` tells of the write that turns `based_on` into `becomes`.
+/// What a row of version `row` says about the write that turns `based_on` into `becomes`.
 pub(crate) const fn fate(row: i64, based_on: i64, becomes: i64) -> Fate {
     if row == based_on {
         Fate::Open
     } else if own(row) == own(becomes) || base(row) == own(becomes) {
         Fate::Made
     } else if own(row) == own(based_on) || base(row) == own(based_on) {
-        // What it was based on was counted up, or another write is on top of that.
+        // The version that it was based on was counted up, or another write is on top of that
+        // version.
         Fate::Never
     } else {
         Fate::Unknown
     }
 }
 
-/// The version that a new write on `based_on` makes.
+/// The version that a new write makes of `based_on`.
 pub(crate) fn drawn(based_on: i64) -> i64 {
     next(based_on, random())
 }
 
-/// The version on top of `based_on` of these random bits.
+/// The version on top of `based_on` with these random bits as its own.
 const fn next(based_on: i64, random: u64) -> i64 {
     let below = own(based_on);
     let mut drawn = random.cast_signed() & MASK;
@@ -62,8 +67,8 @@ const fn base(version: i64) -> i64 {
     (version >> COUNT_BITS) & MASK
 }
 
-/// To tell writes apart, which needs no secret: the keys of the standard library's hash maps. It asks the system once for each
-/// thread.
+/// Random bits that tell writes apart. They needn't be secret, so they are the keys of the standard
+/// library's hash maps, which ask the system for randomness once for each thread.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -76,7 +81,8 @@ mod tests {
 
     use super::*;
 
-    /// Versions as a row may have them: small numbers of releases that only count, and drawn ones, counted up or not.
+    /// Versions that a row may have: small numbers of older releases, and drawn ones, counted up or
+    /// not.
     fn any_version() -> impl Strategy<Value = i64> {
         let drawn = (any::<u64>(), any::<u64>(), 0i64..4).prop_map(|(a, b, count)| next(next(0, a), b) + count);
         prop_oneof![0i64..1000, drawn]
@@ -93,7 +99,7 @@ mod tests {
             prop_assert!(version != based_on);
         }
 
-        /// The own bits of each differ, as they do but once in 2^30 times.
+        /// The own bits of each differ, as they always do but once in 2^30 times.
         #[test]
         fn a_write_is_found_by_the_row(based_on in any_version(), [a, b, c, d] in distinct()) {
             let mine = next(based_on, a);
@@ -108,7 +114,7 @@ mod tests {
             prop_assert_eq!(fate(next(next(next(based_on, b), c), d)), Fate::Unknown);
         }
 
-        /// By releases that only count.
+        /// Here older releases have counted versions up.
         #[test]
         fn rows_that_were_counted_up_tell_the_same(based_on in any_version(), [a, b, c, _] in distinct(), count in 1i64..4) {
             let mine = next(based_on, a);
@@ -122,18 +128,20 @@ mod tests {
             prop_assert_eq!(fate(next(next(mine, b), c) + count), Fate::Unknown);
         }
 
-        /// Then the count runs into the base: a write on top may no longer be told, but it is never taken for another.
+        /// Counted up more than three times, a version's count runs into its base. A write on top
+        /// may then be unknown, but it is never taken for another one.
         #[test]
         fn rows_that_were_counted_up_often_are_never_misread(
             based_on in any_version(), [a, b, _, _] in distinct(), count in 4i64..1_000_000
         ) {
             let mine = next(based_on, a);
-            // Not those whose bits stand within the count of each other, as one in some thousand does.
+            // Not those whose bits differ by no more than the count, as happens once in some
+            // thousand times.
             let near = |x: i64, y: i64| (x - y).abs() <= count;
             let others = [own(based_on), base(based_on), own(next(based_on, b))];
             prop_assume!(others.iter().all(|other| !near(own(mine), *other)));
             let fate = |row| fate(row, based_on, mine);
-            // Where the count runs over into the own bits, nothing can be told, and is not.
+            // Where the count runs over into the own bits, the fate is unknown.
             let told = |version, fate| if base(version) + count > MASK { Fate::Unknown } else { fate };
             prop_assert!([told(mine, Fate::Made), Fate::Made].contains(&fate(mine + count)));
             prop_assert_ne!(fate(next(mine, b) + count), Fate::Never);
@@ -149,7 +157,8 @@ mod tests {
         }
     }
 
-    /// Random bits whose low 30 differ from each other by more than a few, and from those of [`any_version`] nearly always.
+    /// Random bits whose low 30 differ from each other by more than a few, and from those of
+    /// [`any_version`] nearly always.
     fn distinct() -> impl Strategy<Value = [u64; 4]> {
         let apart = |bits: &[u64; 4]| {
             let own: Vec<_> = bits.iter().map(|bits| bits & MASK.cast_unsigned()).collect();

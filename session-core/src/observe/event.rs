@@ -1,20 +1,23 @@
-//! What the library tells about itself: one enum, written to `tracing` and handed to the application's observer.
-//! No event holds a token, a hash, a key of the ring or a value.
+//! What the library reports about itself: one enum, written to `tracing` and passed to the
+//! application's observer. No event holds a token, a token hash, a signing key or a value of a
+//! session.
 
 use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::model::session_id::SessionId;
 
-/// Something worth knowing that no caller is told by a return value.
+/// Something worth knowing that no return value shows.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A session is used from another OS or browser family than it signed in with.
+    /// A session is used from another OS or browser family than it signed in with. Each process
+    /// reports it once for a session and a `User-Agent`, as long as it remembers: for the last
+    /// 1,024 of them.
     FingerprintChanged {
         /// Which session.
         id: SessionId,
-        /// Whether it was ended for that.
+        /// Whether the session was ended for it.
         ended: bool,
     },
     /// Activity couldn't be recorded; the response stands.
@@ -24,19 +27,20 @@ pub enum Event {
         /// Why.
         error: StoreError,
     },
-    /// Changes were dropped because the session ended while the request ran.
+    /// Changes were dropped, because the session ended while the request ran.
     DataDropped {
         /// Which session.
         id: SessionId,
     },
-    /// A handle that outlived its response was dropped with changes that no `save` had stored: they are lost.
+    /// A handle that outlived its response was dropped with changes that no `save` had stored. They
+    /// are lost.
     ChangesNotSaved {
         /// Which session.
         id: SessionId,
     },
     /// A row, or its data, can't be understood.
     Corrupt {
-        /// Which session, where that can be read.
+        /// Which session, if its id can be read.
         id: Option<SessionId>,
         /// Which part.
         what: &'static str,
@@ -46,7 +50,8 @@ pub enum Event {
         /// How.
         error: StoreError,
     },
-    /// Other requests changed a session's data at each of a hundred tries to store a request's changes, which were not stored.
+    /// A request's changes weren't stored: at each of a hundred tries, another request had changed
+    /// the session's data first.
     Contention {
         /// Which session.
         id: SessionId,
@@ -56,19 +61,32 @@ pub enum Event {
         /// Which.
         ids: Vec<SessionId>,
     },
-    /// A batch of the cleanup failed; it is tried again soon.
+    /// A request of another origin's page was refused with a 403, as
+    /// [`CrossOrigin`](crate::CrossOrigin) says.
+    CrossOriginRefused {
+        /// The header at fault, in lower case: `sec-fetch-site` or `origin`.
+        header: &'static str,
+        /// What is wrong with it, and what to do if the request is one's own.
+        reason: &'static str,
+        /// The page's origin, where it is well-formed and has at most 300 bytes. Any client can
+        /// send any.
+        origin: Option<String>,
+    },
+    /// A batch of the clean-up failed. It is tried again soon.
     CleanupFailed {
         /// How.
         error: StoreError,
     },
-    /// The cleanup finds expired rows left for five minutes now, though it deletes as fast as it may: told once, until none was left.
+    /// The clean-up has found expired rows for five minutes, though it deletes as fast as it may.
+    /// Reported once for each backlog.
     CleanupBehind {
-        /// For how long it has found some.
+        /// How long the backlog has lasted.
         at_it: Duration,
         /// How many rows it has deleted in that time.
         deleted: u64,
     },
-    /// The cleanup deleted nothing, as this machine's clock is over an hour ahead of the database's: one of them is wrong.
+    /// The clean-up deleted nothing, because this machine's clock is over an hour ahead of the
+    /// database's. One of the two is wrong.
     CleanupClockAhead {
         /// How far.
         by: Duration,
@@ -91,6 +109,9 @@ impl Event {
             Self::StoreFailed { error } => tracing::error!(%error, "session store failed"),
             Self::Contention { id } => tracing::warn!(%id, "session changed by other requests at every try"),
             Self::Evicted { ids } => tracing::info!(count = ids.len(), "oldest sessions ended, the user had too many"),
+            Self::CrossOriginRefused { header, reason, origin } => {
+                tracing::warn!(header, reason, origin, "cross-origin request refused");
+            }
             Self::CleanupFailed { error } => tracing::error!(%error, "cleanup of expired sessions failed"),
             Self::CleanupBehind { at_it, deleted } => {
                 tracing::warn!(?at_it, deleted, "cleanup of expired sessions is behind, rows are left");

@@ -1,3 +1,4 @@
-//! What the application hears of.
+//! What the application can observe.
 
+pub(crate) mod changed_clients;
 pub(crate) mod event;

@@ -1,5 +1,9 @@
-//! When a session ends by itself: the idle timeout, the absolute timeout, and when activity is worth a write.
+//! When a session expires (the idle and the absolute timeout), and when activity is worth a write.
 //! Pure: the time is passed in.
+//!
+//! An extraction is the activity. Whether it is worth a write is judged by the time of the look-up,
+//! so a request that stores nothing asks the clock once. A request that stores something records
+//! its activity with the time of that store call.
 
 use std::time::Duration;
 
@@ -7,6 +11,9 @@ use time::OffsetDateTime;
 
 use crate::clock::{earlier, later};
 use crate::store::Activity;
+
+/// The default of the touch interval, where the idle timeout is long enough for it.
+const TOUCH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The three durations that decide a session's life (ASVS 5.0 7.3.1 and 7.3.2).
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +24,18 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
+    /// The default touch interval for an idle timeout. Never zero, which would be no interval.
+    pub(crate) fn default_touch_interval(idle_timeout: Duration) -> Duration {
+        (idle_timeout / 4).clamp(Duration::from_nanos(1), TOUCH_INTERVAL)
+    }
+
     /// The two ends of a session that signs in at `now`: `(expires_at, absolute_expires_at)`.
     pub(crate) fn of_sign_in(&self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
         let absolute = later(now, self.absolute);
         (later(now, self.idle).min(absolute), absolute)
     }
 
-    /// The activity to record at `now`, if the last record is a touch interval old.
+    /// The activity to record at `now`, if the last recorded activity is a touch interval old.
     pub(crate) fn due(
         &self,
         now: OffsetDateTime,
@@ -38,8 +50,8 @@ impl Expiry {
         })
     }
 
-    /// The activity that the first presentation of a rotated token is, at `now`, unless another request has recorded it since the row
-    /// was read.
+    /// The activity to record at `now` when a rotated token is presented for the first time, unless
+    /// another request has recorded activity since the row was read.
     pub(crate) fn presentation(
         &self,
         now: OffsetDateTime,
@@ -49,7 +61,7 @@ impl Expiry {
         Activity { unless_after: last_active_at, ..self.renewal(now, absolute_expires_at) }
     }
 
-    /// The activity that a rotation records at `now`, however fresh the last record is.
+    /// The activity that a rotation records at `now`, however recent the last recorded activity is.
     pub(crate) fn renewal(&self, now: OffsetDateTime, absolute_expires_at: OffsetDateTime) -> Activity {
         Activity { at: now, expires_at: later(now, self.idle).min(absolute_expires_at), unless_after: now }
     }

@@ -1,4 +1,8 @@
-//! Decisions that need no I/O: the time is passed in, the store's answer too.
+//! Decisions without I/O: the time and the store's answer are passed in.
 
+pub(crate) mod answer;
+pub(crate) mod cross_origin;
 pub(crate) mod expiry;
+pub(crate) mod next;
+pub(crate) mod origin;
 pub(crate) mod rotation;

@@ -1,19 +1,25 @@
-//! The life of a token: what a presented one still counts for, once and after its session's token was rotated. Pure: no clock, no
-//! randomness, no I/O. Not here: sealing a successor (see `model::token`), and the store's part, which checks the same in its own step.
+//! The life of a token: what a presented token still counts for once its session's token was
+//! rotated. Pure: no clock, no randomness, no I/O. Not here: sealing a successor, see
+//! `model::token`. Stores judge by the same rules, in the step that changes the row.
 //!
-//! **C** is the row's current token, **P** its previous one. C is *seen* once a request has presented it. The grace is counted from
-//! when C was issued.
+//! **C** is the row's current token, and **P** its previous one. C is *seen* once a request has
+//! presented it. The grace begins when C is issued.
 //!
-//! | presented | reads, writes, lists, revokes | its response | rotates | signs out | signs in |
-//! |---|---|---|---|---|---|
-//! | C | yes; the first time after a rotation it is recorded as seen | – | a new token, sealed to C; its cookie | the row ends | the row ends; a new row |
-//! | P, C unseen, in the grace | yes | – | succeeds; C's cookie again | the same | the same |
-//! | P, C unseen, after the grace | yes | C's cookie again | the same | the same | the same |
-//! | P, C seen, in the grace | yes | – | succeeds; no cookie | the same | the same |
-//! | P, C seen, after the grace; an older token | no: nobody is signed in, and the cookie is left alone | – | 401 | the same | the same |
+//! | presented | signed in | the response brings | a rotation |
+//! |---|---|---|---|
+//! | C | yes; the first time, C is recorded as seen | – | makes a new token, sealed to C |
+//! | P, C unseen, within the grace | yes | – | sends C's cookie again |
+//! | P, C unseen, after the grace | yes | C's cookie again | sends C's cookie again |
+//! | P, C seen, within the grace | yes | – | succeeds and sends nothing |
+//! | P, C seen, after the grace | no | – | is a 401 |
+//! | an older token | no | – | is a 401 |
 //!
-//! C is *raised* if the user has proved again who they are with its rotation or after it. Then P is never sent it, and reads the
-//! session as it was signed in ([`lowered`]).
+//! A request that is signed in reads, writes, lists and revokes. With every one of these tokens a
+//! sign-out ends the row, and so does a sign-in, which makes a new row. A dead token's cookie is
+//! left alone.
+//!
+//! C is *raised* if the user proved their identity again with its rotation or after it. A request
+//! with P is then never sent C, and sees the session as it was at the sign-in ([`lowered`]).
 
 use std::sync::Arc;
 
@@ -21,16 +27,16 @@ use crate::model::record::Record;
 use crate::model::standing::Standing;
 use crate::model::token::SessionToken;
 
-/// What a request is in for.
+/// How a request is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Signed in.
     SignedIn,
-    /// Signed in; that the token was presented is to be recorded, as due activity.
+    /// Signed in. The presentation of the token is to be recorded, as activity that is due.
     SignedInAndSeen,
-    /// Signed in; its response brings the successor once more.
+    /// Signed in. The response sends the successor again.
     SignedInAndSent,
-    /// As without a cookie.
+    /// As if there were no cookie.
     Anonymous,
 }
 
@@ -39,7 +45,7 @@ pub(crate) enum Admission {
 pub(crate) enum Rotation {
     /// Makes the token's successor.
     Issue,
-    /// The successor is there already: sends it again.
+    /// The successor exists already: sends it again.
     SendAgain,
     /// The successor has arrived: there is nothing to do.
     Nothing,
@@ -48,7 +54,7 @@ pub(crate) enum Rotation {
 }
 
 impl Standing {
-    /// How a request is admitted that presents it.
+    /// How a request that presents the token is admitted.
     pub(crate) const fn admission(self) -> Admission {
         match self {
             Self::Current | Self::Awaiting | Self::InFlight => Admission::SignedIn,
@@ -58,7 +64,7 @@ impl Standing {
         }
     }
 
-    /// What a rotation by it does.
+    /// What a rotation of the token does.
     pub(crate) const fn rotation(self) -> Rotation {
         match self {
             Self::Current | Self::FirstSeen => Rotation::Issue,
@@ -68,7 +74,7 @@ impl Standing {
         }
     }
 
-    /// Whether it is one that was replaced.
+    /// Whether the token was replaced.
     pub(crate) const fn is_superseded(self) -> bool {
         match self {
             Self::Current | Self::FirstSeen => false,
@@ -77,7 +83,7 @@ impl Standing {
     }
 }
 
-/// The successor of `token` that `record` keeps for it, if it may be sent: never one that was raised since.
+/// The successor of `token` that `record` keeps, if it may be sent: one that was raised may not.
 pub(crate) fn successor(token: &SessionToken, record: &Record) -> Option<SessionToken> {
     if is_raised(record) {
         return None;
@@ -85,7 +91,8 @@ pub(crate) fn successor(token: &SessionToken, record: &Record) -> Option<Session
     token.open(record.successor.as_ref()?, &record.token_hash)
 }
 
-/// `record` as a token of this standing may see it: a superseded one doesn't carry what was raised with or after its rotation.
+/// `record` as a token of this standing may see it: a superseded token doesn't carry what was
+/// raised with its rotation or after it.
 pub(crate) fn lowered(mut record: Arc<Record>, standing: Standing) -> Arc<Record> {
     if standing.is_superseded() && is_raised(&record) {
         let record = Arc::make_mut(&mut record);
@@ -94,7 +101,7 @@ pub(crate) fn lowered(mut record: Arc<Record>, standing: Standing) -> Arc<Record
     record
 }
 
-/// Whether the user has proved who they are with the last rotation or after it.
+/// Whether the user proved their identity with the last rotation or after it.
 fn is_raised(record: &Record) -> bool {
     record.authenticated_at >= record.token_issued_at
 }

@@ -1,10 +1,14 @@
-//! One operation of a request at a time, in the order in which they were called, and each of them to its end. Not here: what an
-//! operation does.
+//! One operation of a request at a time, in the order of the calls, and each of them to its end.
+//! Not here: what an operation does.
 //!
-//! Handlers may give an operation up: a timeout around it, a task that is aborted, a client that hangs up; or they keep its future
-//! and no longer poll it. The store has been asked by then, and its answer decides what the next operation may do. So an operation
-//! that isn't done at once goes on in a task of its own, whatever becomes of its future, and what was called after it waits. One
-//! that was given up before it began never begins.
+//! Handlers may give an operation up: there is a timeout around it, its task is aborted, its client
+//! hangs up, or its future is kept and no longer polled. By then the store has been asked, and its
+//! answer decides what the next operation may do. So an operation that isn't done at its first poll
+//! goes on in a task of its own, whatever becomes of its future, and the operations called after it
+//! wait. One that was given up before it began never begins.
+//!
+//! The commit waits for what its response speaks for: operations that are awaited, and changes on
+//! their way to the store. Activity may be recorded after the response.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -20,6 +24,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::Request;
+use super::taking::PutBack;
 use crate::error::{Result, StoreError};
 
 /// The order of a request's operations.
@@ -31,15 +36,15 @@ struct Queue {
     /// The operation under way.
     running: Option<Running>,
     waiting: VecDeque<Place>,
-    /// How many there were so far.
+    /// How many operations there were so far.
     count: u64,
 }
 
-/// What is under way.
+/// Whether an operation is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Now {
     Free,
-    /// An operation that its caller waits for.
+    /// An operation whose caller waits for it.
     Awaited,
     /// An operation that was given up.
     Abandoned,
@@ -47,7 +52,7 @@ pub(super) enum Now {
 
 struct Running {
     number: u64,
-    /// Its caller no longer waits for it.
+    /// Whether its caller no longer waits for it.
     is_abandoned: bool,
 }
 
@@ -66,21 +71,21 @@ impl Place {
 enum Waiting {
     /// Runs in a task of its own.
     Work(Job),
-    /// Is handed the permit.
+    /// Receives the permit.
     Grant(oneshot::Sender<Permit>),
 }
 
 /// An operation that runs in a task of its own.
 struct Job {
-    /// Ends by giving the outcome to the caller, if there is one.
+    /// Ends by sending the outcome to the caller, if there is one.
     work: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Holds the permit until the caller has the outcome.
+    /// Keeps the permit until the caller has the outcome.
     handover: Handover,
-    /// Ends when the caller has it, or has given up.
+    /// Resolves when the caller has the outcome or has given up.
     fetched: oneshot::Receiver<()>,
 }
 
-/// The permit of an operation, which its task and its caller share.
+/// The permit of an operation, shared by its task and its caller.
 #[derive(Clone, Default)]
 struct Handover(Arc<Mutex<Option<Permit>>>);
 
@@ -93,6 +98,10 @@ impl Handover {
         *self.lock() = Some(permit);
     }
 
+    fn is_held(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// Lets the next operation begin.
     fn release(&self) {
         let permit = self.lock().take();
@@ -100,10 +109,10 @@ impl Handover {
     }
 }
 
-/// For how long an outcome waits for its caller.
+/// How long an outcome waits for its caller.
 const UNFETCHED: Duration = Duration::from_secs(1);
 
-/// What an operation gave, or with what it panicked.
+/// What an operation returned, or its panic.
 type Outcome<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
 
 /// The runtime in which an operation went on has ended.
@@ -112,7 +121,7 @@ type Outcome<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
 struct Abandoned;
 
 impl Order {
-    /// The operation under way.
+    /// Whether an operation is under way, and whether its caller waits for it.
     pub(super) fn now(&self) -> Now {
         match &self.lock().running {
             None => Now::Free,
@@ -121,7 +130,7 @@ impl Order {
         }
     }
 
-    /// Begins, if nothing is under way: the operation's number.
+    /// Begins an operation if none is under way, and returns its number.
     fn begin(&self) -> Option<u64> {
         let mut queue = self.lock();
         if queue.running.is_some() {
@@ -133,7 +142,7 @@ impl Order {
         Some(number)
     }
 
-    /// Waits behind the others, unless nothing is under way any more.
+    /// Queues an operation behind the others. It begins at once if nothing is under way any more.
     fn wait(&self, request: &Arc<Request>, waiting: Waiting, is_abandoned: bool) -> u64 {
         let mut queue = self.lock();
         queue.count += 1;
@@ -147,14 +156,15 @@ impl Order {
         number
     }
 
-    /// Its caller no longer waits: it goes on if it has begun, and never begins if it hasn't.
-    fn give_up(&self, number: u64) {
+    /// Its caller no longer waits. If the operation has begun it goes on; otherwise it never
+    /// begins.
+    fn abandon(&self, number: u64) {
         let mut queue = self.lock();
         match &mut queue.running {
             Some(running) if running.number == number => running.is_abandoned = true,
             _ => {
                 let place = queue.waiting.iter().position(|place| place.number == number);
-                // Dropped after the lock, as it may hold the last handle.
+                // Dropped after the lock is released, as it may hold the last handle.
                 let given_up = place.and_then(|place| queue.waiting.remove(place));
                 drop(queue);
                 drop(given_up);
@@ -168,11 +178,11 @@ impl Order {
     }
 }
 
-/// The permit of the operation that is under way. Dropped, it is the next one's.
+/// The permit of the operation under way. Its drop passes it to the next one.
 pub(crate) struct Permit(Arc<Request>);
 
 impl Permit {
-    /// For an operation that runs in its caller's future.
+    /// The permit of an operation that runs in its caller's future.
     pub(crate) async fn of(request: &Arc<Request>) -> Self {
         loop {
             if request.order.begin().is_some() {
@@ -183,7 +193,7 @@ impl Permit {
             let waits = Waits { request, number };
             let permit = granted.await;
             std::mem::forget(waits);
-            // None only where the runtime has ended.
+            // An error only if the runtime has ended.
             if let Ok(permit) = permit {
                 return permit;
             }
@@ -204,7 +214,7 @@ impl Drop for Permit {
         let permit = || Self(Arc::clone(request));
         match next.map(|place| place.waiting) {
             None => {}
-            // Refused by one that no longer waits: the permit comes back and is dropped.
+            // One that no longer waits returns the permit, and it is dropped here.
             Some(Waiting::Grant(grant)) => drop(grant.send(permit())),
             Some(Waiting::Work(job)) => go_on(permit(), job),
         }
@@ -213,17 +223,23 @@ impl Drop for Permit {
 
 /// Runs the rest of an operation in a task of its own.
 fn go_on(permit: Permit, Job { work, handover, fetched }: Job) {
-    // Without a runtime it ends here. What it has left open is settled by the next one, as after a store that didn't answer.
+    // Without a runtime the operation ends here. The next one settles what it left open, as it does
+    // after a store that didn't answer.
     if let Ok(runtime) = Handle::try_current() {
-        // The permit keeps it as long as that is needed: with the last handle goes what was never saved.
+        // Weak, since the permit keeps the request while that is needed. The drop of the last
+        // handle reports changes that were never saved.
         let request = Arc::downgrade(&permit.0);
         handover.put(permit);
         let rest = async move {
             work.await;
-            // Fetched, given up, or neither in time: it is the next one's turn in any case.
+            // The outcome was fetched, given up, or neither in time: in each case the next one may
+            // begin.
             drop(tokio::time::timeout(UNFETCHED, fetched).await);
-            if let Some(request) = request.upgrade() {
-                request.end_unfetched_sign_in().await;
+            // A caller that has it has passed the permit on.
+            if handover.is_held()
+                && let Some(request) = request.upgrade()
+            {
+                request.end_unfetched().await;
             }
             handover.release();
         };
@@ -232,10 +248,10 @@ fn go_on(permit: Permit, Job { work, handover, fetched }: Job) {
 }
 
 impl Request {
-    /// Runs `operation` when those before it are done, and what they left open is settled.
+    /// Runs `operation` when the operations before it are done and what they left open is settled.
     ///
     /// # Errors
-    /// What the operation gives; or 503 if what was left open can't be settled.
+    /// The operation's own error, or a 503 if what was left open can't be settled.
     pub(crate) async fn run<T, F>(self: &Arc<Self>, operation: impl FnOnce(Arc<Self>) -> F) -> Result<T>
     where
         T: Send + 'static,
@@ -250,11 +266,11 @@ impl Request {
         }));
         let begun = self.order.begin();
         let permit = begun.map(|_| Permit(Arc::clone(self)));
-        // What a store answers at once needs no task.
+        // An operation that the store answers at once needs no task.
         if permit.is_some()
             && let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await
         {
-            self.lock().unfetched_sign_in = None;
+            self.lock().fetched();
             drop(permit);
             return given(outcome);
         }
@@ -273,7 +289,7 @@ impl Request {
         let waits = Waits { request: self, number };
         let outcome = outcome.await;
         std::mem::forget(waits);
-        self.lock().unfetched_sign_in = None;
+        self.lock().fetched();
         handover.release();
         drop(has_fetched);
         match outcome {
@@ -282,9 +298,9 @@ impl Request {
         }
     }
 
-    /// Runs `operation` when those before it are done, and no one waits for it.
+    /// Runs `operation` when the operations before it are done. No caller waits for it.
     pub(super) fn run_unawaited(self: &Arc<Self>, operation: impl Future<Output = ()> + Send + 'static) {
-        // One that panics is reported by the panic.
+        // A panic reports itself.
         let operation = async move {
             operation.await;
             Ok(())
@@ -294,7 +310,18 @@ impl Request {
         self.order.wait(self, Waiting::Work(Job { work, handover: Handover::default(), fetched }), true);
     }
 
-    /// Once the response has left no operation may follow that would settle what is open: tries again for about a minute.
+    /// Undoes what an operation has done, if its caller gave up before it had the outcome.
+    async fn end_unfetched(self: &Arc<Self>) {
+        let is_abandoned = self.order.now() == Now::Abandoned;
+        self.end_unfetched_sign_in(is_abandoned).await;
+        if is_abandoned && self.lock().has_unfetched_taken() {
+            // An event reports a failure.
+            drop(Arc::clone(self).put_back(PutBack::Unfetched).await);
+        }
+    }
+
+    /// Settles what is open once the response has left, since no later operation may do it. It
+    /// tries for about a minute.
     fn settle_later(self: &Arc<Self>) {
         let mut progress = self.lock();
         if !progress.head_sent || !progress.has_open() || progress.is_settling {
@@ -307,7 +334,7 @@ impl Request {
         let settles = async move {
             for pause in [1, 2, 4, 8, 16, 32].map(Duration::from_secs) {
                 tokio::time::sleep(pause).await;
-                // A failure was reported by an event.
+                // An event has reported the failure.
                 if request.run(async |_| Ok(())).await.is_ok() {
                     break;
                 }
@@ -318,7 +345,7 @@ impl Request {
     }
 }
 
-/// A caller that waits. Dropped, it has given up.
+/// A caller that waits. Its drop means that it has given up.
 struct Waits<'a> {
     request: &'a Arc<Request>,
     number: u64,
@@ -326,11 +353,11 @@ struct Waits<'a> {
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.request.order.give_up(self.number);
+        self.request.order.abandon(self.number);
     }
 }
 
-/// The future with a panic as its outcome.
+/// Runs `work` and returns a panic as its outcome.
 async fn caught<T>(work: impl Future<Output = Result<T>>) -> Outcome<T> {
     let mut work = std::pin::pin!(work);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {

@@ -1,19 +1,25 @@
-//! Asking whether the session is live, and what it holds now: for handlers that outlive their response.
+//! Asking whether the session is still live, and what it holds now. For handlers that outlive their
+//! response.
 
 use std::sync::Arc;
 
 use super::Request;
 use crate::error::{Error, Result};
+use crate::model::data::Data;
+use crate::model::record::Record;
+use crate::model::session_id::SessionId;
 use crate::model::standing::Standing;
 use crate::model::token::TokenRef;
 use crate::policy::rotation::lowered;
 use crate::request::state::State;
+use crate::values::view::Refusal;
 
 impl Request {
-    /// Takes over the row as it is now, by the session's id, whatever rotation happened to the token; but for a strict one since
-    /// the request got hold of it.
+    /// Takes over the row as it is now. It is found by the session's id, whatever rotations
+    /// happened to the token; but a strict rotation since this request last read the row makes this
+    /// a 401.
     pub(crate) async fn reload(self: Arc<Self>) -> Result<()> {
-        // What the row holds is to be taken over once it is known what of it is this request's.
+        // The row can be taken over only once it is known which of its changes are this request's.
         self.settle_write().await?;
         let service = &self.service;
         let (id, shard, token, known) = {
@@ -27,7 +33,8 @@ impl Request {
         let row = rows.into_iter().find(|row| row.id == id);
         let Some(row) = row else { return Err(self.found_ended(id)) };
         let standing = Standing::of(&token, &row, now, service.config.rotation_grace);
-        // Each strict rotation has a later time than the one before, whatever the clocks say.
+        // The time of a strict rotation is always later than that of the one before, whatever the
+        // clocks say.
         if standing == Standing::Dead && row.strict_rotated_at != known {
             return Err(self.found_ended(id));
         }
@@ -37,17 +44,38 @@ impl Request {
             let state = std::mem::replace(&mut progress.state, State::Anonymous);
             progress.state = state.revived();
         }
+        self.take_over(&row)
+    }
+
+    /// Takes over a newer row of the session that this request holds, with this request's changes
+    /// on top.
+    pub(super) fn take_over(&self, row: &Arc<Record>) -> Result<()> {
+        self.take_over_data(row.id, &row.data, row.version, Some(row))
+    }
+
+    /// Takes over newer data of this session, and perhaps the rest of its row, with this request's
+    /// changes on top.
+    pub(super) fn take_over_data(
+        &self,
+        id: SessionId,
+        data: &Data,
+        version: i64,
+        row: Option<&Arc<Record>>,
+    ) -> Result<()> {
         loop {
-            let changes = self.lock().state.still(id).and_then(|active| active.view.changes());
-            // Without the lock: this runs the application's functions.
-            let replayed = match changes.map(|changes| changes.on(&row.data)).transpose() {
-                Ok(replayed) => replayed.transpose()?,
-                Err(_) => return Err(self.undecodable(self.lock())),
+            let changes = self.lock().state.active_if(id).and_then(|active| active.view.changes());
+            // Not under the lock: this runs the application's functions.
+            let replayed = match changes.map(|changes| changes.on(data)).transpose() {
+                Ok(replayed) => replayed,
+                Err(Refusal::Change(error)) => return Err(error),
+                Err(Refusal::Undecodable) => return Err(self.undecodable(self.lock())),
             };
             let mut progress = self.lock();
-            let Some(active) = progress.state.still(id) else { return Ok(()) };
-            if active.view.refresh(&row.data, row.version, replayed) {
-                active.record = row;
+            let Some(active) = progress.state.active_if(id) else { return Ok(()) };
+            if active.view.refresh(data, version, replayed) {
+                if let Some(row) = row {
+                    active.record = Arc::clone(row);
+                }
                 return Ok(());
             }
         }

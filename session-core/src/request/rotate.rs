@@ -1,4 +1,5 @@
-//! Rotating the token. What a presented token still allows is decided by `policy::rotation`, and sealing is `model::token`'s.
+//! Rotating the token. Not here: what a presented token still allows, see `policy::rotation`;
+//! sealing a successor, see `model::token`.
 
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::model::session_id::SessionId;
 use crate::model::standing::Standing;
 use crate::model::token::{SessionToken, TokenHash, TokenRef};
 use crate::policy::rotation::{Rotation as Decided, successor};
-use crate::request::state::{Did, State};
-use crate::store::{Activity, Applied, Caller, Rotation, Update};
+use crate::request::state::{State, Transition};
+use crate::store::{Activity, Caller, Rotation, Update, Updated};
 
-/// A strict rotation that the store was asked for. Its outcome may be unknown.
+/// A strict rotation that the store was asked for and whose outcome may be unknown.
 #[derive(Clone)]
 pub(crate) struct OpenStrict {
     caller: Caller,
@@ -23,17 +24,18 @@ pub(crate) struct OpenStrict {
 }
 
 impl Request {
-    /// Replaces the token by its one successor, or finds that successor; keeps a token that this request has made.
+    /// Replaces the token by its one successor, or finds that successor. A token that this request
+    /// has made is kept.
     pub(crate) async fn rotate(self: Arc<Self>) -> Result<()> {
         let service = &self.service;
         let grace = service.config.rotation_grace;
         let (caller, absolute_expires_at, presented) = {
             let progress = self.lock();
             progress.check_head()?;
-            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
+            let active = progress.state.signed_in().ok_or(Error::NotAuthenticated)?;
             let presented = match &progress.state {
                 State::Carried(_) => progress.presented.clone(),
-                State::Issued(..) | State::Anonymous | State::SignedOut | State::Ended(_) => None,
+                State::Issued(..) | State::Anonymous | State::SignedOut | State::Ended(_) | State::Visitor(..) => None,
             };
             (active.caller(grace), active.record.absolute_expires_at, presented)
         };
@@ -44,24 +46,25 @@ impl Request {
         let sealed = presented.as_ref().zip(next.as_ref()).map(|(presented, next)| presented.seal(next));
         let rotation = next.as_ref().map(|next| Rotation { to: next.hash(), successor: sealed });
         let update = Update { activity: Some(activity), rotation, ..Update::default() };
-        let applied = self.apply_twice(&caller, &update, now).await.map_err(|error| service.failed(error))?;
+        let applied = self.update_twice(&caller, &update, now).await.map_err(|error| service.failed(error))?;
         let did = match (applied, next, presented) {
-            (Applied::Done { expires_at }, Some(token), _) => {
-                Some(Did::Rotate { token, strict: false, at: now, expires_at })
+            (Updated::Done { expires_at }, Some(token), _) => {
+                Some(Transition::Rotate { token, strict: false, at: now, expires_at })
             }
-            (Applied::Superseded(row), _, Some(presented)) => {
+            (Updated::Superseded(row), _, Some(presented)) => {
                 match Standing::of(&presented.hash(), &row, now, grace).rotation() {
-                    Decided::SendAgain => successor(&presented, &row).map(Did::SendAgain),
-                    // It has arrived. (The store judged by the same row, so nothing else is left.)
+                    Decided::SendAgain => successor(&presented, &row).map(Transition::SendAgain),
+                    // The successor has arrived. (The store judged by the same row, so the other
+                    // two can't happen.)
                     Decided::Nothing | Decided::Issue | Decided::Refuse => None,
                 }
             }
-            (Applied::Done { .. } | Applied::Superseded(_), ..) => None,
-            (Applied::Gone, ..) => return Err(self.found_ended(id)),
-            (Applied::Conflict(_), ..) => return Err(service.failed(conflict_without_data())),
+            (Updated::Done { .. } | Updated::Superseded(_), ..) => None,
+            (Updated::Gone, ..) => return Err(self.found_ended(id)),
+            (Updated::Conflict(_), ..) => return Err(service.failed(conflict_without_data())),
         };
         let mut progress = self.lock();
-        // A token that can't be sent any more is forgotten: the one that the browser has still counts.
+        // A token that can't be sent any more is forgotten. The browser's token still counts.
         progress.check_head()?;
         if let Some(did) = did {
             progress.advance(did);
@@ -70,12 +73,12 @@ impl Request {
         Ok(())
     }
 
-    /// Replaces the token by one that is no token's successor: all before it die at once.
+    /// Replaces the token by one that is no token's successor. All tokens before it die at once.
     pub(crate) async fn rotate_strict(self: Arc<Self>) -> Result<()> {
         let open = {
             let progress = self.lock();
             progress.check_head()?;
-            let active = progress.state.active().ok_or(Error::NotAuthenticated)?;
+            let active = progress.state.signed_in().ok_or(Error::NotAuthenticated)?;
             let caller = active.caller(self.service.config.rotation_grace);
             let token = SessionToken::generate(&caller.user_id, caller.id)?;
             OpenStrict { caller, token, absolute_expires_at: active.record.absolute_expires_at }
@@ -84,7 +87,8 @@ impl Request {
         self.finish_strict(open).await
     }
 
-    /// Asks the store for a strict rotation, again if its outcome was unknown before: it is the same done twice.
+    /// Asks the store for a strict rotation, or asks again if the outcome was unknown before. Done
+    /// twice, it is the same as once.
     pub(super) async fn finish_strict(&self, open: OpenStrict) -> Result<()> {
         let service = &self.service;
         let OpenStrict { caller, token, absolute_expires_at } = open;
@@ -92,31 +96,31 @@ impl Request {
         let activity = service.config.expiry.renewal(now, absolute_expires_at);
         let rotation = Some(Rotation { to: token.hash(), successor: None });
         let update = Update { activity: Some(activity), rotation, ..Update::default() };
-        let applied = self.apply_twice(&caller, &update, now).await;
-        if !matches!(applied, Err(StoreError::Unknown(_)) | Ok(Applied::Done { .. })) {
+        let applied = self.update_twice(&caller, &update, now).await;
+        if !matches!(applied, Err(StoreError::Unknown(_)) | Ok(Updated::Done { .. })) {
             self.lock().open_strict = None;
         }
         match applied.map_err(|error| service.failed(error))? {
-            Applied::Done { expires_at } => {
+            Updated::Done { expires_at } => {
                 let hash = token.hash();
-                if self.advance_to_cookie(Did::Rotate { token, strict: true, at: now, expires_at }) {
+                if self.advance_to_cookie(Transition::Rotate { token, strict: true, at: now, expires_at }) {
                     self.lock().open_strict = None;
                     self.learn_strict_time(&caller, &hash).await;
                     return Ok(());
                 }
-                // No browser will ever hold this token, and none before it counts.
+                // No browser will ever hold this token, and the tokens before it are dead.
                 let ended = service.store.end(&caller.user_id, caller.id, None, service.now()).await;
                 ended.map_err(|error| service.failed(error))?;
                 self.lock().open_strict = None;
                 Err(Error::HeadSent)
             }
-            Applied::Gone => Err(self.found_ended(caller.id)),
-            Applied::Superseded(_) | Applied::Conflict(_) => Err(service.failed(conflict_without_data())),
+            Updated::Gone => Err(self.found_ended(caller.id)),
+            Updated::Superseded(_) | Updated::Conflict(_) => Err(service.failed(conflict_without_data())),
         }
     }
 
-    /// Ends the session of a strict rotation whose cookie can't follow any more, if it has landed. If it hasn't, the token that the
-    /// browser has still counts.
+    /// Settles a strict rotation whose cookie can't be sent any more. If the store has made it, the
+    /// session ends. If not, the browser's token still counts.
     pub(super) async fn forget_strict(&self, open: &OpenStrict) -> Result<()> {
         let service = &self.service;
         let OpenStrict { caller, token, .. } = open;
@@ -129,8 +133,9 @@ impl Request {
         Ok(())
     }
 
-    /// Asks when the store says that the strict rotation was, which tells a later one from it. Left unknown, `reload` takes every
-    /// token that was superseded twice for a dead one.
+    /// Reads the time that the store gave the strict rotation, so that `reload` can tell a later
+    /// one from it. Without that time `reload` treats every token that was superseded twice as
+    /// dead.
     async fn learn_strict_time(&self, caller: &Caller, token: &TokenHash) {
         let service = &self.service;
         let now = service.now();
@@ -139,7 +144,7 @@ impl Request {
             Ok(rows) => {
                 let is_ours = |row: &&Arc<Record>| row.id == caller.id && row.accepts(token, now, caller.grace);
                 if let Some(row) = rows.iter().find(is_ours)
-                    && let Some(active) = self.lock().state.still(caller.id)
+                    && let Some(active) = self.lock().state.active_if(caller.id)
                 {
                     Arc::make_mut(&mut active.record).strict_rotated_at = row.strict_rotated_at;
                 }
@@ -149,8 +154,8 @@ impl Request {
         }
     }
 
-    /// Takes over a token, if its cookie can follow: whether it can.
-    fn advance_to_cookie(&self, did: Did) -> bool {
+    /// Takes over a token if its cookie can still be sent. Returns whether it can.
+    fn advance_to_cookie(&self, did: Transition) -> bool {
         let mut progress = self.lock();
         let can_follow = !progress.head_sent;
         if can_follow {
@@ -159,11 +164,11 @@ impl Request {
         can_follow
     }
 
-    /// Applies an update that may be applied twice: asks once more where the outcome is unknown.
-    async fn apply_twice(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Applied, StoreError> {
-        match self.service.store.apply(caller, update, now).await {
-            Err(StoreError::Unknown(_)) => self.service.store.apply(caller, update, now).await.map_err(|error| {
-                // What is certain of the second says nothing of the first.
+    /// Applies an update that may be applied twice: if the outcome is unknown, it asks once more.
+    async fn update_twice(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Updated, StoreError> {
+        match self.service.store.update(caller, update, now).await {
+            Err(StoreError::Unknown(_)) => self.service.store.update(caller, update, now).await.map_err(|error| {
+                // That the second try certainly changed nothing says nothing about the first.
                 match error {
                     StoreError::NotApplied(source) => StoreError::Unknown(source),
                     error => error,
@@ -175,7 +180,7 @@ impl Request {
 }
 
 fn record_activity(state: &mut State, id: SessionId, activity: Activity) {
-    if let Some(active) = state.still(id) {
+    if let Some(active) = state.active_if(id) {
         let is_first_seen = active.is_first_seen;
         active.recorded(activity, activity.expires_at);
         active.is_first_seen = is_first_seen;

@@ -1,14 +1,15 @@
-//! Signing out: of the sessions that the request's cookies name, by whichever of their tokens, and of all of a user's.
+//! Signing out of the sessions that the request's cookies name, by whichever of their tokens, and
+//! of all sessions of a user.
 
 use std::sync::Arc;
 
 use super::Request;
 use crate::error::Result;
-use crate::request::state::{Active, Did};
+use crate::request::state::{Active, Transition};
 use crate::store::{Checked, SessionKey};
 
 impl Request {
-    /// Ends every session that the request's cookies name, and the one that it holds.
+    /// Ends every session that the request's cookies name, and the one that the request holds.
     pub(crate) async fn sign_out(self: Arc<Self>) -> Result<()> {
         let named = self.lock().named();
         self.end_each(&named).await?;
@@ -16,12 +17,13 @@ impl Request {
         Ok(())
     }
 
-    /// Ends all sessions of the user, and of any other user what [`sign_out`](Self::sign_out) ends.
+    /// Ends all sessions of the caller's user. Sessions of other users end as in
+    /// [`sign_out`](Self::sign_out).
     pub(crate) async fn sign_out_everywhere(self: Arc<Self>) -> Result<()> {
         let service = &self.service;
         let (caller, named) = {
             let progress = self.lock();
-            let caller = progress.state.active().map(|active| active.caller(service.config.rotation_grace));
+            let caller = progress.state.signed_in().map(|active| active.caller(service.config.rotation_grace));
             (caller, progress.named())
         };
         let Some(caller) = caller else { return self.sign_out().await };
@@ -29,18 +31,20 @@ impl Request {
         self.end_each(&others).await?;
         let ended = service.store.end_all(&caller.user_id, None, Some(&caller), service.now()).await;
         if ended.map_err(|error| service.failed(error))? == Checked::CallerGone {
-            // Its session was ended, or its token died: it may end what it names, and nothing else.
+            // The caller's session has ended, or its token died. It may end what its cookies name,
+            // and nothing else.
             self.end_each(&own).await?;
         }
         self.signed_out(&named);
         Ok(())
     }
 
-    /// An operation for any user has ended the sessions that `covers` says. If this request's is among them it is a sign-out.
+    /// Called after an operation for any user has ended the sessions that `covers` accepts. If this
+    /// request's session is among them, this is a sign-out too.
     pub(crate) async fn sign_out_if(&self, covers: impl Fn(&SessionKey) -> bool + Send) -> Result<()> {
         let named = {
             let progress = self.lock();
-            if !progress.state.active().map(Active::key).is_some_and(|own| covers(&own)) {
+            if !progress.state.signed_in().map(Active::key).is_some_and(|own| covers(&own)) {
                 return Ok(());
             }
             progress.named()
@@ -51,7 +55,8 @@ impl Request {
         Ok(())
     }
 
-    /// Ends these sessions one after the other; the request's own is the last, so that a failure leaves it as it is.
+    /// Ends these sessions one after the other. The request's own is the last, so that a failure
+    /// leaves it as it is.
     async fn end_each(&self, sessions: &[SessionKey]) -> Result<()> {
         let service = &self.service;
         for SessionKey { user_id, id } in sessions {
@@ -65,6 +70,6 @@ impl Request {
         let mut progress = self.lock();
         progress.also_named.clear();
         progress.presented = None;
-        progress.advance(Did::SignOut(sessions.iter().map(|key| key.id).collect()));
+        progress.advance(Transition::SignOut(sessions.iter().map(|key| key.id).collect()));
     }
 }

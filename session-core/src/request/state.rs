@@ -1,13 +1,15 @@
-//! All transitions of one request's session, and what each state means for the cookie. Pure: no clock, no randomness, no
-//! I/O. Not here: asking the store (the other files of this folder), which tokens count (`policy::rotation`), writing headers (`adapter`).
+//! All transitions of one request's session, and what each state means for the cookie. Pure: no
+//! clock, no randomness, no I/O. Not here: asking the store (the other files of this folder), which
+//! tokens count (`policy::rotation`), and writing headers (`adapter`).
 //!
-//! | state | came from | cookie |
+//! | state | reached by | cookie |
 //! |---|---|---|
 //! | `Anonymous` | no token in the request that counts | left alone |
 //! | `Carried` | the request's own token | left alone |
-//! | `Issued` | a sign-in or rotation in this request, or a successor that is sent again | sent |
+//! | `Issued` | a sign-in or rotation in this request, or a successor sent again | sent |
 //! | `SignedOut` | a sign-out in this request | removed, if the request had one |
 //! | `Ended` | ended by another request, or its token died | left alone |
+//! | `Visitor` | not signed in, and with values | sent if this request made the row |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +29,27 @@ pub(crate) enum State {
     Carried(Active),
     Issued(Active, SessionToken),
     SignedOut,
-    /// What it held: a session whose token died can still be signed out of.
+    /// The session that was held: it can still be signed out of if only its token died.
     Ended(Active),
+    /// Not signed in, but with values.
+    Visitor(Active, VisitorRow),
+}
+
+/// The row of a visitor.
+#[derive(Debug)]
+pub(crate) enum VisitorRow {
+    /// Found by the request's own token.
+    Found,
+    /// Made by this request, which sends its token.
+    Made(SessionToken),
+    /// There is none yet.
+    Missing {
+        token: SessionToken,
+        /// Whether this request has signed out before, so that the cookie of before is removed.
+        is_signed_out: bool,
+        /// Whether one is wanted, even without values.
+        is_wanted: bool,
+    },
 }
 
 /// A session that this request holds.
@@ -37,21 +58,21 @@ pub(crate) struct Active {
     pub(crate) record: Arc<Record>,
     /// The hash of the token this request holds, which another request may have replaced since.
     pub(crate) token: TokenHash,
-    /// Whether it is to be recorded that the token was presented.
+    /// Whether the store is still to record that the token was presented.
     pub(crate) is_first_seen: bool,
-    /// When this request got hold of it: that is the activity (ASVS 5.0 7.3.1).
+    /// When this request extracted the session: that is the activity (ASVS 5.0 7.3.1).
     pub(crate) extracted_at: OffsetDateTime,
     pub(crate) view: View,
 }
 
 /// What has happened, once the store has confirmed it.
 #[derive(Debug)]
-pub(crate) enum Did {
+pub(crate) enum Transition {
     SignIn {
         record: Arc<Record>,
         token: SessionToken,
     },
-    /// Made a new token: no token's successor if it is `strict`.
+    /// Made a new token. If it is `strict`, it is no token's successor.
     Rotate {
         token: SessionToken,
         strict: bool,
@@ -60,10 +81,20 @@ pub(crate) enum Did {
     },
     /// Found the token's successor, to be sent again.
     SendAgain(SessionToken),
-    /// Ended these sessions, in answer to a sign-out.
+    /// Ended the session of a sign-in that was given up after it was done. This is the visitor whom
+    /// it had ended, if there was one.
+    UndoSignIn(SessionId, Option<Box<(Active, VisitorRow)>>),
+    /// Ended these sessions, for a sign-out.
     SignOut(Vec<SessionId>),
-    /// The store says that this session isn't live, or the request's token for it is dead.
+    /// Found that this session isn't live, or that the request's token for it is dead.
     FindEnded(SessionId),
+    /// Has a value for a visitor who has no row yet.
+    Visit {
+        record: Arc<Record>,
+        token: SessionToken,
+    },
+    /// Made the row of this visitor.
+    MakeVisitor(Arc<Record>),
 }
 
 /// What the response does with the cookie.
@@ -75,95 +106,242 @@ pub(crate) enum CookieAction<'a> {
 }
 
 impl State {
-    pub(crate) fn next(self, did: Did) -> Self {
+    pub(crate) fn next(self, did: Transition) -> Self {
         match (self, did) {
-            // A sign-in replaces whatever was there; the last one counts.
+            // A sign-in replaces any state, and the last sign-in counts.
             (
-                Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_),
-                Did::SignIn { record, token },
+                Self::Anonymous
+                | Self::Carried(_)
+                | Self::Issued(..)
+                | Self::SignedOut
+                | Self::Ended(_)
+                | Self::Visitor(..),
+                Transition::SignIn { record, token },
             ) => {
                 let now = record.authenticated_at;
                 Self::Issued(Active::of(record, token.hash(), now), token)
             }
 
-            (Self::Carried(active) | Self::Issued(active, _), Did::Rotate { token, strict, at, expires_at })
+            (Self::Carried(active) | Self::Issued(active, _), Transition::Rotate { token, strict, at, expires_at })
                 if active.record.id == token.id() =>
             {
                 Self::Issued(active.rotated(&token, strict, at, expires_at), token)
             }
-            (Self::Carried(active) | Self::Issued(active, _), Did::SendAgain(token))
+            (Self::Carried(active) | Self::Issued(active, _), Transition::SendAgain(token))
                 if active.record.id == token.id() =>
             {
                 Self::Issued(Active { token: token.hash(), is_first_seen: false, ..active }, token)
             }
             // A token of a session that this request doesn't hold changes nothing here.
-            (
-                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_)),
-                Did::Rotate { .. } | Did::SendAgain(_),
-            ) => state,
+            (state, Transition::Rotate { .. } | Transition::SendAgain(_)) => state,
 
-            (Self::Anonymous | Self::SignedOut | Self::Ended(_), Did::SignOut(_)) => Self::SignedOut,
-            (Self::Carried(active) | Self::Issued(active, _), Did::SignOut(ended))
-                if ended.contains(&active.record.id) =>
+            (Self::Carried(active) | Self::Issued(active, _), Transition::UndoSignIn(id, visitor))
+                if active.record.id == id =>
             {
-                Self::SignedOut
+                match visitor.map(|visitor| *visitor) {
+                    // Its values are still to be stored.
+                    Some((visitor, row @ VisitorRow::Missing { .. })) => Self::Visitor(visitor, row),
+                    Some((visitor, VisitorRow::Found | VisitorRow::Made(_))) => Self::Ended(visitor),
+                    None => Self::Ended(active),
+                }
             }
-            // Signed in after those that were ended.
-            (state @ (Self::Carried(_) | Self::Issued(..)), Did::SignOut(_)) => state,
+            (state, Transition::UndoSignIn(..)) => state,
 
-            (Self::Carried(active) | Self::Issued(active, _), Did::FindEnded(id)) if active.record.id == id => {
+            (
+                Self::Anonymous | Self::SignedOut | Self::Ended(_) | Self::Visitor(_, VisitorRow::Missing { .. }),
+                Transition::SignOut(_),
+            ) => Self::SignedOut,
+            (
+                Self::Carried(active) | Self::Issued(active, _) | Self::Visitor(active, _),
+                Transition::SignOut(ended),
+            ) if ended.contains(&active.record.id) => Self::SignedOut,
+            // The session isn't among those that were ended: this request signed in since.
+            (state @ (Self::Carried(_) | Self::Issued(..) | Self::Visitor(..)), Transition::SignOut(_)) => state,
+
+            (Self::Carried(active) | Self::Issued(active, _) | Self::Visitor(active, _), Transition::FindEnded(id))
+                if active.record.id == id =>
+            {
                 Self::Ended(active)
             }
-            (
-                state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut | Self::Ended(_)),
-                Did::FindEnded(_),
-            ) => state,
+            (state, Transition::FindEnded(_)) => state,
+
+            (state @ (Self::Anonymous | Self::SignedOut), Transition::Visit { record, token }) => {
+                let (hash, now) = (token.hash(), record.created_at);
+                let is_signed_out = matches!(state, Self::SignedOut);
+                Self::Visitor(
+                    Active::of(record, hash, now),
+                    VisitorRow::Missing { token, is_signed_out, is_wanted: false },
+                )
+            }
+            (Self::Visitor(active, VisitorRow::Missing { token, .. }), Transition::MakeVisitor(record))
+                if active.record.id == record.id =>
+            {
+                Self::Visitor(Active { record, ..active }, VisitorRow::Made(token))
+            }
+            (state, Transition::Visit { .. } | Transition::MakeVisitor(_)) => state,
         }
     }
 
-    /// What the response does with the cookie; `carried` says whether the request had one of the name.
+    /// What the response does with the cookie; `carried` says whether the request had one of the
+    /// name.
     pub(crate) fn cookie(&self, carried: bool) -> CookieAction<'_> {
         match (self, carried) {
-            (Self::Anonymous | Self::Carried(_) | Self::Ended(_), _) | (Self::SignedOut, false) => {
+            (Self::Issued(active, token) | Self::Visitor(active, VisitorRow::Made(token)), _) => {
+                CookieAction::Send { token, record: &active.record }
+            }
+            (Self::SignedOut | Self::Visitor(_, VisitorRow::Missing { is_signed_out: true, .. }), true) => {
+                CookieAction::Remove
+            }
+            (Self::Anonymous | Self::Carried(_) | Self::Ended(_) | Self::SignedOut | Self::Visitor(..), _) => {
                 CookieAction::LeaveAlone
             }
-            (Self::Issued(active, token), _) => CookieAction::Send { token, record: &active.record },
-            (Self::SignedOut, true) => CookieAction::Remove,
         }
     }
 
-    pub(crate) const fn active(&self) -> Option<&Active> {
+    /// The session of a signed-in user.
+    pub(crate) const fn signed_in(&self) -> Option<&Active> {
         match self {
             Self::Carried(active) | Self::Issued(active, _) => Some(active),
+            Self::Anonymous | Self::SignedOut | Self::Ended(_) | Self::Visitor(..) => None,
+        }
+    }
+
+    /// The session of a user or a visitor: what has values.
+    pub(crate) const fn active(&self) -> Option<&Active> {
+        match self {
+            Self::Carried(active) | Self::Issued(active, _) | Self::Visitor(active, _) => Some(active),
             Self::Anonymous | Self::SignedOut | Self::Ended(_) => None,
         }
     }
 
     pub(crate) const fn active_mut(&mut self) -> Option<&mut Active> {
         match self {
-            Self::Carried(active) | Self::Issued(active, _) => Some(active),
+            Self::Carried(active) | Self::Issued(active, _) | Self::Visitor(active, _) => Some(active),
             Self::Anonymous | Self::SignedOut | Self::Ended(_) => None,
         }
     }
 
-    /// What this request holds or held: the session, whether or not it or its token still lives.
-    pub(crate) const fn held(&self) -> Option<&Active> {
+    /// The session that this request holds or held and that may have a row, whether or not it or
+    /// its token is still live.
+    pub(crate) fn held(&self) -> Option<&Active> {
         match self {
-            Self::Carried(active) | Self::Issued(active, _) | Self::Ended(active) => Some(active),
+            // Its row may have been made without an answer.
+            Self::Visitor(active, VisitorRow::Missing { .. }) => Some(active).filter(|active| active.view.has_open()),
+            Self::Carried(active)
+            | Self::Issued(active, _)
+            | Self::Ended(active)
+            | Self::Visitor(active, VisitorRow::Found | VisitorRow::Made(_)) => Some(active),
             Self::Anonymous | Self::SignedOut => None,
         }
     }
 
     /// The session, if it is still the one with this id.
-    pub(crate) fn still(&mut self, id: SessionId) -> Option<&mut Active> {
+    pub(crate) fn active_if(&mut self, id: SessionId) -> Option<&mut Active> {
         self.active_mut().filter(|active| active.record.id == id)
     }
 
-    /// The session that was held is live, and the token may read it: active again.
+    /// The visitor's row that is to be made.
+    pub(crate) fn missing_row(&self) -> Option<&Arc<Record>> {
+        match self {
+            Self::Visitor(active, VisitorRow::Missing { .. }) => Some(&active.record),
+            _ => None,
+        }
+    }
+
+    /// Whether there is something to make a visitor's row for: a value, or a row that may have been
+    /// made already. What was set and removed again is nothing.
+    pub(crate) fn wants_row(&self) -> bool {
+        match self {
+            Self::Visitor(active, VisitorRow::Missing { is_wanted, .. }) => {
+                *is_wanted || active.view.has_open() || active.view.has_values()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there are changes that a commit must store, or report as lost.
+    pub(crate) fn has_changes(&self) -> bool {
+        match self {
+            Self::Carried(active) | Self::Issued(active, _) => active.view.has_changes(),
+            Self::Visitor(active, _) => active.view.has_changes() || self.wants_row(),
+            Self::Ended(active) => active.record.user_id.is_visitor() && active.view.has_changes(),
+            Self::Anonymous | Self::SignedOut => false,
+        }
+    }
+
+    /// Forgets what isn't stored.
+    pub(crate) fn discard(&mut self) {
+        self.drop_ended();
+        if let Self::Visitor(_, VisitorRow::Missing { is_wanted, .. }) = self {
+            *is_wanted = false;
+        }
+        if let Some(active) = self.active_mut() {
+            active.view.discard();
+        }
+    }
+
+    /// Forgets the changes of a visitor whose session was found ended, and returns its id if there
+    /// were any.
+    pub(crate) fn drop_ended(&mut self) -> Option<SessionId> {
+        match self {
+            Self::Ended(active) if active.record.user_id.is_visitor() && active.view.has_changes() => {
+                active.view.discard();
+                Some(active.record.id)
+            }
+            _ => None,
+        }
+    }
+
+    /// The visitor's row that this request has made.
+    pub(crate) fn made(&self) -> Option<SessionKey> {
+        match self {
+            Self::Visitor(active, VisitorRow::Made(_)) => Some(active.key()),
+            _ => None,
+        }
+    }
+
+    /// The visitor, if it has a row or something to make one for.
+    pub(crate) fn visitor(&self) -> Option<&Active> {
+        match self {
+            Self::Visitor(active, VisitorRow::Found | VisitorRow::Made(_)) => Some(active),
+            Self::Visitor(active, VisitorRow::Missing { .. }) if self.wants_row() => Some(active),
+            _ => None,
+        }
+    }
+
+    /// The visitor whose session was found ended.
+    pub(crate) fn ended_visitor(&self) -> Option<&Active> {
+        match self {
+            Self::Ended(active) if active.record.user_id.is_visitor() => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Takes the visitor out, for a sign-in that may be undone.
+    pub(crate) fn take_visitor(&mut self) -> Option<Box<(Active, VisitorRow)>> {
+        match std::mem::replace(self, Self::Anonymous) {
+            Self::Visitor(active, row) => Some(Box::new((active, row))),
+            Self::Ended(active) if active.record.user_id.is_visitor() => Some(Box::new((active, VisitorRow::Found))),
+            state => {
+                *self = state;
+                None
+            }
+        }
+    }
+
+    /// Makes a row for the visitor at the commit, whether or not there are values.
+    pub(crate) const fn want_row(&mut self) {
+        if let Self::Visitor(_, VisitorRow::Missing { is_wanted, .. }) = self {
+            *is_wanted = true;
+        }
+    }
+
+    /// The state once a held session has been found live and its token may read it: active again.
     pub(crate) fn revived(self) -> Self {
         match self {
+            Self::Ended(active) if active.record.user_id.is_visitor() => Self::Visitor(active, VisitorRow::Found),
             Self::Ended(active) => Self::Carried(active),
-            state @ (Self::Anonymous | Self::Carried(_) | Self::Issued(..) | Self::SignedOut) => state,
+            state => state,
         }
     }
 }
@@ -199,7 +377,7 @@ impl Active {
         record.token_hash = self.token;
         record.token_issued_at = at.max(record.token_issued_at + time::Duration::MICROSECOND);
         if strict {
-            // The store's own time, which isn't known here.
+            // The store sets the time, and it isn't known here.
             record.strict_rotated_at = None;
         }
         record.last_active_at = record.last_active_at.max(at);
@@ -209,106 +387,4 @@ impl Active {
 }
 
 #[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-    use crate::model::data::Data;
-    use crate::model::user_id::Shard;
-    use crate::model::user_id::UserId;
-
-    const NOW: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
-
-    fn token(session: u8, seed: u8) -> SessionToken {
-        SessionToken::from_parts(Shard::of("ada"), id(session), [seed; 32])
-    }
-
-    fn record(session: u8) -> Arc<Record> {
-        Arc::new(Record {
-            id: id(session),
-            user_id: UserId::parse("ada").unwrap(),
-            token_hash: token(session, session).hash(),
-            previous_token_hash: None,
-            token_issued_at: NOW,
-            token_seen: false,
-            successor: None,
-            strict_rotated_at: None,
-            client: Arc::default(),
-            data: Data::from_text("{}"),
-            version: 0,
-            persistent: true,
-            created_at: NOW,
-            authenticated_at: NOW,
-            last_active_at: NOW,
-            expires_at: NOW,
-            absolute_expires_at: NOW,
-        })
-    }
-
-    fn id(session: u8) -> SessionId {
-        SessionId::from_bytes([session; 16])
-    }
-
-    fn carried(session: u8) -> State {
-        State::Carried(Active::of(record(session), token(session, session).hash(), NOW))
-    }
-
-    fn sign_in(session: u8) -> Did {
-        Did::SignIn { record: record(session), token: token(session, session) }
-    }
-
-    fn rotate(session: u8, to: u8) -> Did {
-        Did::Rotate { token: token(session, to), strict: false, at: NOW, expires_at: NOW }
-    }
-
-    fn sign_out(sessions: &[u8]) -> Did {
-        Did::SignOut(sessions.iter().map(|session| id(*session)).collect())
-    }
-
-    fn sends(state: &State, seed: u8) -> bool {
-        matches!(state.cookie(true), CookieAction::Send { token: sent, .. } if sent.secret() == &[seed; 32])
-    }
-
-    #[test]
-    fn the_last_sign_in_or_rotation_decides_the_cookie() {
-        assert!(sends(&State::Anonymous.next(sign_in(1)).next(sign_in(2)), 2));
-        assert!(sends(&carried(1).next(rotate(1, 5)).next(rotate(1, 6)), 6));
-        assert!(sends(&carried(1).next(sign_out(&[1])).next(sign_in(2)), 2));
-        assert!(sends(&carried(1).next(Did::SendAgain(token(1, 7))), 7));
-    }
-
-    #[test]
-    fn a_sign_out_removes_a_carried_cookie_only() {
-        let out = State::Anonymous.next(sign_in(1)).next(sign_out(&[1]));
-        assert!(matches!(out.cookie(false), CookieAction::LeaveAlone));
-        assert!(matches!(out.cookie(true), CookieAction::Remove));
-        assert!(matches!(State::Anonymous.next(sign_out(&[])).cookie(true), CookieAction::Remove));
-    }
-
-    #[test]
-    fn a_session_found_ended_leaves_the_cookie_alone_until_a_sign_out() {
-        let ended = carried(1).next(rotate(1, 5)).next(Did::FindEnded(id(1)));
-        assert!(matches!(ended.cookie(true), CookieAction::LeaveAlone));
-        assert!(ended.active().is_none() && ended.held().is_some());
-        assert!(matches!(ended.next(sign_out(&[1])).cookie(true), CookieAction::Remove));
-    }
-
-    #[test]
-    fn news_of_another_session_change_nothing() {
-        let state = carried(1).next(rotate(2, 5)).next(Did::FindEnded(id(2))).next(sign_out(&[2, 3]));
-        let state = state.next(Did::SendAgain(token(2, 6)));
-        assert_eq!(state.active().map(|active| active.record.id), Some(id(1)));
-        assert!(matches!(state.cookie(true), CookieAction::LeaveAlone));
-    }
-
-    #[test]
-    fn nothing_rotates_a_session_back_to_life() {
-        let ended = || carried(1).next(Did::FindEnded(id(1)));
-        for state in [State::Anonymous, State::SignedOut, ended()] {
-            assert!(state.next(rotate(1, 5)).active().is_none());
-        }
-        for state in [State::Anonymous, State::SignedOut, ended()] {
-            assert!(state.next(Did::SendAgain(token(1, 5))).active().is_none());
-        }
-    }
-}
+mod tests;

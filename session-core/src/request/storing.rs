@@ -1,47 +1,74 @@
-//! Storing what a request changed: its data with its activity, made again on what others stored meanwhile, and asked for again where
-//! the store didn't say what came of it. Not here: when that is done, see `commit` and the handle's `save`.
+//! Storing what a request changed: its data, with its activity. If other requests stored something
+//! meanwhile, the changes are replayed on that. If the outcome is unknown, the store is asked
+//! again. Not here: when to store, see `commit` and the handle's `save`.
+//!
+//! A request that loses a race joins a queue. After its first version conflict it waits for its
+//! turn at the session, and later writers in the same process wait behind it. Without the queue, a
+//! session that many requests change at once collapses: each winner makes all others start over,
+//! newcomers win over those that do, and some are refused after [`MAX_TRIES`]. A store failure
+//! dissolves the queue, so that an outage isn't discovered by one request after the other. `save`
+//! doesn't queue, so that no commit waits for a handler. Requests of other processes are still met
+//! by starting over.
+//!
+//! An unknown outcome is asked again only where twice is the same as once. A change of data is such
+//! a case, because the row's version names the write that made it and the one before
+//! (`model::version`): it shows whether the write was made, can still be made, or never will be. In
+//! the last case the changes are replayed as a new write. An outcome that can't be found out is a
+//! 503.
 
 use super::Request;
 use super::rotate::conflict_without_data;
 use crate::error::{Error, StoreError};
 use crate::model::session_id::SessionId;
 use crate::observe::event::Event;
-use crate::store::{Activity, Applied, Fate, Update};
+use crate::store::{Activity, Fate, Update, Updated};
 use crate::values::view::Pending;
+use crate::values::view::Refusal;
 
-/// What came of storing a request's changes.
+/// How the storing of a request's changes ended.
 pub(crate) enum Stored {
     Done,
     Ended,
+    /// A visitor's session has ended, and changes with it. Perhaps the visitor signed in, and the
+    /// values were to be taken along.
+    VisitorEnded,
 }
 
-/// Storing failed.
+/// Why the changes weren't stored.
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// The session, if only its activity was to be recorded.
+    /// The session, if there was only activity to record.
     pub(crate) only_activity: Option<SessionId>,
 }
 
-/// Tries at storing changes before the store counts as too busy: each lost try means that another request's succeeded.
-const MAX_TRIES: usize = 100;
-/// How often a write is asked for again in one go whose outcome the store couldn't tell.
-const ASKED_AGAIN: usize = 2;
+impl Failure {
+    pub(super) const fn of(error: Error) -> Self {
+        Self { error, only_activity: None }
+    }
+}
+
+/// The most tries to store changes. Each lost try means that another request's try succeeded.
+pub(super) const MAX_TRIES: usize = 100;
+/// How often a write whose outcome is unknown is asked for again in one go.
+pub(super) const ASKED_AGAIN: usize = 2;
 
 impl Request {
-    /// Stores what this request changed, with its activity if that is due by now. `always` asks the store in any case. Only for
-    /// the operation that has the permit.
+    /// Stores what this request changed, with its activity if that is due by now. With `always` the
+    /// store is asked in any case. Only for the operation that has the permit.
     pub(crate) async fn store_changes(&self, always: bool) -> Result<Stored, Failure> {
         let settles = self.has_open_write();
-        // Not for `save`, whose future the application may leave unfinished: no request should wait for that.
+        // Not for `save`, as the application may never finish its future, and no request should
+        // wait for that.
         let queues = !always;
         match self.store_next(always, queues).await? {
-            // What an earlier call had left open. Now what was changed after it.
+            // That was what an earlier call had left open. Now store what was changed after it.
             Stored::Done if settles => Box::pin(self.store_next(false, queues)).await,
             stored => Ok(stored),
         }
     }
 
-    /// Settles a write whose outcome isn't known, if there is one. Only for the operation that has the permit.
+    /// Settles a write whose outcome is unknown, if there is one. Only for the operation that has
+    /// the permit.
     pub(super) async fn settle_write(&self) -> Result<(), Error> {
         if self.has_open_write() {
             Box::pin(self.store_next(false, false)).await.map_err(|failure| failure.error)?;
@@ -53,32 +80,47 @@ impl Request {
         self.lock().state.active().is_some_and(|active| active.view.has_open())
     }
 
-    /// Stores what was left open; or if nothing was, what was changed.
-    async fn store_next(&self, always: bool, queues: bool) -> Result<Stored, Failure> {
+    /// Stores what was left open, or if nothing was, what was changed.
+    pub(super) async fn store_next(&self, always: bool, queues: bool) -> Result<Stored, Failure> {
         let service = &self.service;
-        let (caller, last_active_at, absolute_expires_at, seen, pending) = {
+        let found = {
             let mut progress = self.lock();
-            let Some(active) = progress.state.active_mut() else { return Ok(Stored::Ended) };
-            let (caller, pending) = (active.caller(service.config.rotation_grace), active.view.take());
-            let record = &active.record;
-            let times = (record.last_active_at, record.absolute_expires_at);
-            let seen = active.is_first_seen;
-            progress.in_flight = pending.is_some();
-            (caller, times.0, times.1, seen, pending)
+            let has_row = progress.state.missing_row().is_none();
+            match progress.state.active_mut().filter(|_| has_row) {
+                Some(active) => {
+                    let (caller, pending) = (active.caller(service.config.rotation_grace), active.view.take());
+                    let record = &active.record;
+                    let times = (record.last_active_at, record.absolute_expires_at);
+                    let seen = active.is_first_seen;
+                    progress.in_flight = pending.is_some();
+                    Some((caller, times.0, times.1, seen, pending))
+                }
+                None if has_row => {
+                    let Some(id) = progress.state.drop_ended() else { return Ok(Stored::Ended) };
+                    drop(progress);
+                    service.emit(&Event::DataDropped { id });
+                    return Ok(Stored::VisitorEnded);
+                }
+                None => None,
+            }
+        };
+        let Some((caller, last_active_at, absolute_expires_at, seen, pending)) = found else {
+            return Box::pin(self.make_visitor(always)).await;
         };
         let id = caller.id;
-        let mut taken = Taken { request: self, id, pending };
+        let mut taken = ChangesInFlight { request: self, id, pending };
         let queues = queues && taken.pending.is_some();
         let mut unanswered = 0;
-        let mut place = if queues { service.turns.behind_others(id).await } else { None };
-        // What concurrent requests may store together.
-        let together = service.config.max_data_bytes.saturating_mul(2).min(service.most_data);
+        let mut place = if queues { service.write_queues.join_existing(id).await } else { None };
+        // The limit of what concurrent requests may store together.
+        let most = service.config.max_data_bytes_of(&caller.user_id);
+        let together = most.saturating_mul(2).min(service.most_data);
         for _ in 0..MAX_TRIES {
             if let Some(Err(error)) = taken.pending.as_ref().map(|pending| pending.check_size(service.most_data)) {
                 return Err(taken.failed(error));
             }
             let now = service.now();
-            let expiry = &service.config.expiry;
+            let expiry = service.config.expiry_of(&caller.user_id);
             // The first presentation of a rotated token counts as due.
             let first = || seen.then(|| expiry.presentation(now, last_active_at, absolute_expires_at));
             let activity = expiry.due(now, last_active_at, absolute_expires_at).or_else(first);
@@ -87,27 +129,29 @@ impl Request {
                 return Ok(Stored::Done);
             }
             let update = Update { data, activity, rotation: None, seen };
-            match service.store.apply(&caller, &update, now).await {
-                Ok(Applied::Done { expires_at }) => {
+            match service.store.update(&caller, &update, now).await {
+                Ok(Updated::Done { expires_at }) => {
                     return taken.stored(activity.map(|activity| (activity, expires_at)));
                 }
-                Ok(Applied::Gone) => {
+                Ok(Updated::Gone) => {
                     let had_changes = taken.pending.take().is_some();
                     self.found_ended(id);
                     if had_changes {
-                        service.tell(&Event::DataDropped { id });
+                        service.emit(&Event::DataDropped { id });
                     }
-                    return Ok(Stored::Ended);
+                    let is_visitor = had_changes && caller.user_id.is_visitor();
+                    return Ok(if is_visitor { Stored::VisitorEnded } else { Stored::Ended });
                 }
-                Ok(Applied::Superseded(_)) => return Err(taken.failed(service.failed(rotated_unasked()))),
-                Ok(Applied::Conflict(fresh)) => {
+                Ok(Updated::Superseded(_)) => return Err(taken.failed(service.failed(rotated_unasked()))),
+                Ok(Updated::Conflict(fresh)) => {
                     let Some(pending) = &mut taken.pending else {
                         return Err(taken.failed(service.failed(conflict_without_data())));
                     };
                     match pending.fate(fresh.version) {
-                        // The store should have said so.
+                        // The store should have reported this as done.
                         Fate::Made => return taken.stored(activity.map(|activity| (activity, fresh.expires_at))),
-                        // The row is as it was: the swap can succeed, and an earlier try of it may still.
+                        // The row still has the version that the write is based on: this try or an
+                        // earlier one can still succeed.
                         Fate::Open => {
                             tokio::task::yield_now().await;
                             continue;
@@ -116,10 +160,10 @@ impl Request {
                         Fate::Never | Fate::Unknown => {}
                     }
                     match pending.rebase(&fresh.data, fresh.version, together) {
-                        Ok(Ok(())) if queues && place.is_none() => place = service.turns.queue(id).await,
-                        Ok(Ok(())) => tokio::task::yield_now().await,
-                        Ok(Err(error)) => return Err(taken.failed(error)),
-                        Err(_) => {
+                        Ok(()) if queues && place.is_none() => place = service.write_queues.join(id).await,
+                        Ok(()) => tokio::task::yield_now().await,
+                        Err(Refusal::Change(error)) => return Err(taken.failed(error)),
+                        Err(Refusal::Undecodable) => {
                             let corrupt = StoreError::Corrupt { id: Some(id), what: "data" };
                             return Err(taken.failed(service.failed(corrupt)));
                         }
@@ -130,71 +174,74 @@ impl Request {
                         pending.leave_open();
                         if unanswered < ASKED_AGAIN {
                             unanswered += 1;
-                            // Others wait, if they can: two that write before it is asked for again hide what came of it.
+                            // From here on other requests wait, if they can: two writes before it
+                            // is asked again would hide its outcome.
                             if queues && place.is_none() {
-                                place = service.turns.first(id);
+                                place = service.write_queues.start_queue(id);
                             }
                             continue;
                         }
                     }
                     if let Some(place) = &place {
-                        place.give_up();
+                        place.dismiss_waiters();
                     }
                     return Err(taken.refused(error));
                 }
             }
         }
-        service.tell(&Event::Contention { id });
+        service.emit(&Event::Contention { id });
         Err(taken.contended())
     }
 
-    /// Notes that changes are lost, and why.
+    /// Notes that changes are lost, and the status that says so.
     fn lose(&self, id: SessionId, status: u16) {
         let mut progress = self.lock();
-        progress.lost = Some(status);
-        if let Some(active) = progress.state.still(id) {
+        progress.failed_status = Some(status);
+        if let Some(active) = progress.state.active_if(id) {
             active.view.discard();
         }
     }
 }
 
-/// Changes that were taken to be stored. Dropped without a word from the store, they count as lost.
-struct Taken<'a> {
-    request: &'a Request,
-    id: SessionId,
-    pending: Option<Pending>,
+/// Changes that were taken to be stored. They count as lost if this is dropped before the store has
+/// answered.
+pub(super) struct ChangesInFlight<'a> {
+    pub(super) request: &'a Request,
+    pub(super) id: SessionId,
+    pub(super) pending: Option<Pending>,
 }
 
-impl Taken<'_> {
-    fn stored(mut self, activity: Option<(Activity, time::OffsetDateTime)>) -> Result<Stored, Failure> {
+impl ChangesInFlight<'_> {
+    pub(super) fn stored(mut self, activity: Option<(Activity, time::OffsetDateTime)>) -> Result<Stored, Failure> {
         let pending = self.pending.take();
         if let Some((activity, expires_at)) = activity
-            && let Some(active) = self.request.lock().state.still(self.id)
+            && let Some(active) = self.request.lock().state.active_if(self.id)
         {
             active.recorded(activity, expires_at);
         }
         let Some(pending) = pending else { return Ok(Stored::Done) };
         loop {
-            let later = self.request.lock().state.still(self.id).and_then(|active| active.view.later(&pending));
-            // Without the lock: this runs the application's functions.
+            let later = self.request.lock().state.active_if(self.id).and_then(|active| active.view.later(&pending));
+            // Not under the lock: this runs the application's functions.
             let later = later.map(|later| pending.with(&later)).transpose().map_err(|error| {
                 self.request.lose(self.id, error.status());
                 Failure { error, only_activity: None }
             })?;
             let mut progress = self.request.lock();
-            let Some(active) = progress.state.still(self.id) else { return Ok(Stored::Done) };
+            let Some(active) = progress.state.active_if(self.id) else { return Ok(Stored::Done) };
             if active.view.stored(&pending, later) {
                 return Ok(Stored::Done);
             }
         }
     }
 
-    /// The store failed: what may be stored some time stays pending, and what may be stored already keeps its identity.
-    fn refused(mut self, error: StoreError) -> Failure {
+    /// The store failed. Changes that can still be stored stay pending, and a write that may have
+    /// been stored keeps its identity.
+    pub(super) fn refused(mut self, error: StoreError) -> Failure {
         let only_activity = self.pending.is_none().then_some(self.id);
         let is_open = self.pending.as_ref().is_some_and(Pending::is_open);
         let error = match error {
-            // What is certain of the last try says nothing of those before.
+            // That the last try certainly changed nothing says nothing about the tries before.
             StoreError::NotApplied(source) if is_open => StoreError::Unknown(source),
             error => error,
         };
@@ -208,7 +255,15 @@ impl Taken<'_> {
         Failure { error, only_activity }
     }
 
-    /// Other requests were faster at every try: what may be stored some time stays pending.
+    /// This write was certainly not stored and never will be. The changes stay pending.
+    pub(super) fn put_back(mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        if let Some(active) = self.request.lock().state.active_if(self.id) {
+            active.view.not_stored(pending);
+        }
+    }
+
+    /// Other requests were first at every try. The changes stay pending.
     fn contended(mut self) -> Failure {
         self.keep();
         Failure { error: Error::Contention, only_activity: None }
@@ -216,7 +271,7 @@ impl Taken<'_> {
 
     fn keep(&mut self) {
         let Some(pending) = self.pending.take() else { return };
-        if let Some(active) = self.request.lock().state.still(self.id) {
+        if let Some(active) = self.request.lock().state.active_if(self.id) {
             if pending.is_open() {
                 active.view.left_open(pending);
             } else {
@@ -225,8 +280,8 @@ impl Taken<'_> {
         }
     }
 
-    /// The changes can't be made: none of them is stored.
-    fn failed(mut self, error: Error) -> Failure {
+    /// The changes can't be made, and none of them is stored.
+    pub(super) fn failed(mut self, error: Error) -> Failure {
         self.lose(error.status());
         Failure { error, only_activity: None }
     }
@@ -238,7 +293,7 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for ChangesInFlight<'_> {
     fn drop(&mut self) {
         self.lose(503);
         self.request.lock().in_flight = false;

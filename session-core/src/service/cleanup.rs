@@ -1,24 +1,30 @@
-//! The clean-up of expired rows: in batches, at moments of its own, until it is told to stop. Leaves to the store how a batch
-//! is deleted, to `pace` how fast it goes, and no read depends on any of it.
+//! The clean-up of expired rows: a task that deletes them in batches until it is stopped. No read
+//! depends on it. Not here: how a batch is deleted, see the stores; how fast batches follow each
+//! other, see `pace`.
 //!
 //! # How fast
-//! A pass begins within a minute of the task, then about every interval, and ends when no expired row is left. It must keep up with
-//! any number of sign-ins, and yet leave the database to the requests. So:
+//! The first pass begins within a minute of the task's start, later ones after about an interval. A
+//! pass ends when no expired row is left that is due. The clean-up should keep up with the
+//! sign-ins, and yet leave the database to the requests:
 //!
-//! 1. After a full batch it rests nine times as long as that took, waiting for a connection included: it has a tenth of one
-//!    connection's time. On an idle database, where a batch of some hundred rows takes some milliseconds, that is thousands of rows a
-//!    second. Where requests keep the database busy each batch takes longer, and so does each rest: it yields.
-//! 2. A yielding clean-up could fall behind for ever. So its share grows for as long as no end of the backlog is seen: to a fifth after
-//!    ten seconds, and to half after a minute. Never more, so requests find a connection that isn't the clean-up's.
-//! 3. A batch grows while it stays short, and shrinks where it gets long, as a request may have to wait for one: in SQLite for the turn
-//!    to write, elsewhere for a core. It finds its rows by an index, so its size is all that it costs.
-//! 4. A pass of over a minute gives way to the next one, which begins at once. After five in a row that left rows an event says that
-//!    the clean-up is behind.
+//! 1. After a full batch the task rests nine times as long as the batch took, with its wait for a
+//!    connection: so it has a tenth of one connection's time. On an idle database a batch of a few
+//!    hundred rows takes a few milliseconds, which makes thousands of rows a second. Requests that
+//!    keep the database busy make each batch longer, and with it each rest, up to 30 seconds.
+//! 2. A clean-up that yields could fall behind for ever. So while a backlog lasts its share grows:
+//!    to a fifth after ten seconds, and to half after a minute. It never has more than that of one
+//!    connection. If rows expire faster than half of a connection's time can delete, the backlog
+//!    grows.
+//! 3. A request may have to wait for a batch: in SQLite for its turn to write, elsewhere for a
+//!    processor core. So batches that take long are followed by smaller ones, and short ones by
+//!    larger ones. A batch finds its rows by an index, so its cost depends only on its size.
+//! 4. A pass that has taken a minute ends, and the next one begins after the usual rest. After five
+//!    passes in a row that left rows, an event reports that the clean-up is behind.
 //!
 //! # Whose clock
-//! Deleting can't be undone, and a node's clock may be wrong. So each pass asks the database for its time, if that has a clock of its
-//! own, and goes by the earlier of both. Where its own is ahead by over an hour it deletes nothing, as it can't be known which one is
-//! wrong.
+//! Deleting can't be undone, and a node's clock may be wrong. So each pass asks the database for
+//! its time, if it has a clock of its own, and uses the earlier of the two. If the node's clock is
+//! over an hour ahead, the pass deletes nothing, as it can't know which clock is wrong.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -38,26 +44,27 @@ mod pace;
 #[cfg(test)]
 mod tests;
 
-/// How long after its start a task begins at the latest.
+/// The latest time after its start at which a task begins its first pass.
 const SOON: Duration = Duration::from_secs(60);
-/// How far this node's clock may be ahead of the database's.
+/// How far this node's clock may be ahead of the database's for the clean-up to delete.
 const FAR_AHEAD: time::Duration = time::Duration::HOUR;
 
-/// A user without a session is forgotten a day after the last one could have been deleted.
+/// A user without a session is forgotten a day after their last one could have been deleted.
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// How many users one look is at: none of them is locked by it, and few have no session.
+/// How many users are looked at in one go. A look locks none of them, and few have no session.
 const USERS: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
-/// How many times as long as a look took the task rests after it, as no look is urgent.
+/// The task rests this many times as long as a look took, as no look is urgent.
 const REST_OF_LOOKS: u32 = 49;
-/// How often all users are looked at.
+/// How often the task looks at all users.
 const LOOKS: Duration = Duration::from_secs(6 * 3600);
 
 impl CookieSessionService {
-    /// Deletes what expired longer ago than `purge_after`, in batches, until nothing is left: how many. Then forgets the users who
-    /// have had no session for a day and `purge_after`. No read depends on it. It goes by this service's clock alone.
+    /// Deletes, in batches, all rows that expired longer ago than `purge_after`, and returns how
+    /// many those were. Then it forgets the users who have had no session for a day and
+    /// `purge_after`. No read depends on it. It uses only this service's clock.
     ///
     /// # Errors
-    /// [`Error::Store`](crate::Error::Store); what was deleted before stays deleted.
+    /// [`Error::Store`](crate::Error::Store). What was deleted before the failure stays deleted.
     pub async fn purge_expired(&self) -> Result<u64> {
         let mut total = 0;
         loop {
@@ -78,16 +85,20 @@ impl CookieSessionService {
         }
     }
 
-    /// Starts a task that deletes what [`purge_expired`](Self::purge_expired) does: first at a random moment of the next minute, then
-    /// about every `interval`, at a random moment of its second half, so that many nodes don't all start at once. An interval under a
-    /// second counts as a second.
+    /// Starts a task that deletes what [`purge_expired`](Self::purge_expired) deletes: first at a
+    /// random moment of the next minute, then after each `interval`, at a random moment of its
+    /// second half, so that nodes don't all start at once. An interval under a second counts as a
+    /// second.
     ///
-    /// While rows are left it has a tenth of one connection's time, which on an idle database is thousands of rows a second. If they
-    /// don't get fewer it has up to half, and after five minutes [`Event::CleanupBehind`] tells. A batch that failed is tried again
-    /// after a second, then less and less soon, up to a minute; [`Event::CleanupFailed`] tells each time.
+    /// While rows are left the task has a tenth of one connection's time, which on an idle database
+    /// is thousands of rows a second. While a backlog lasts it has up to half, and after about five
+    /// minutes [`Event::CleanupBehind`] reports it. A batch that failed is tried again after at
+    /// most a second, then after longer and longer rests of up to a minute, and
+    /// [`Event::CleanupFailed`] reports each failure.
     ///
-    /// With the operating system's clock, each pass goes by the earlier of that and the database's own, and deletes nothing if its own is
-    /// over an hour ahead: [`Event::CleanupClockAhead`] tells.
+    /// With the operating system's clock, each pass uses the earlier of that clock and the
+    /// database's. If the system's is over an hour ahead, the pass deletes nothing, and
+    /// [`Event::CleanupClockAhead`] reports it.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -102,7 +113,7 @@ impl CookieSessionService {
         self.0.store.purge_expired(earlier(now, self.0.config.purge_after), limit).await
     }
 
-    /// Where to go on, unless all users were looked at.
+    /// Looks at some users. Returns where to go on, or none once all were looked at.
     async fn forget_some(
         &self,
         after: Option<&str>,
@@ -113,7 +124,7 @@ impl CookieSessionService {
     }
 }
 
-/// The cleanup task; dropping it stops the task too.
+/// The clean-up task. Dropping it stops the task too.
 #[derive(Debug)]
 #[must_use = "dropping it stops the cleanup"]
 pub struct CleanupTask {
@@ -122,13 +133,13 @@ pub struct CleanupTask {
 }
 
 impl CleanupTask {
-    /// Stops the task: at once if it waits, else after the batch that it is at.
+    /// Stops the task: at once if it rests, otherwise after its present batch.
     ///
     /// # Panics
     /// If the store panicked in the task.
     pub async fn stop(self) {
         drop(self.stop);
-        // Where its runtime has ended, so has the task.
+        // If its runtime has ended, so has the task.
         if let Err(error) = self.task.await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -137,7 +148,7 @@ impl CleanupTask {
     }
 }
 
-/// Ends when told to stop, or when the task's handle is dropped.
+/// Runs until the task is stopped or its handle is dropped.
 async fn clean_up(mut cleaner: Cleaner, mut stopped: oneshot::Receiver<()>) {
     let mut rest = part(cleaner.interval.min(SOON));
     while timeout(rest, &mut stopped).await.is_err() {
@@ -154,21 +165,21 @@ struct Cleaner {
     look: Look,
 }
 
-/// What it is at.
+/// What the task does next.
 enum Doing {
-    /// Nothing: a pass begins.
+    /// Begins a pass.
     Begin,
-    /// Expired sessions, by a clock that is this far ahead of the database's.
+    /// Deletes expired sessions, by a clock that is this far ahead of the database's.
     Sessions { ahead: time::Duration },
-    /// Users without sessions, until the next pass.
+    /// Looks for users without sessions, until the next pass.
     Users { ahead: time::Duration, pass: Instant },
 }
 
-/// A look at all users, which may go on for many passes.
+/// A round of all users, which may take many passes.
 enum Look {
-    /// None yet, or none since then.
+    /// None is under way; the last one began then, if there was one.
     Over(Option<Instant>),
-    /// Since then, up to this one.
+    /// One began then and has come up to this user.
     At { began: Instant, after: Option<String> },
 }
 
@@ -177,7 +188,7 @@ impl Cleaner {
         Self { service, interval, pace: Pace::new(), doing: Doing::Begin, look: Look::Over(None) }
     }
 
-    /// One batch: how long to rest after it.
+    /// One batch. Returns how long to rest after it.
     async fn step(&mut self) -> Duration {
         let rest = match std::mem::replace(&mut self.doing, Doing::Begin) {
             Doing::Begin => self.begin().await,
@@ -185,8 +196,9 @@ impl Cleaner {
             Doing::Users { ahead, pass } => return self.users(ahead, pass).await,
         };
         rest.unwrap_or_else(|error| {
-            self.service.0.tell(&Event::CleanupFailed { error });
-            // Soon, as what failed can be done twice; and from the beginning, as it may be another server now.
+            self.service.0.emit(&Event::CleanupFailed { error });
+            // Soon, as a batch may be done twice; and from the beginning, as another server may
+            // answer now.
             second_half(self.pace.after_failure().min(self.interval))
         })
     }
@@ -194,19 +206,20 @@ impl Cleaner {
     async fn begin(&mut self) -> std::result::Result<Duration, StoreError> {
         let ahead = self.ahead().await?;
         if ahead > FAR_AHEAD {
-            self.service.0.tell(&Event::CleanupClockAhead { by: ahead.unsigned_abs() });
+            self.service.0.emit(&Event::CleanupClockAhead { by: ahead.unsigned_abs() });
             return Ok(second_half(self.interval));
         }
         self.sessions(ahead).await
     }
 
-    /// How far this node's clock is ahead of the database's; not at all if that has none, or this is none to compare it with.
+    /// How far this node's clock is ahead of the database's. Zero if the database has no clock of
+    /// its own, or if this clock isn't the operating system's.
     async fn ahead(&self) -> std::result::Result<time::Duration, StoreError> {
         let inner = &self.service.0;
         if !inner.has_system_clock() {
             return Ok(time::Duration::ZERO);
         }
-        // Before the question, so that the time until the answer doesn't count as being ahead.
+        // Read before asking, so that the time until the answer doesn't count as being ahead.
         let own = inner.now();
         let servers = inner.store.server_time().await?;
         Ok(servers.map_or(time::Duration::ZERO, |servers| (own - servers).max(time::Duration::ZERO)))
@@ -222,7 +235,7 @@ impl Cleaner {
             }
             Next::Pass(rest) => rest,
             Next::Behind { rest, at_it, deleted } => {
-                self.service.0.tell(&Event::CleanupBehind { at_it, deleted });
+                self.service.0.emit(&Event::CleanupBehind { at_it, deleted });
                 rest
             }
             Next::Done => {
@@ -232,7 +245,7 @@ impl Cleaner {
         })
     }
 
-    /// Looks at some users, if it is time to.
+    /// Looks at some users, if it is time for that.
     async fn users(&mut self, ahead: time::Duration, pass: Instant) -> Duration {
         let start = Instant::now();
         let until_pass = |now| pass.saturating_duration_since(now);
@@ -256,17 +269,17 @@ impl Cleaner {
                 rest
             }
             Err(error) => {
-                self.service.0.tell(&Event::CleanupFailed { error });
+                self.service.0.emit(&Event::CleanupFailed { error });
                 until_pass(Instant::now())
             }
         }
     }
 }
 
-/// A random part of `most`.
+/// A random part of `most`, up to all of it.
 fn part(most: Duration) -> Duration {
     let mut byte = [0];
-    // Without randomness all of it is as good.
+    // Without randomness, all of it will do.
     if rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut byte).is_err() {
         return most;
     }

@@ -1,5 +1,5 @@
-//! Sessions in this process's memory: for tests, and for a single server whose users may be signed out by a restart. It keeps every
-//! rule of [`SessionStore`].
+//! Sessions in this process's memory: for tests, and for a single server whose users may be signed
+//! out by a restart. It keeps every rule of [`SessionStore`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
-    Applied, Caller, Checked, Created, Fate, Loaded, MAX_LOADED, SessionKey, SessionStore, StoreError, StoreFuture,
-    Update,
+    Caller, Checked, Created, Fate, Loaded, MAX_LOADED, Replaced, SessionKey, SessionStore, StoreError, StoreFuture,
+    Update, Updated,
 };
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
@@ -23,7 +23,7 @@ const PARTS: usize = 64;
 
 /// Sessions in memory, gone with the process.
 ///
-/// Every operation finishes at once, without waiting for anything but a short lock on a 64th of the sessions.
+/// Every operation finishes at once: all it waits for is a short lock on a 64th of the sessions.
 pub struct MemoryStore {
     parts: [Mutex<Part>; PARTS],
 }
@@ -39,7 +39,8 @@ impl MemoryStore {
         self.parts[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks the parts of these users, in the order of the parts so that two such calls never wait for each other.
+    /// Locks the parts of these users, in the order of the parts, so that two such calls never wait
+    /// for each other.
     fn lock<'a>(&self, users: impl IntoIterator<Item = &'a UserId>) -> Held<'_> {
         let mut parts: ArrayVec<usize, MAX_USERS> = users.into_iter().map(|user| index(user.shard())).collect();
         parts.sort_unstable();
@@ -52,15 +53,21 @@ impl MemoryStore {
         held
     }
 
-    fn insert(&self, new: &Arc<Record>, replaces: &[SessionKey], limit: NonZeroU32, now: OffsetDateTime) -> Created {
-        let mut held = self.lock([&new.user_id].into_iter().chain(replaces.iter().map(|replaced| &replaced.user_id)));
-        let part = held.of(&new.user_id);
-        if part.rows.contains_key(&new.id) {
+    fn insert(&self, new: &Arc<Record>, replaces: &[Replaced], limit: NonZeroU32, now: OffsetDateTime) -> Created {
+        let sessions = || replaces.iter().map(|replaced| &replaced.session);
+        let mut held = self.lock([&new.user_id].into_iter().chain(sessions().map(|session| &session.user_id)));
+        if held.of(&new.user_id).rows.contains_key(&new.id) {
             return Created::Taken;
         }
-        part.add(Arc::clone(new));
-        for replaced in replaces {
-            held.of(&replaced.user_id).remove_live(&replaced.user_id, replaced.id, now);
+        for Replaced { session, version } in replaces {
+            let row = held.of(&session.user_id).live_row_of(session, now);
+            if let Some(row) = row.filter(|row| version.is_some_and(|version| row.version != version)) {
+                return Created::Changed(Arc::clone(row));
+            }
+        }
+        held.of(&new.user_id).add(Arc::clone(new));
+        for session in sessions() {
+            held.of(&session.user_id).remove_live(session, now);
         }
         let part = held.of(&new.user_id);
         let mut others = part.live(&new.user_id, now);
@@ -81,26 +88,26 @@ impl MemoryStore {
         sessions.iter().filter_map(live).collect()
     }
 
-    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Applied {
+    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Updated {
         let mut held = self.lock([&caller.user_id]);
         let part = held.of(&caller.user_id);
-        let Some(row) = part.live_row(caller, now) else { return Applied::Gone };
+        let Some(row) = part.live_row(caller, now) else { return Updated::Gone };
         let strict = update.rotation.filter(|rotation| rotation.successor.is_none());
         if strict.is_some_and(|rotation| rotation.to == row.token_hash) {
-            return Applied::Done { expires_at: row.expires_at };
+            return Updated::Done { expires_at: row.expires_at };
         }
         if !row.accepts(&caller.token, now, caller.grace) {
-            return Applied::Gone;
+            return Updated::Gone;
         }
         let found = Arc::clone(row);
         let is_current = caller.token == row.token_hash;
         let is_renewal = update.rotation.is_some_and(|rotation| rotation.successor.is_some());
         match update.data.as_ref().map(|data| data.fate(row.version)) {
             None | Some(Fate::Open) => {}
-            // With all of its update.
-            Some(Fate::Made) if is_renewal && !is_current => return Applied::Superseded(found),
-            Some(Fate::Made) => return Applied::Done { expires_at: row.expires_at },
-            Some(Fate::Never | Fate::Unknown) => return Applied::Conflict(found),
+            // The change was made with all of its update.
+            Some(Fate::Made) if is_renewal && !is_current => return Updated::Superseded(found),
+            Some(Fate::Made) => return Updated::Done { expires_at: row.expires_at },
+            Some(Fate::Never | Fate::Unknown) => return Updated::Conflict(found),
         }
 
         let mut next = Record::clone(row);
@@ -131,9 +138,9 @@ impl MemoryStore {
         let expires_at = next.expires_at;
         part.rows.insert(next.id, Arc::new(next));
         if rotation.is_none() && update.rotation.is_some() {
-            return Applied::Superseded(found);
+            return Updated::Superseded(found);
         }
-        Applied::Done { expires_at }
+        Updated::Done { expires_at }
     }
 
     /// Runs `then` on the user's part, in one step with the check of `by`.
@@ -190,7 +197,7 @@ impl SessionStore for MemoryStore {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: &'a [SessionKey],
+        replaces: &'a [Replaced],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
@@ -201,7 +208,7 @@ impl SessionStore for MemoryStore {
         when_polled(move || Ok(self.find(sessions, now)))
     }
 
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
+    fn update<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Updated> {
         when_polled(move || Ok(self.change(caller, update, now)))
     }
 
@@ -212,7 +219,9 @@ impl SessionStore for MemoryStore {
         by: Option<&'a Caller>,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Checked<bool>> {
-        when_polled(move || Ok(self.checked(user, by, now, |part| part.remove_live(user, id, now))))
+        when_polled(move || {
+            Ok(self.checked(user, by, now, |part| part.remove_live(&SessionKey { user_id: user.clone(), id }, now)))
+        })
     }
 
     fn end_all<'a>(
@@ -248,7 +257,7 @@ impl SessionStore for MemoryStore {
     }
 }
 
-/// A 64th of the sessions: all of those of its users.
+/// A 64th of the sessions: all those of its users.
 #[derive(Default)]
 struct Part {
     rows: HashMap<SessionId, Arc<Record>>,
@@ -259,6 +268,10 @@ impl Part {
     /// The caller's row, if it is live, whatever its token.
     fn live_row(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
         self.rows.get(&caller.id).filter(|row| row.user_id == caller.user_id && row.is_live(now))
+    }
+
+    fn live_row_of(&self, session: &SessionKey, now: OffsetDateTime) -> Option<&Arc<Record>> {
+        self.rows.get(&session.id).filter(|row| row.user_id == session.user_id && row.is_live(now))
     }
 
     /// The user's live rows, in the order of `list`.
@@ -275,11 +288,11 @@ impl Part {
         self.rows.insert(row.id, row);
     }
 
-    /// Removes the user's row of that id if it is live: whether it was.
-    fn remove_live(&mut self, user: &UserId, id: SessionId, now: OffsetDateTime) -> bool {
-        let there = self.rows.get(&id).is_some_and(|row| row.user_id == *user && row.is_live(now));
+    /// Removes the user's row of that id if it is live, and returns whether it was.
+    fn remove_live(&mut self, session: &SessionKey, now: OffsetDateTime) -> bool {
+        let there = self.live_row_of(session, now).is_some();
         if there {
-            self.remove(id);
+            self.remove(session.id);
         }
         there
     }
@@ -295,14 +308,15 @@ impl Part {
     }
 }
 
-/// How many users one operation can concern: the one who signs in, and those whose sessions that replaces.
+/// How many users one operation can concern: the one who signs in, and those whose sessions it
+/// replaces.
 const MAX_USERS: usize = 1 + MAX_LOADED;
 
 /// Locked parts.
 struct Held<'a>(ArrayVec<(usize, MutexGuard<'a, Part>), MAX_USERS>);
 
 impl Held<'_> {
-    /// The part of one of the users that the lock was taken for.
+    /// The part of a user that the lock was taken for.
     fn of(&mut self, user: &UserId) -> &mut Part {
         let part = index(user.shard());
         let held = self.0.iter_mut().find(|(held, _)| *held == part);
@@ -314,7 +328,7 @@ fn index(shard: Shard) -> usize {
     usize::from(shard.number()) % PARTS
 }
 
-/// A future that does nothing until it is polled, as those of every other store.
+/// A future that does nothing until it is polled, like those of all other stores.
 fn when_polled<'a, T: Send + 'a>(act: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> StoreFuture<'a, T> {
     Box::pin(async move { act() })
 }

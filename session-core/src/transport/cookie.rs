@@ -1,4 +1,9 @@
-//! The cookie's rules: all `Cookie` headers in, one `Set-Cookie` out. Not here: signatures, see `keys`.
+//! The cookie's rules: all `Cookie` headers in, one `Set-Cookie` out. Not here: signatures, see
+//! `keys`.
+//!
+//! Only a sign-in, a rotation or a visitor's first value sends the cookie. Its `Max-Age` runs to
+//! the absolute end, and the idle timeout is the server's business. So activity never needs to send
+//! the cookie, and no slow response can bring back an old one.
 
 use std::time::Duration;
 
@@ -6,16 +11,22 @@ use arrayvec::ArrayVec;
 use serde::Deserialize;
 
 use crate::error::ConfigError;
-use crate::keys::{CookieKeys, SignedValue, VALUE_CHARS};
+use crate::keys::cookie::{CookieKeys, SignedValue, VALUE_CHARS};
 use crate::model::token::{SessionToken, TokenRef};
 use crate::store::MAX_LOADED;
 
-/// Most values whose signatures are checked, so that a request full of forged ones costs no more than that.
+/// The most values whose signatures are checked, so that a request full of forged ones costs no
+/// more.
 const MAX_SIGNATURES: usize = 32;
 /// Browsers keep a cookie no longer than this (RFC 6265bis 5.5).
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Browsers drop a cookie whose name and value are longer (RFC 6265bis 5.6).
 const MAX_NAME_AND_VALUE: usize = 4096;
+
+const HOST_PREFIX: &str = "__Host-";
+const SECURE_PREFIX: &str = "__Secure-";
+/// With each of them in its name a cookie must be `Secure`.
+const PREFIXES: [&str; 4] = [HOST_PREFIX, SECURE_PREFIX, "__Http-", "__Host-Http-"];
 
 /// When the browser sends the cookie with requests from other sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -23,9 +34,9 @@ const MAX_NAME_AND_VALUE: usize = 4096;
 pub enum SameSite {
     /// Never.
     Strict,
-    /// With top-level navigation only: the default.
+    /// With top-level navigation only. This is the default.
     Lax,
-    /// Always, which takes `Secure`.
+    /// Always. It needs `Secure`.
     None,
 }
 
@@ -43,18 +54,18 @@ pub(crate) struct CookieRules {
 /// What a store is asked about.
 pub(crate) type Candidates = ArrayVec<TokenRef, MAX_LOADED>;
 
-/// What the `Cookie` headers of a request hold under our name.
+/// What a request's `Cookie` headers hold under our name.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Whether there was any cookie of the name, good or bad.
-    pub(crate) any: bool,
-    /// The first well-signed token: as a rule the only one.
+pub(crate) struct CookieMatches {
+    /// Whether there was any cookie of that name, good or bad.
+    pub(crate) present: bool,
+    /// The first well-signed token, usually the only one.
     first: Option<SessionToken>,
     /// The others in header order, each once.
     more: Vec<SessionToken>,
 }
 
-impl Found {
+impl CookieMatches {
     /// Whether there is no well-signed token.
     pub(crate) const fn is_empty(&self) -> bool {
         self.first.is_none()
@@ -73,7 +84,7 @@ impl Found {
         }
     }
 
-    /// The first three sessions that the tokens name.
+    /// The first three different sessions that the tokens name.
     pub(crate) fn sessions(&self) -> Candidates {
         let mut sessions = Candidates::new();
         for token in self.tokens().map(SessionToken::lookup) {
@@ -93,7 +104,8 @@ impl Found {
         if sessions.is_full() && !sessions.contains(&token.lookup()) {
             return;
         }
-        // Room for all at once: a vector that moves would leave copies of the secrets behind.
+        // Room for all at once: a vector that grows and moves would leave copies of the secrets
+        // behind.
         self.more.reserve_exact(MAX_SIGNATURES - 1 - self.more.len());
         self.more.push(token);
     }
@@ -114,13 +126,13 @@ impl CookieRules {
         if self.name.len() + VALUE_CHARS + 1 >= MAX_NAME_AND_VALUE {
             return refuse("name and value together must stay under 4096 bytes: take a shorter name");
         }
-        if ["__Host-", "__Secure-", "__Http-", "__Host-Http-"].into_iter().any(misspelt) {
+        if PREFIXES.into_iter().any(misspelt) {
             return refuse("browsers know the prefixes `__Host-` and `__Secure-` in this spelling only");
         }
-        if prefixed("__Host-") && (self.domain.is_some() || self.path != "/" || !self.secure) {
+        if prefixed(HOST_PREFIX) && (self.domain.is_some() || self.path != "/" || !self.secure) {
             return refuse("a `__Host-` cookie has no `Domain`, `Path=/` and `Secure`: change those or the name");
         }
-        if (prefixed("__Secure-") || prefixed("__Http-")) && !self.secure {
+        if (prefixed(SECURE_PREFIX) || prefixed("__Http-")) && !self.secure {
             return refuse("a cookie with this prefix must be `Secure`: change that or the name");
         }
         if self.same_site == SameSite::None && !self.secure {
@@ -139,12 +151,23 @@ impl CookieRules {
         Ok(self)
     }
 
-    /// Reads all `Cookie` headers of a request. Any bytes may come.
-    pub(crate) fn find<'a>(&self, keys: &CookieKeys, headers: impl Iterator<Item = &'a [u8]>) -> Found {
-        let mut found = Found::default();
+    /// What the cookie could be called so that its name makes browsers keep it `Secure`. None: it
+    /// has such a name, or isn't `Secure`.
+    pub(crate) fn better_name(&self) -> Option<String> {
+        if !self.secure || PREFIXES.iter().any(|prefix| self.name.starts_with(prefix)) {
+            return None;
+        }
+        let prefix = if self.domain.is_none() && self.path == "/" { HOST_PREFIX } else { SECURE_PREFIX };
+        Some(format!("{prefix}{}", self.name))
+    }
+
+    /// Reads all `Cookie` headers of a request, whatever bytes they hold.
+    pub(crate) fn find<'a>(&self, keys: &CookieKeys, headers: impl Iterator<Item = &'a [u8]>) -> CookieMatches {
+        let mut found = CookieMatches::default();
         let mut checked = ArrayVec::<&[u8], MAX_SIGNATURES>::new();
         for value in headers.flat_map(pairs).filter_map(|pair| self.value(pair)) {
-            found.any = true;
+            found.present = true;
+            let value = unquoted(value);
             let Some(signed) = SignedValue::parse(value).filter(|_| !checked.contains(&value)) else { continue };
             if checked.try_push(value).is_err() {
                 break;
@@ -167,8 +190,8 @@ impl CookieRules {
         self.value(set_cookie).is_some()
     }
 
-    /// The `Set-Cookie` that hands out a token. `lifetime` is the time to the absolute end, and none for a browser-session
-    /// cookie.
+    /// The `Set-Cookie` that sends a token. `lifetime` is the time to the absolute end, or none for
+    /// a browser-session cookie.
     pub(crate) fn issue(&self, value: &str, lifetime: Option<Duration>) -> String {
         let mut cookie = self.base(value);
         if let Some(lifetime) = lifetime {
@@ -179,7 +202,8 @@ impl CookieRules {
         cookie.to_string()
     }
 
-    /// The `Set-Cookie` that removes the cookie, with the attributes it is set with (RFC 6265bis 4.1.2).
+    /// The `Set-Cookie` that removes the cookie, with the attributes it is set with (RFC 6265bis
+    /// 4.1.2).
     pub(crate) fn remove(&self) -> String {
         let mut cookie = self.base("");
         cookie.set_max_age(time::Duration::ZERO);
@@ -205,7 +229,17 @@ impl CookieRules {
     }
 }
 
-/// The `name=value` pairs of a `Cookie` header.
+/// A value that some clients and proxies put into quotes, as RFC 6265 4.1.1 allows, without them.
+fn unquoted(value: &[u8]) -> &[u8] {
+    // What browsers send back has the length of a value of ours.
+    if value.len() != VALUE_CHARS + 2 {
+        return value;
+    }
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+/// The `name=value` pairs of a `Cookie` header. Only semicolons part them, as in RFC 6265: a comma
+/// can stand in the value of another cookie, which a sibling domain can set.
 fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     memchr::memchr_iter(b';', header).chain([header.len()]).map(move |end| {
@@ -215,7 +249,7 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The characters of a token, RFC 9110 5.6.2.
+/// The characters of a token (RFC 9110 5.6.2).
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -260,7 +294,7 @@ mod tests {
         keys().sign(&token(seed)).as_str().to_owned()
     }
 
-    fn find(headers: &[&[u8]]) -> Found {
+    fn find(headers: &[&[u8]]) -> CookieMatches {
         rules().find(&keys(), headers.iter().copied())
     }
 
@@ -303,10 +337,37 @@ mod tests {
     }
 
     #[test]
+    fn a_value_in_one_pair_of_quotes_is_read() {
+        let value = signed(1);
+        let found = find(&[format!("a=b; __Host-session=\"{value}\"; __Host-session={value}").as_bytes()]);
+        assert_eq!((found.sessions()[..].to_vec(), found.tokens().count()), (vec![token(1).lookup()], 1), "once");
+        for other in [
+            format!("\"{value}"),
+            format!("{value}\""),
+            format!("\"\"{value}\"\""),
+            format!("'{value}'"),
+            format!("\" {value}\""),
+            format!("\\\"{value}\\\""),
+        ] {
+            assert!(find(&[format!("__Host-session={other}").as_bytes()]).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_comma_never_separates_cookies() {
+        let ours = format!("__Host-session={}", signed(1));
+        for line in [format!("x=1,{ours}"), format!("x=1, {ours}"), format!("x=\"1,{ours}\""), format!(",{ours}")] {
+            let found = find(&[line.as_bytes()]);
+            assert!(!found.present && found.is_empty(), "{line}");
+        }
+        assert!(find(&[format!("{ours},x=1").as_bytes()]).is_empty(), "a part of our value");
+    }
+
+    #[test]
     fn names_match_byte_for_byte() {
         for name in ["__host-session", "__Host-session2", "x__Host-session", "Host-session"] {
             let found = find(&[format!("{name}={}", signed(1)).as_bytes()]);
-            assert!(!found.any && found.sessions().is_empty(), "{name}");
+            assert!(!found.present && found.sessions().is_empty(), "{name}");
         }
     }
 

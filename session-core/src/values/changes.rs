@@ -1,4 +1,12 @@
-//! What a request did to a session's values, so that it can be done again on newer ones.
+//! What a request did to a session's values, so that it can be replayed on newer ones.
+//!
+//! A store write carries the version that it is based on. On a conflict the store returns the row,
+//! the core replays this request's changes on it, and tries again. So no key is lost, and `update`
+//! is atomic with any store that can compare one number.
+//!
+//! Changes are kept by key, not as a history: a `set` overrides what was before it, an `update`
+//! after a `set` is a `set`, and two updates are a list. The keys can be replayed in any order,
+//! with the same result.
 
 pub(crate) mod running;
 
@@ -13,9 +21,9 @@ use serde_json::Value;
 
 use self::running::Owner;
 use crate::error::{Error, Result};
-use crate::values::json::{Values, decode, encode};
+use crate::values::json::{Values, decode, encode, take_out};
 
-/// From a key and its value to the key's new value.
+/// Maps a key and its value to the key's new value.
 type UpdateFn = dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync;
 
 /// A function that `update` was given, made to work on JSON.
@@ -23,7 +31,7 @@ type UpdateFn = dyn Fn(&str, Option<&Value>) -> Result<Value> + Send + Sync;
 pub(crate) struct Updater(Arc<UpdateFn>);
 
 impl Updater {
-    /// Works on the session of `request`, which it must not change itself.
+    /// `f`, for the session of `request`, which `f` itself must not change.
     pub(crate) fn new<R, T, F>(request: &Arc<R>, f: F) -> Self
     where
         T: Serialize + DeserializeOwned,
@@ -43,7 +51,7 @@ impl Updater {
         (self.0)(key, old)
     }
 
-    /// Runs it at commit, where a panic has no handler to unwind into.
+    /// Runs the function at commit, where a panic has no handler to unwind into.
     fn replay(&self, key: &str, old: Option<&Value>) -> Result<Value> {
         catch_unwind(AssertUnwindSafe(|| self.run(key, old)))
             .unwrap_or_else(|_| Err(Error::UpdatePanicked { key: key.to_owned() }))
@@ -53,10 +61,10 @@ impl Updater {
 /// What a request did to one key.
 #[derive(Clone)]
 enum Change {
-    /// Its value is the one in this request's values.
+    /// Its value is the one among this request's values.
     Set,
     Removed,
-    /// A value worked out from the stored one, by these in order.
+    /// Its value is computed from the stored one by these functions, in this order.
     Updated(Vec<Updater>),
 }
 
@@ -69,7 +77,7 @@ impl ChangeLog {
         self.0.is_empty()
     }
 
-    /// A key whose change it holds.
+    /// The first of the changed keys.
     pub(crate) fn first_key(&self) -> Option<&str> {
         self.0.keys().next().map(String::as_str)
     }
@@ -86,7 +94,12 @@ impl ChangeLog {
         self.add(key.to_owned(), Change::Updated(vec![updater]));
     }
 
-    /// `self` happened before `later`, on the same values.
+    /// Forgets what was done to `key`, and returns whether anything was.
+    pub(crate) fn forget(&mut self, key: &str) -> bool {
+        self.0.remove(key).is_some()
+    }
+
+    /// These changes, and then `later`, which was made on the same values.
     pub(crate) fn followed_by(mut self, later: Self) -> Self {
         for (key, change) in later.0 {
             self.add(key, change);
@@ -106,7 +119,7 @@ impl ChangeLog {
         self.0.insert(key, merged);
     }
 
-    /// Makes these changes on `fresh`, taking what was set from `ours`.
+    /// Makes these changes on `fresh`. Values that were set are taken from `ours`.
     pub(crate) fn replay(&self, fresh: &mut Values, ours: &Values) -> Result<()> {
         for (key, change) in &self.0 {
             match change {
@@ -115,7 +128,7 @@ impl ChangeLog {
                     fresh.insert(key.clone(), value.clone());
                 }
                 Change::Removed => {
-                    fresh.remove(key);
+                    take_out(fresh, key);
                 }
                 Change::Updated(updaters) => {
                     for updater in updaters {

@@ -1,5 +1,5 @@
-//! One request's view of a session's values, and what of it is on its way to the store. Leaves storing to `request`, and
-//! what was changed to `changes`.
+//! One request's view of a session's values, and which of its changes are on their way to the
+//! store. Not here: storing, see `request::storing`; what a change is, see `changes`.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::error::{DataError, Error, Result};
 use crate::model::data::Data;
 use crate::store::{Fate, NewData};
 use crate::values::changes::{ChangeLog, Updater};
-use crate::values::json::{Values, entry_size, json_size};
+use crate::values::json::{Values, entry_size, json_size, take_out};
 
-/// A request's values: what is stored, with this request's changes on top.
+/// A request's values: the stored ones, with this request's changes on top.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     stored: Data,
     /// The stored version.
     version: i64,
-    /// With the changes; only there once something changed.
+    /// The values with the changes. None until something changes.
     changed: Option<Arc<Values>>,
     /// Bytes of JSON of the values with the changes.
     size: usize,
     log: ChangeLog,
-    /// Changes before those of the log, of which it isn't known whether they are stored.
+    /// Changes from before those of the log, if it isn't known whether they are stored.
     open: Option<Box<Pending>>,
-    /// Counts the changes, so that an update can tell whether its key stood still.
+    /// Counts the changes, so that an update notices if others were made meanwhile.
     edits: u64,
     /// Counts the discards, so that what was discarded doesn't come back.
     discards: u64,
@@ -35,12 +35,12 @@ pub(crate) struct View {
 pub(crate) struct Pending {
     log: ChangeLog,
     ours: Arc<Values>,
-    /// The same at every try; another one after each rebase.
+    /// The same write at every try, and another one after each rebase.
     write: NewData,
     discards: u64,
-    /// Whether another request's changes are among the values by now.
+    /// Whether the values hold another request's changes too by now.
     rebased: bool,
-    /// Whether the store was asked for this very write and didn't say what came of it.
+    /// Whether the store was asked for this very write and its outcome is unknown.
     is_open: bool,
 }
 
@@ -55,6 +55,26 @@ pub(crate) struct Later {
 /// The row's data isn't a JSON object.
 #[derive(Debug)]
 pub(crate) struct Undecodable;
+
+/// Why a change can't be made.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Undecodable,
+    /// The change itself is at fault.
+    Change(Error),
+}
+
+impl From<Undecodable> for Refusal {
+    fn from(_: Undecodable) -> Self {
+        Self::Undecodable
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Change(error)
+    }
+}
 
 impl View {
     pub(crate) fn of(stored: Data, version: i64) -> Self {
@@ -78,6 +98,16 @@ impl View {
         }
     }
 
+    /// What is stored.
+    pub(crate) fn stored_data(&self) -> Data {
+        self.stored.clone()
+    }
+
+    /// The stored version.
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
     pub(crate) const fn edits(&self) -> u64 {
         self.edits
     }
@@ -86,29 +116,28 @@ impl View {
         self.has_open() || !self.log.is_empty()
     }
 
-    /// Whether it isn't known of some changes whether they are stored.
+    /// Whether there is a value, as this request sees them.
+    pub(crate) fn has_values(&self) -> bool {
+        self.values().is_ok_and(|values| !values.is_empty())
+    }
+
+    /// Whether there are changes of which it isn't known whether they are stored.
     pub(crate) const fn has_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Sets `key`, or refuses and leaves all as it is.
-    pub(crate) fn set(&mut self, key: &str, value: Value, limit: usize) -> Result<Result<(), DataError>, Undecodable> {
-        Ok(self.put(key, value, limit)?.map(|()| {
-            self.log.set(key);
-        }))
+    /// Sets `key`, or refuses and changes nothing.
+    pub(crate) fn set(&mut self, key: &str, value: Value, limit: usize) -> Result<(), Refusal> {
+        self.put(key, value, limit)?;
+        self.log.set(key);
+        Ok(())
     }
 
-    /// Sets `key` to what `updater` made of its value as it stands.
-    pub(crate) fn update(
-        &mut self,
-        key: &str,
-        value: Value,
-        updater: Updater,
-        limit: usize,
-    ) -> Result<Result<(), DataError>, Undecodable> {
-        Ok(self.put(key, value, limit)?.map(|()| {
-            self.log.update(key, updater);
-        }))
+    /// Sets `key` to `value`, which `updater` made of the key's present value.
+    pub(crate) fn update(&mut self, key: &str, value: Value, updater: Updater, limit: usize) -> Result<(), Refusal> {
+        self.put(key, value, limit)?;
+        self.log.update(key, updater);
+        Ok(())
     }
 
     /// Removes `key`; an absent one is no change.
@@ -117,19 +146,43 @@ impl View {
         let Some(old) = values.get(key) else { return Ok(()) };
         let comma = usize::from(values.len() > 1);
         self.size = self.size.saturating_sub(entry_size(key, old) + comma);
-        Arc::make_mut(self.changed.insert(values)).remove(key);
+        take_out(Arc::make_mut(self.changed.insert(values)), key);
         self.log.remove(key);
         self.edits += 1;
         Ok(())
     }
 
-    /// The changes so far, to be made on other data.
+    /// Withdraws what was done to `key`, which is then as it is stored, and returns the value that
+    /// it had. A removal would undo what other requests do to it as well.
+    pub(crate) fn withdraw(&mut self, key: &str) -> Option<Value> {
+        if !self.log.forget(key) {
+            return None;
+        }
+        let mut values = self.changed.take()?;
+        let stored = self.stored.values().and_then(|stored| stored.get(key).cloned());
+        let own = Arc::make_mut(&mut values);
+        let withdrawn = match stored {
+            Some(stored) => own.insert(key.to_owned(), stored),
+            None => own.remove(key),
+        };
+        if self.log.is_empty() {
+            self.size = self.stored.text().len();
+        } else {
+            self.size = json_size(&*values);
+            self.changed = Some(values);
+        }
+        self.edits += 1;
+        withdrawn
+    }
+
+    /// The changes so far, to be replayed on other data.
     pub(crate) fn changes(&self) -> Option<Later> {
         let ours = self.changed.as_ref().filter(|_| !self.log.is_empty())?;
         Some(Later { log: self.log.clone(), ours: Arc::clone(ours), edits: self.edits })
     }
 
-    /// Takes over what is stored now, with the changes so far made on it, if there were any: whether they still are all.
+    /// Takes over what is stored now, with the changes so far replayed on it, if there were any.
+    /// False if more changes were made meanwhile.
     pub(crate) fn refresh(&mut self, stored: &Data, version: i64, replayed: Option<(u64, Values)>) -> bool {
         let changed = match replayed {
             Some((edits, _)) if edits != self.edits => return false,
@@ -143,7 +196,8 @@ impl View {
         true
     }
 
-    /// Takes the changes to store them. Later ones start a new log. What was left open comes first, and alone.
+    /// Takes the changes to store them. Later ones start a new log. A write that was left open is
+    /// taken first, without what was changed after it.
     pub(crate) fn take(&mut self) -> Option<Pending> {
         if let Some(open) = self.open.take() {
             return Some(*open);
@@ -157,13 +211,13 @@ impl View {
         Some(Pending { log, write, ours, discards: self.discards, rebased: false, is_open: false })
     }
 
-    /// What changed since `pending` was taken, if that has to be made again on what was stored.
+    /// What changed since `pending` was taken, if that must be replayed on what was stored.
     pub(crate) fn later(&self, pending: &Pending) -> Option<Later> {
         self.changes().filter(|_| pending.rebased)
     }
 
-    /// `pending` was stored, and `later` are the values with what changed meanwhile, if they had to be worked out: whether it
-    /// all still fits.
+    /// `pending` was stored. `later` are the values with what changed meanwhile, if they had to be
+    /// computed. False if more changes were made since.
     pub(crate) fn stored(&mut self, pending: &Pending, later: Option<(u64, Values)>) -> bool {
         let changed = match later {
             Some((edits, _)) if edits != self.edits => return false,
@@ -181,27 +235,29 @@ impl View {
         true
     }
 
-    /// `pending` certainly wasn't stored: it stays pending, unless it was to be discarded meanwhile.
+    /// `pending` certainly wasn't stored. It stays pending, unless changes were discarded
+    /// meanwhile.
     pub(crate) fn not_stored(&mut self, pending: Pending) {
         if pending.discards == self.discards {
             self.log = pending.log.followed_by(std::mem::take(&mut self.log));
         }
     }
 
-    /// It isn't known whether `pending` was stored: it stays as it is, unless it was to be discarded meanwhile.
+    /// It isn't known whether `pending` was stored. It stays open, unless changes were discarded
+    /// meanwhile.
     pub(crate) fn left_open(&mut self, pending: Pending) {
         if pending.discards == self.discards {
             self.open = Some(Box::new(pending));
         }
     }
 
-    /// Forgets what isn't stored.
+    /// Forgets all changes that aren't stored.
     pub(crate) fn discard(&mut self) {
         let (edits, discards) = (self.edits + 1, self.discards + 1);
         *self = Self { edits, discards, ..Self::of(self.stored.clone(), self.version) };
     }
 
-    fn put(&mut self, key: &str, value: Value, limit: usize) -> Result<Result<(), DataError>, Undecodable> {
+    fn put(&mut self, key: &str, value: Value, limit: usize) -> Result<(), Refusal> {
         let mut values = self.values()?;
         let comma = usize::from(!values.is_empty());
         let rest = match values.get(key) {
@@ -209,12 +265,13 @@ impl View {
             None => self.size + comma,
         };
         let size = rest + entry_size(key, &value);
-        // Concurrent requests may together have passed the limit: what shrinks the data is welcome all the same.
+        // Concurrent requests may together have passed the limit. What makes the data smaller is
+        // still accepted.
         if size > limit && size > self.size {
-            return Ok(Err(DataError::TooLarge { key: key.to_owned(), limit }));
+            return Err(Error::from(DataError::TooLarge { key: key.to_owned(), limit }).into());
         }
-        // Whoever else has these values keeps them. If nobody has, they are changed in place: what they were decoded from
-        // can be decoded again.
+        // If another request shares these values, it keeps them and this one changes a copy.
+        // Otherwise they are changed in place, and their text can be decoded again.
         drop(self.changed.take());
         self.stored.forget_values();
         let own = Arc::make_mut(&mut values);
@@ -225,17 +282,17 @@ impl View {
         self.changed = Some(values);
         self.size = size;
         self.edits += 1;
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
 impl Pending {
-    /// What the store is to keep.
+    /// What the store shall keep.
     pub(crate) fn to_store(&self) -> NewData {
         self.write.clone()
     }
 
-    /// Refuses what is larger than the store can keep.
+    /// An error if the data is larger than the store can keep.
     pub(crate) fn check_size(&self, limit: usize) -> Result<()> {
         if self.write.data.text().len() <= limit { Ok(()) } else { Err(self.too_large(limit)) }
     }
@@ -244,7 +301,7 @@ impl Pending {
         DataError::TooLarge { key: self.log.first_key().unwrap_or_default().to_owned(), limit }.into()
     }
 
-    /// The store didn't say what came of it.
+    /// Notes that the store didn't report the outcome.
     pub(crate) const fn leave_open(&mut self) {
         self.is_open = true;
     }
@@ -253,38 +310,38 @@ impl Pending {
         self.is_open
     }
 
-    /// What a row of this version tells of it.
+    /// What a row of this version says about this write.
     pub(crate) const fn fate(&self, version: i64) -> Fate {
         self.write.fate(version)
     }
 
-    /// The same changes on a newer row, in which they certainly aren't, and which may have grown to `limit` by what others stored.
-    pub(crate) fn rebase(&mut self, fresh: &Data, version: i64, limit: usize) -> Result<Result<()>, Undecodable> {
+    /// Replays the changes on a newer row, which certainly doesn't have them yet. What other
+    /// requests stored may have let the row grow up to `limit`.
+    pub(crate) fn rebase(&mut self, fresh: &Data, version: i64, limit: usize) -> Result<(), Refusal> {
         let mut values = (*fresh.values().ok_or(Undecodable)?).clone();
-        if let Err(error) = self.log.replay(&mut values, &self.ours) {
-            return Ok(Err(error));
-        }
+        self.log.replay(&mut values, &self.ours)?;
         let values = Arc::new(values);
         let data = Data::encode(Arc::clone(&values));
         if data.text().len() > limit && data.text().len() > fresh.text().len() {
-            return Ok(Err(self.too_large(limit)));
+            return Err(self.too_large(limit).into());
         }
         self.ours = values;
         self.write = NewData::new(version, data);
         (self.rebased, self.is_open) = (true, false);
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// These values with `later` on top. Runs the application's functions: hold no lock.
+    /// The stored values with `later` on top. It runs the application's functions, so hold no lock.
     pub(crate) fn with(&self, later: &Later) -> Result<(u64, Values)> {
         later.made_on((*self.ours).clone())
     }
 }
 
 impl Later {
-    /// The values of `fresh` with these changes on top. Runs the application's functions: hold no lock.
-    pub(crate) fn on(&self, fresh: &Data) -> Result<Result<(u64, Values)>, Undecodable> {
-        Ok(self.made_on((*fresh.values().ok_or(Undecodable)?).clone()))
+    /// The values of `fresh` with these changes on top. It runs the application's functions, so
+    /// hold no lock.
+    pub(crate) fn on(&self, fresh: &Data) -> Result<(u64, Values), Refusal> {
+        Ok(self.made_on((*fresh.values().ok_or(Undecodable)?).clone())?)
     }
 
     fn made_on(&self, mut values: Values) -> Result<(u64, Values)> {

@@ -1,7 +1,7 @@
 //! Actix with this project's sessions.
 
 use actix_web::{App, HttpServer};
-use session_actix::CookieSessionService;
+use session_actix::CookieSessionServiceExt;
 
 #[path = "../../common.rs"]
 mod common;
@@ -11,7 +11,7 @@ mod service;
 
 #[actix_web::main]
 async fn main() {
-    let service = CookieSessionService::from(service::open(&common::store()).await);
+    let service = service::open(&common::store()).await;
     let server = HttpServer::new(move || App::new().configure(routes::routes).wrap(service.middleware()));
     let server = server.bind("127.0.0.1:0").expect("a port");
     common::listening(server.addrs()[0]);

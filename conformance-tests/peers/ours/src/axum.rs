@@ -2,7 +2,7 @@
 
 use axum::ServiceExt;
 use axum::extract::Request;
-use session_axum::CookieSessionService;
+use session_axum::CookieSessionServiceExt;
 use tower::Layer;
 
 #[path = "../../common.rs"]
@@ -15,7 +15,7 @@ mod service;
 async fn main() {
     let store = common::store();
     let around = store.strip_prefix("around-");
-    let service = CookieSessionService::from(service::open(around.unwrap_or(&store)).await);
+    let service = service::open(around.unwrap_or(&store)).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     common::listening(listener.local_addr().expect("an address"));
     let served = if around.is_some() {

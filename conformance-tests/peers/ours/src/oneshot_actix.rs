@@ -2,7 +2,7 @@
 
 use actix_web::App;
 use actix_web::test::init_service;
-use session_actix::CookieSessionService;
+use session_actix::CookieSessionServiceExt;
 
 #[path = "../../common.rs"]
 #[allow(dead_code)]
@@ -17,7 +17,7 @@ mod service;
 
 fn main() {
     oneshot_actix::measure(async || {
-        let service = CookieSessionService::from(service::open("memory").await);
+        let service = service::open("memory").await;
         init_service(App::new().configure(routes::routes).wrap(service.middleware())).await
     });
 }

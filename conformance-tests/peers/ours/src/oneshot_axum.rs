@@ -1,6 +1,6 @@
 //! What this project's sessions add to one request of Axum.
 
-use session_axum::CookieSessionService;
+use session_axum::CookieSessionServiceExt;
 use tower::Layer;
 
 #[path = "../../common.rs"]
@@ -16,6 +16,6 @@ mod service;
 
 fn main() {
     oneshot_axum::measure(async || {
-        CookieSessionService::from(service::open("memory").await).layer().layer(routes::routes())
+        service::open("memory").await.layer().layer(routes::routes())
     });
 }

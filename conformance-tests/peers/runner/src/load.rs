@@ -10,7 +10,10 @@ use crate::server::{AGENT, Server};
 /// One run of the load generator.
 #[derive(Clone, Copy)]
 pub struct Run {
+    /// Without those that were answered with an error.
     pub requests_per_second: f64,
+    /// Responses with a status of 400 or more, as a share of all.
+    pub errors: f64,
     /// Of the server's process, for each request.
     pub cpu_micros: f64,
     /// 99 of 100 responses took less.
@@ -27,8 +30,17 @@ pub struct Load<'a> {
     pub seconds: u32,
 }
 
-/// Loads a server. Whoever answers errors isn't fast, but failed.
+/// Loads a server that must answer no error.
 pub fn run(server: &Server, folder: &Path, load: &Load<'_>) -> Outcome<Run> {
+    let run = run_counting_errors(server, folder, load)?;
+    if run.errors > 0.0 {
+        return Err(format!("{}: {:.4} of the responses are errors", load.path, run.errors).into());
+    }
+    Ok(run)
+}
+
+/// Loads a server.
+pub fn run_counting_errors(server: &Server, folder: &Path, load: &Load<'_>) -> Outcome<Run> {
     let script = folder.join("requests.lua");
     std::fs::write(&script, requests(load))?;
     let before = server.ticks()?;
@@ -41,16 +53,19 @@ pub fn run(server: &Server, folder: &Path, load: &Load<'_>) -> Outcome<Run> {
         &server.url,
     ]))?;
     let ticks = server.ticks()? - before;
-    if printed.contains("Non-2xx") || printed.contains("Socket errors") {
+    if printed.contains("Socket errors") {
         return Err(format!("{}: {printed}", load.path).into());
     }
+    let found = |name: &str| printed.lines().find_map(|line| line.trim().strip_prefix(name));
     let field = |name: &str| -> Outcome<f64> {
-        let line = printed.lines().find_map(|line| line.trim().strip_prefix(name));
-        Ok(line.ok_or_else(|| format!("no {name} in {printed}"))?.trim().parse()?)
+        Ok(found(name).ok_or_else(|| format!("no {name} in {printed}"))?.trim().parse()?)
     };
+    let requests = field("requests:")?;
+    let errors = found("Non-2xx or 3xx responses:").map_or(Ok(0.0), |count| count.trim().parse::<f64>())? / requests;
     Ok(Run {
-        requests_per_second: field("Requests/sec:")?,
-        cpu_micros: ticks as f64 * 10_000.0 / field("requests:")?,
+        requests_per_second: field("Requests/sec:")? * (1.0 - errors),
+        errors,
+        cpu_micros: ticks as f64 * 10_000.0 / requests,
         p99_millis: field("p99:")? / 1000.0,
     })
 }

@@ -136,7 +136,11 @@ async fn measure(options: &Options) -> Outcome<()> {
 
 impl Options {
     fn wants(&self, case: &Case) -> bool {
-        let wanted = |case: &Case| self.only.as_deref().is_none_or(|only| case.name.contains(only));
+        let is = |case: &Case, text: &str| {
+            let is_name = CASES.iter().any(|case| case.name == text);
+            case.name == text || (!is_name && case.name.contains(text))
+        };
+        let wanted = |case: &Case| self.only.as_deref().is_none_or(|only| only.split('|').any(|text| is(case, text)));
         wanted(case) || CASES.iter().any(|other| other.bare == case.name && wanted(other))
     }
 }

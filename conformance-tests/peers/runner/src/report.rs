@@ -84,6 +84,14 @@ pub fn throughput(options: &Options, versions: &str, all: &[Measured<'_>]) -> Ou
         let kinds = [Kind::Unused, Kind::Read, Kind::Write, Kind::Forged, Kind::ReadAlone, Kind::SignIn];
         writeln!(text, "| {} | {} |", measured.case.name, kinds.map(cell).join(" | "))?;
     }
+    text.push_str("\nResponses of 400 and more, in per cent of all, which the figures above leave out:\n\n| | session unused | read | write | read, 1 connection | sign-in |\n|---|---|---|---|---|---|\n");
+    for measured in all {
+        let kinds = [Kind::Unused, Kind::Read, Kind::Write, Kind::ReadAlone, Kind::SignIn];
+        if kinds.iter().any(|kind| measured.errors(*kind).is_some()) {
+            let cell = |kind| measured.errors(kind).map_or(String::new(), |errors| short(errors * 100.0));
+            writeln!(text, "| {} | {} |", measured.case.name, kinds.map(cell).join(" | "))?;
+        }
+    }
     text.push_str(
         "\nWhat one request asks of a database server: statements as it counts them, `BEGIN` and `COMMIT` too, and in brackets round trips at \
          the wire, those after the response too:\n\n| | read | write | sign-in |\n|---|---|---|---|\n",

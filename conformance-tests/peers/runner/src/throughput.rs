@@ -83,6 +83,13 @@ impl Measured<'_> {
         median(&times.collect::<Vec<_>>())
     }
 
+    /// Error responses of all runs, as a share of all; none if there weren't any.
+    pub fn errors(&self, kind: Kind) -> Option<f64> {
+        let runs = self.runs.get(&kind)?;
+        let errors = runs.iter().map(|run| run.errors).sum::<f64>() / runs.len() as f64;
+        (errors > 0.0).then_some(errors)
+    }
+
     pub fn median(&self, kind: Kind, of: fn(&Run) -> f64) -> f64 {
         median(&self.runs.get(&kind).into_iter().flatten().map(of).collect::<Vec<_>>())
     }
@@ -118,7 +125,8 @@ pub async fn measure<'a>(
                 };
                 let seconds = if round == 0 { 1 } else { options.seconds };
                 let load = Load { path: kind.path(), cookies: &cookies, connections: kind.connections(), seconds };
-                let run = load::run(server, folder, &load).map_err(|error| format!("{}: {error}", case.name))?;
+                let run = if case.is_ours { load::run } else { load::run_counting_errors };
+                let run = run(server, folder, &load).map_err(|error| format!("{}: {error}", case.name))?;
                 if round > 0 {
                     all[index].runs.entry(kind).or_default().push(run);
                 }

@@ -1,7 +1,8 @@
-//! META-1, META-2, META-3: what is recorded of the client at sign-in, and what a changed fingerprint does.
+//! META-1, META-3: what is recorded of the client at sign-in, and what a changed
+//! fingerprint does.
 
 use serde_json::{Value, json};
-use session_core::{FingerprintChange, IpNet};
+use session_core::FingerprintChange;
 
 use crate::browser::Browser;
 use crate::scenario::{Scenario, scenario};
@@ -14,11 +15,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("META-1", "address, User-Agent and device are recorded at sign-in", recorded_at_sign_in),
     scenario!("META-1", "common devices have a name and a type", common_devices),
     scenario!("META-1", "missing, huge and garbled headers are no error", any_header_is_taken),
-    scenario!("META-2", "nobody's forwarding header counts by default", no_proxy_is_trusted),
-    scenario!("META-2", "a forwarding header counts only from a trusted peer", only_trusted_peers_count),
-    scenario!("META-2", "all lines are walked right to left past trusted hops", lines_are_walked_from_the_right),
-    scenario!("META-2", "a malformed entry ends the walk at the last good one", a_malformed_entry_ends_the_walk),
-    scenario!("META-2", "only the configured header is read", only_the_configured_header),
     scenario!("META-3", "the fingerprint names families, not versions", families_not_versions),
     scenario!("META-3", "an update is no change", an_update_is_no_change),
     scenario!("META-3", "by default a change is reported", a_change_is_reported),
@@ -117,83 +113,6 @@ async fn any_header_is_taken(world: World) {
     );
     assert_eq!(row.client.ip_address, "127.0.0.1");
     assert_eq!(user(&mut browser).await, json!("ada"));
-}
-
-/// The address that is recorded for a sign-in with these header lines.
-async fn address(world: &World, lines: &[(&str, &str)]) -> String {
-    let mut browser = world.browser();
-    for (name, value) in lines {
-        browser.header(name, value);
-    }
-    browser.sign_in("ada").await;
-    let address = only_row(world, "ada").await.client.ip_address.clone();
-    browser.run(json!([{"op": "logout"}])).await;
-    address
-}
-
-/// The same with lines of `X-Forwarded-For`.
-async fn forwarded_for(world: &World, lines: &[&str]) -> String {
-    let lines: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
-    address(world, &lines).await
-}
-
-async fn behind(world: &World, networks: &[&str], header: &str) -> World {
-    let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().expect("a network")).collect();
-    world.with_config(|config| config.trusted_proxies(networks).forwarding_header(header)).await
-}
-
-async fn no_proxy_is_trusted(world: World) {
-    for header in ["x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip", "true-client-ip"] {
-        for value in ["198.51.100.7", "for=198.51.100.7"] {
-            assert_eq!(address(&world, &[(header, value)]).await, "127.0.0.1", "{header}: {value}");
-        }
-    }
-}
-
-async fn only_trusted_peers_count(world: World) {
-    let elsewhere = behind(&world, &["10.0.0.0/8", "203.0.113.0/24"], "X-Forwarded-For").await;
-    assert_eq!(forwarded_for(&elsewhere, &["198.51.100.7, 10.0.0.1"]).await, "127.0.0.1");
-    let here = behind(&world, &["127.0.0.0/8"], "X-Forwarded-For").await;
-    assert_eq!(forwarded_for(&here, &["198.51.100.7"]).await, "198.51.100.7");
-    assert_eq!(forwarded_for(&here, &["2001:db8::7"]).await, "2001:db8::7");
-    assert_eq!(forwarded_for(&here, &[]).await, "127.0.0.1");
-}
-
-async fn lines_are_walked_from_the_right(world: World) {
-    let world = behind(&world, &["127.0.0.0/8", "10.0.0.0/8"], "X-Forwarded-For").await;
-    for (lines, expected) in [
-        (&["6.6.6.6, 198.51.100.7"][..], "198.51.100.7"),
-        (&["6.6.6.6", "198.51.100.7"], "198.51.100.7"),
-        (&["6.6.6.6, 198.51.100.7, 10.0.0.2", "10.0.0.1"], "198.51.100.7"),
-        (&["6.6.6.6", "198.51.100.7,10.0.0.2 ,  10.0.0.1"], "198.51.100.7"),
-        (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        (&["6.6.6.6, 10.0.0.9, 198.51.100.7"], "198.51.100.7"),
-    ] {
-        assert_eq!(forwarded_for(&world, lines).await, expected, "{lines:?}");
-    }
-}
-
-async fn a_malformed_entry_ends_the_walk(world: World) {
-    let world = behind(&world, &["127.0.0.0/8", "10.0.0.0/8"], "X-Forwarded-For").await;
-    for (lines, expected) in [
-        (&["198.51.100.7, garbage, 10.0.0.2"][..], "10.0.0.2"),
-        (&["198.51.100.7", "", "10.0.0.2"], "10.0.0.2"),
-        (&["198.51.100.7, 1.2.3.4.5"], "127.0.0.1"),
-        (&["198.51.100.7, unknown"], "127.0.0.1"),
-        (&["198.51.100.7, <script>", "10.0.0.2, 10.0.0.3"], "10.0.0.2"),
-    ] {
-        assert_eq!(forwarded_for(&world, lines).await, expected, "{lines:?}");
-    }
-}
-
-async fn only_the_configured_header(world: World) {
-    let standard = behind(&world, &["127.0.0.0/8"], "Forwarded").await;
-    let both = [("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=\"[2001:db8::7]:4711\";proto=https")];
-    assert_eq!(address(&standard, &both).await, "2001:db8::7");
-    assert_eq!(forwarded_for(&standard, &["6.6.6.6"]).await, "127.0.0.1");
-    let listed = behind(&world, &["127.0.0.0/8"], "X-Forwarded-For").await;
-    let both = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "198.51.100.7"), ("x-real-ip", "6.6.6.6")];
-    assert_eq!(address(&listed, &both).await, "198.51.100.7");
 }
 
 async fn families_not_versions(world: World) {

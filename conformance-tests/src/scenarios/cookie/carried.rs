@@ -19,9 +19,12 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-2", "an unusable value is never echoed and never adopted", never_echoed_never_adopted),
     scenario!("COOK-4", "cookie names match byte for byte", names_match_byte_for_byte),
     scenario!("COOK-4", "a token anywhere else is ignored", a_token_elsewhere),
+    scenario!("COOK-4", "a comma never separates cookies", a_comma_separates_nothing),
+    scenario!("COOK-4", "a value in one pair of quotes is read", a_value_in_quotes),
 ];
 
-/// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the session `[9; 16]`, the secret `[7; 32]`. [`known`] makes its row.
+/// Signed with the suite's key `[42; 32]`: version 1, ada's shard, the session `[9; 16]`, the
+/// secret `[7; 32]`. [`known`] makes its row.
 pub(super) const KNOWN: &str =
     "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHi0YOhZTDPvL2PKhKV8TWUg";
 
@@ -29,7 +32,8 @@ pub(super) const KNOWN: &str =
 pub(super) const UNDERIVED: &str =
     "Af3uCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHLTSPgAb5gAG2uO0j4n29Kg";
 
-/// A cookie as the release before made it: without the session, and signed with a key that was derived in another way.
+/// A cookie as the release before made it: without the session, and signed with a key that was
+/// derived in another way.
 const FORMER: &str = "Af3uBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwch9KYaezacawUiR2BWzCyj";
 
 /// The same, but of version 0 and 2, well signed.
@@ -198,10 +202,46 @@ async fn a_token_elsewhere(world: World) {
     assert_eq!((reply.json()["user"].clone(), world.faults.total()), (Value::Null, 0));
 }
 
+async fn a_comma_separates_nothing(world: World) {
+    let real = ours(&sign_in(&world, "ada").await.cookie().expect("signed in"));
+    for line in [
+        format!("x=1,{real}"),
+        format!("x=1, {real}"),
+        format!("x=1 ,{real},y=2"),
+        format!("x=\"1,{real}\""),
+        format!("x=\"1;{real}\""),
+        format!(",{real}"),
+        format!("{real},x=1"),
+    ] {
+        let mut browser = world.browser();
+        browser.header("cookie", &line);
+        is_anonymous(&world, &mut browser, &line).await;
+    }
+}
+
+async fn a_value_in_quotes(world: World) {
+    let real = sign_in(&world, "ada").await.cookie().expect("signed in");
+    for (value, is_read) in [
+        (format!("\"{real}\""), true),
+        (format!("\"{real}"), false),
+        (format!("{real}\""), false),
+        (format!("'{real}'"), false),
+        (format!("\"\"{real}\"\""), false),
+    ] {
+        let mut browser = world.browser();
+        browser.header("cookie", ours(&value));
+        if is_read {
+            assert_eq!(user(&mut browser).await, json!("ada"), "{value}");
+        } else {
+            is_anonymous(&world, &mut browser, &value).await;
+        }
+    }
+}
+
 pub(super) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).expect("32 bytes")
 }
 
-pub(super) fn ring(signing: u8, verify_only: &[u8]) -> KeyRing {
+pub(crate) fn ring(signing: u8, verify_only: &[u8]) -> KeyRing {
     verify_only.iter().fold(KeyRing::new(key(signing)), |ring, seed| ring.verify_with(key(*seed)).expect("at most 8"))
 }

@@ -1,6 +1,7 @@
 //! COOK-5: which keys sign cookies, and which are good to verify them.
 
 use serde_json::json;
+use session_core::SigningKey;
 
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::cookie::carried::{KNOWN, UNDERIVED, is_anonymous, key, known, ring};
@@ -12,6 +13,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-5", "a new key is deployed without signing anyone out", a_key_is_replaced),
     scenario!("COOK-5", "sign-in and rotate sign with the signing key", signed_with_the_signing_key),
     scenario!("COOK-5", "at most eight keys verify only, and each does", eight_keys_verify),
+    scenario!("COOK-5", "a key of zeros and a repeated key are refused", useless_keys),
     scenario!("COOK-5", "the key that signs is derived by a label", the_key_is_derived),
 ];
 
@@ -58,6 +60,15 @@ async fn eight_keys_verify(world: World) {
         let mut browser = sign_in(&alone, "ada").await;
         assert_eq!(user(&mut browser.on(&full)).await, json!("ada"), "key {seed}");
         browser.run(json!([{"op": "logout"}])).await;
+    }
+}
+
+async fn useless_keys(_: World) {
+    let error = SigningKey::from_bytes(&[0; 32]).expect_err("no secret").to_string();
+    assert!(error.contains("zeros") && error.contains("openssl rand"), "{error}");
+    for seed in [1, 2, 3] {
+        let error = ring(1, &[2, 3]).verify_with(key(seed)).expect_err("it is there").to_string();
+        assert!(error.contains("leave it out"), "{error}");
     }
 }
 

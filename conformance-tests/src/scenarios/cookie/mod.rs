@@ -5,6 +5,7 @@ use crate::scenario::Scenario;
 pub mod caching;
 pub mod carried;
 pub mod keys;
+pub mod private;
 pub mod removed;
 pub mod replaced;
 pub mod sent;
@@ -19,6 +20,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     several::SCENARIOS,
     keys::SCENARIOS,
     caching::SCENARIOS,
+    private::SCENARIOS,
     settings::SCENARIOS,
     replaced::SCENARIOS,
 ];

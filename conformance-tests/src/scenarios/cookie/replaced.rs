@@ -23,8 +23,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// A request of ada's that was extracted before her token was replaced `times` times and the last one was presented, `ago` before
-/// it goes on with `ops`.
+/// A request of ada's that was extracted before her token was replaced `times` times and the last
+/// one was presented, `ago` before it goes on with `ops`.
 async fn under_a_replaced_token(
     world: &World,
     gate: &'static str,

@@ -164,6 +164,7 @@ async fn the_handlers_headers_survive(world: World) {
         {"op": "header", "name": "set-cookie", "value": "theme=dark; Path=/"},
         {"op": "header", "name": "set-cookie", "value": "__Host-session2=other; Path=/; Secure"},
         {"op": "header", "name": "set-cookie", "value": "__Host-session=the-handlers; Path=/; Secure"},
+        {"op": "header", "name": "set-cookie", "value": "bytes=\u{ff}\u{fe}; Path=/"},
         {"op": "header", "name": "vary", "value": "Accept-Encoding"},
     ]);
     for action in [json!({"op": "rotate"}), json!({"op": "authenticate", "user": "ada"}), json!({"op": "logout"})] {
@@ -172,6 +173,8 @@ async fn the_handlers_headers_survive(world: World) {
         let reply = browser.run(Value::Array(ops)).await;
         assert_eq!(reply.set_cookies_named("theme"), ["theme=dark; Path=/"], "{action}");
         assert_eq!(reply.set_cookies_named("__Host-session2").len(), 1, "{action}");
+        let mut lines = reply.headers.get_all("set-cookie").iter();
+        assert!(lines.any(|line| line.as_bytes() == b"bytes=\xff\xfe; Path=/"), "{action}: byte for byte");
         assert!(reply.vary().contains("Accept-Encoding"), "{action}");
         assert_eq!(reply.set_cookies().len(), 1, "{action}");
         assert!(!reply.set_cookies()[0].contains("the-handlers"), "{action}");

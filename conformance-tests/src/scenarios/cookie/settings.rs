@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use session_core::{SameSite, SessionConfig, SessionConfigBuilder};
+use tracing::Level;
 
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::cookie::sent::attributes;
+use crate::scenarios::support::logged::logged;
 use crate::scenarios::support::sessions::user;
 use crate::world::World;
 
@@ -18,6 +20,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-9", "SameSite=None and Partitioned need Secure", cross_site_needs_secure),
     scenario!("COOK-9", "bad names, paths and domains are refused", bad_text),
     scenario!("COOK-9", "a lifetime over 400 days is refused", over_400_days),
+    scenario!("COOK-9", "a Secure cookie whose name has no prefix is a warning", no_prefix),
     scenario!("COOK-9", "good settings work, each with HttpOnly", good_settings),
     scenario!("COOK-9", "HttpOnly can't be switched off", http_only_stays),
 ];
@@ -95,6 +98,22 @@ async fn over_400_days(world: World) {
     );
     refused(&world, builder().absolute_timeout(Duration::MAX), &["absolute_timeout", "400 days"]);
     assert!(builder().absolute_timeout(days(400)).build(world.keys.clone()).is_ok());
+}
+
+async fn no_prefix(world: World) {
+    let warned =
+        |settings: SessionConfigBuilder| logged(|| drop(settings.build(world.keys.clone()).expect("settings")));
+    for (settings, better) in [
+        (named("sid"), "`__Host-sid`"),
+        (named("sid").cookie_domain("example.com"), "`__Secure-sid`"),
+        (named("sid").cookie_path("/app"), "`__Secure-sid`"),
+    ] {
+        let all = warned(settings);
+        assert!(all.len() == 1 && all[0].0 == Level::WARN && all[0].1.contains(better), "{all:?}");
+    }
+    for settings in [builder(), named("__Host-sid"), named("__Secure-sid").cookie_domain("example.com")] {
+        assert_eq!(warned(settings), []);
+    }
 }
 
 async fn good_settings(world: World) {

@@ -135,7 +135,8 @@ async fn a_current_one_first(world: World) {
     ] {
         assert_eq!(with_cookies(&world, std::slice::from_ref(&line)).await, (json!("ada"), 1), "{line}");
     }
-    // Long after the rotation the previous one would be sent its successor again; beside the current one nothing is due.
+    // Long after the rotation the previous one would be sent its successor again; beside the
+    // current one nothing is due.
     world.clock.advance(std::time::Duration::from_mins(4));
     let (seen, calls) = with_cookies(&world, &[format!("{previous}; {current}")]).await;
     assert_eq!((seen, calls), (json!("ada"), 1), "and no cookie is sent");

@@ -36,7 +36,7 @@ fn add() -> Value {
 fn fail(world: &World, faults: &[Fault]) {
     world.faults.clear();
     for fault in faults {
-        world.faults.fail_once(OpKind::Apply, *fault);
+        world.faults.fail_once(OpKind::Update, *fault);
     }
 }
 
@@ -63,7 +63,7 @@ async fn counts_once(world: World) {
             expected += 1;
             assert_eq!(reply.status, 200, "{faults:?}, {ops}");
             assert_eq!((reply.error_status(0), reply.set_cookies().len()), (None, 0), "{faults:?}, {ops}");
-            assert!(world.faults.count(OpKind::Apply) > faults.len() as u64, "{faults:?}, {ops}: asked for again");
+            assert!(world.faults.count(OpKind::Update) > faults.len() as u64, "{faults:?}, {ops}: asked for again");
             assert_eq!(data(&world, "ada").await, json!({"n": expected}), "{faults:?}, {ops}");
         }
     }
@@ -79,7 +79,7 @@ async fn stays_unanswered(world: World) {
             json!([add(), {"op": "save"}, {"op": "save"}]),
             json!([add(), {"op": "save"}, add(), {"op": "save"}]),
         ] {
-            world.faults.fail(OpKind::Apply, fault);
+            world.faults.fail(OpKind::Update, fault);
             let reply = browser.run(ops.clone()).await;
             world.faults.clear();
             expected += counts;
@@ -162,7 +162,7 @@ async fn dropped_with_a_5xx(world: World) {
         let reply = browser.run(json!([add(), {"op": "save"}, {"op": "status", "code": 500}])).await;
         expected += counts;
         assert_eq!((reply.status, reply.error_status(1)), (500, Some(503)), "{fault:?}");
-        assert_eq!(world.faults.count(OpKind::Apply), TRIES as u64, "{fault:?}: not asked for again at the commit");
+        assert_eq!(world.faults.count(OpKind::Update), TRIES as u64, "{fault:?}: not asked for again at the commit");
         assert_eq!(data(&world, "ada").await["n"].as_u64().unwrap_or(0), expected, "{fault:?}");
     }
 }
@@ -221,8 +221,8 @@ async fn lost_while_starting_over(world: World) {
                 assert_eq!(browser.clone().run(json!([add()])).await.status, 200);
             }
             // The conflict is answered.
-            world.faults.pass_once(OpKind::Apply);
-            world.faults.fail_once(OpKind::Apply, fault);
+            world.faults.pass_once(OpKind::Update);
+            world.faults.fail_once(OpKind::Update, fault);
             assert_eq!(slow.finish(&world).await.1.status, 200, "{fault:?} after {also}");
             expected += 1 + also;
             assert_eq!(data(&world, "ada").await, json!({"n": expected}), "{fault:?} after {also}");

@@ -1,4 +1,5 @@
-//! DATA-10, DATA-11: the handler's end. Which responses store their changes, and what a failed commit answers.
+//! DATA-10, DATA-11: the handler's end. Which responses store their changes, and what a failed
+//! commit answers. Not here: the headers that it keeps, see `kept_headers`.
 
 use std::time::Duration;
 
@@ -184,7 +185,7 @@ async fn an_empty_503(world: World) {
     for (name, fault) in FAULTS {
         for status in [200, 303, 404] {
             browser.run(json!([{"op": "set", "key": "a", "value": 1}, {"op": "remove_key", "key": "b"}])).await;
-            world.faults.fail(OpKind::Apply, fault);
+            world.faults.fail(OpKind::Update, fault);
             let reply = browser
                 .run(json!([
                     {"op": "set", "key": "b", "value": 2},
@@ -200,6 +201,7 @@ async fn an_empty_503(world: World) {
             for header in ["x-handler", "set-cookie", "location", "content-type"] {
                 assert!(!reply.headers.contains_key(header), "{name}: {header}");
             }
+            assert_eq!(reply.headers["retry-after"], "1", "{name}");
             world.faults.clear();
             let reply = browser.run(json!([{"op": "get", "key": "a"}])).await;
             assert_eq!(reply.result(0), json!({"value": 1}), "{name}: the session lives on");
@@ -212,7 +214,7 @@ async fn an_empty_503(world: World) {
 
 async fn a_503_after_a_sign_in(world: World) {
     let mut browser = world.browser();
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     let reply = browser
         .run(json!([
             {"op": "authenticate", "user": "ada"},
@@ -234,7 +236,7 @@ async fn a_503_after_a_rotate(world: World) {
     let slow =
         in_flight(&world, &browser, json!([{"op": "rotate"}]), "slow", json!([{"op": "set", "key": "a", "value": 1}]))
             .await;
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     let (mut browser, reply) = slow.finish(&world).await;
     world.faults.clear();
     assert_eq!((reply.status, reply.body.is_empty(), reply.sends_cookie()), (503, true, true));
@@ -246,7 +248,7 @@ async fn a_503_after_a_rotate(world: World) {
 async fn a_503_before_a_sign_out(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
-    world.faults.fail(OpKind::Apply, Fault::UnknownLost);
+    world.faults.fail(OpKind::Update, Fault::UnknownLost);
     let change = json!([{"op": "set", "key": "a", "value": 1}, {"op": "save"}]);
     let slow = in_flight(&world, &browser, change, "slow", json!([{"op": "save"}, {"op": "logout"}])).await;
     world.faults.clear();
@@ -266,7 +268,7 @@ async fn unrecorded_activity(world: World) {
     for (name, fault) in FAULTS {
         world.clock.advance(Duration::from_secs(3600));
         world.events();
-        world.faults.fail(OpKind::Apply, fault);
+        world.faults.fail(OpKind::Update, fault);
         let reply = browser
             .run(json!([
                 {"op": "user_id"},
@@ -291,7 +293,7 @@ async fn unrecorded_activity(world: World) {
 async fn discarded_changes_need_no_store(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     world.faults.reset_counts();
     let reply = browser
         .run(json!([
@@ -302,5 +304,5 @@ async fn discarded_changes_need_no_store(world: World) {
         .await;
     assert_eq!((reply.status, reply.body.is_empty()), (500, false));
     assert_eq!(reply.headers["x-handler"], "failed");
-    assert_eq!(world.faults.count(OpKind::Apply), 0);
+    assert_eq!(world.faults.count(OpKind::Update), 0);
 }

@@ -1,4 +1,5 @@
-//! DATA-6: sessions that end while a request runs, each made on purpose. Left to chance they are in `races`.
+//! DATA-6: sessions that end while a request runs, each made on purpose. Left to chance they are in
+//! `races`.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ pub mod asked_again;
 pub mod commit;
 pub mod ended;
 pub mod increments;
+pub mod kept_headers;
 pub mod own_update;
 pub mod races;
 pub mod reload;
@@ -24,6 +25,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     values::SCENARIOS,
     size::SCENARIOS,
     commit::SCENARIOS,
+    kept_headers::SCENARIOS,
     ended::SCENARIOS,
     save::SCENARIOS,
     reload::SCENARIOS,

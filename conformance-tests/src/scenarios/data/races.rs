@@ -1,5 +1,6 @@
-//! DATA-4, DATA-6: requests of one session at once, on one node and across two. Each conflict is made once on
-//! purpose, with a request that waits inside its handler, and then left to chance for many rounds from a barrier.
+//! DATA-4, DATA-6: requests of one session at once, on one node and across two. Each conflict is
+//! made once on purpose, with a request that waits inside its handler, and then left to chance for
+//! many rounds from a barrier.
 
 use std::sync::Arc;
 
@@ -186,8 +187,9 @@ async fn a_sign_in_beside_writes(world: World) {
     assert!(violations.is_empty(), "{} of {} rounds: {violations:?}", violations.len(), world.rounds);
 }
 
-/// Sends these requests at once, each from a task of its own, and returns the responses in order. In every other round
-/// they also wait for each other inside their handlers, so that all have read the row before any of them writes it.
+/// Sends these requests at once, each from a task of its own, and returns the responses in order.
+/// In every other round they also wait for each other inside their handlers, so that all have read
+/// the row before any of them writes it.
 pub(super) async fn at_once(
     world: &World,
     round: usize,

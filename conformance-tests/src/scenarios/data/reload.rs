@@ -1,4 +1,5 @@
-//! DATA-14: `reload`, which asks whether the session lives and what it holds. After rotations it is in `reload_rotated`.
+//! DATA-14: `reload`, which asks whether the session lives and what it holds. After rotations it is
+//! in `reload_rotated`.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-14", "a failed reload is a 503 and the session stays", a_failed_reload),
 ];
 
-/// Handlers before their response, and those that outlive its head, each with a user of its own. Scripts begin with `head`.
+/// Handlers before their response, and those that outlive its head, each with a user of its own.
+/// Scripts begin with `head`.
 const HANDLERS: [(&str, &str); 2] = [("/do", "ada"), ("/stream", "bob")];
 
 async fn reload_shows_what_others_stored(world: World) {

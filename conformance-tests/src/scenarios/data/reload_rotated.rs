@@ -1,4 +1,5 @@
-//! DATA-14: `reload` after rotations elsewhere, and what a handle can do whose token is dead by ROT-6.
+//! DATA-14: `reload` after rotations elsewhere, and what a handle can do whose token is dead by
+//! ROT-6.
 
 use std::time::Duration;
 
@@ -237,7 +238,8 @@ async fn its_own_strict_rotation(world: World) {
     let mut browser = sign_in(&world, "ada").await;
     let start = world.clock.now();
     let (guard, session) = extracted(&world, &browser).await;
-    // A node whose clock is ahead rotates first, and the strict rotation comes by the superseded token.
+    // A node whose clock is ahead rotates first, and the strict rotation comes by the superseded
+    // token.
     world.clock.advance(SECOND * 2);
     browser.run(json!([{"op": "rotate"}])).await;
     world.clock.set(start);
@@ -255,7 +257,7 @@ async fn settled_late(world: World) {
     let (guard, session) = extracted(&world, &browser).await;
     world.clock.advance(SECOND);
     for _ in 0..2 {
-        world.faults.fail_once(OpKind::Apply, Fault::UnknownApplied);
+        world.faults.fail_once(OpKind::Update, Fault::UnknownApplied);
     }
     assert_eq!(session.rotate_strict().await.unwrap_err().status(), 503);
     world.clock.advance(SECOND * 5);

@@ -1,4 +1,5 @@
-//! DATA-14: `save`, for changes that must survive and for handlers that outlive the response head. `reload` has files of its own.
+//! DATA-14: `save`, for changes that must survive and for handlers that outlive the response head.
+//! `reload` has files of its own.
 
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ async fn save_is_a_heartbeat(world: World) {
     browser.sign_in("ada").await;
     world.faults.reset_counts();
     browser.run(json!([{"op": "save"}, {"op": "save"}])).await;
-    assert_eq!(world.faults.count(OpKind::Apply), 2, "it always asks the store");
+    assert_eq!(world.faults.count(OpKind::Update), 2, "it always asks the store");
     let slow =
         in_flight(&world, &browser, json!([]), "slow", json!([{"op": "save"}, {"op": "list_my_sessions"}])).await;
     world.clock.advance(Duration::from_secs(3600));
@@ -85,7 +86,7 @@ async fn save_after_the_end(world: World) {
 async fn a_failed_save(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     let before = json!([{"op": "set", "key": "a", "value": 1}, {"op": "save"}]);
     let slow = in_flight(&world, &browser, before, "slow", json!([{"op": "get", "key": "a"}])).await;
     assert_eq!(data(&world, "ada").await, json!({}));

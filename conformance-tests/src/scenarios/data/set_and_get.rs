@@ -1,4 +1,5 @@
-//! DATA-1, DATA-2, DATA-3, DATA-13: what a value goes through between `set` and the next request's `get`.
+//! DATA-1, DATA-2, DATA-3, DATA-13: what a value goes through between `set` and the next request's
+//! `get`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -230,7 +231,7 @@ async fn a_read_is_one_call_and_a_write_two(world: World) {
             {"op": "remove_key", "key": "b"},
         ]))
         .await;
-    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Apply), world.faults.total());
+    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Update), world.faults.total());
     assert_eq!(counts, (1, 1, 2), "however many changes, and with the activity that is due");
     world.clock.advance(Duration::from_secs(3600));
     world.faults.reset_counts();
@@ -257,6 +258,6 @@ async fn reads_write_no_data(world: World) {
         ]))
         .await;
     assert_eq!(reply.status, 200);
-    assert_eq!(world.faults.count(OpKind::Apply), 0);
+    assert_eq!(world.faults.count(OpKind::Update), 0);
     assert_eq!(rows(&world, "ada").await, before);
 }

@@ -1,10 +1,12 @@
 //! DATA-12, DATA-17: which values a session keeps, exactly as they were.
 
+use std::error::Error as _;
+
 use serde_json::{Value, json};
 
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::support::in_process::{committed, extracted};
-use crate::scenarios::support::stored::{data, message};
+use crate::scenarios::support::stored::{data, message, rows};
 use crate::world::World;
 
 /// The scenarios of this file.
@@ -13,6 +15,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("DATA-12", "every value comes back as it went in", every_value_comes_back),
     scenario!("DATA-12", "floats come back to the bit", floats_come_back_to_the_bit),
     scenario!("DATA-17", "floats that aren't finite are refused where they are set", non_finite_floats_are_refused),
+    scenario!("DATA-12", "numbers keep the digits that serde_json keeps", numbers_keep_their_digits),
+    scenario!("DATA-12", "keys keep the order that serde_json keeps", keys_keep_their_order),
     scenario!("DATA-12", "null is a value", null_is_a_value),
     scenario!("DATA-12", "a value 100 deep is kept and a deeper one refused", deep_values),
     scenario!("DATA-12", "a value whose Serialize fails is refused", unserializable_values),
@@ -154,6 +158,33 @@ async fn floats_come_back_to_the_bit(world: World) {
     assert_eq!(back, floats.map(f64::to_bits));
 }
 
+/// With `arbitrary_precision` serde_json keeps all of them as they are written.
+async fn numbers_keep_their_digits(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    let texts =
+        ["0.10000000000000000000000000000001", "123456789012345678901234567890", "1.10", "-0.0", "1e400", "2E-7"];
+    let numbers: Vec<Value> = texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+    browser.run(json!([{"op": "set", "key": "numbers", "value": numbers}])).await;
+    let reply = browser.run(json!([{"op": "get", "key": "numbers"}, {"op": "set", "key": "other", "value": 1}])).await;
+    assert_eq!(reply.result(0)["value"].to_string(), json!(numbers).to_string());
+    assert_eq!(data(&world, "ada").await["numbers"].to_string(), json!(numbers).to_string());
+    let row = &rows(&world, "ada").await[0];
+    assert!(row.data.text().contains(&json!(numbers).to_string()), "to the byte: {}", row.data.text());
+}
+
+/// With `preserve_order` that is the order in which they were set, else the alphabet's.
+async fn keys_keep_their_order(world: World) {
+    let mut browser = world.browser();
+    browser.sign_in("ada").await;
+    for key in ["d", "c", "b", "e", "a"] {
+        browser.run(json!([{"op": "set", "key": key, "value": {"z": 1, "y": 2}}])).await;
+    }
+    browser.run(json!([{"op": "remove_key", "key": "c"}, {"op": "set", "key": "b", "value": 3}])).await;
+    let kept: Value = serde_json::from_str(r#"{"d":{"z":1,"y":2},"b":3,"e":{"z":1,"y":2},"a":{"z":1,"y":2}}"#).unwrap();
+    assert_eq!(rows(&world, "ada").await[0].data.text(), kept.to_string());
+}
+
 async fn non_finite_floats_are_refused(world: World) {
     let mut browser = world.browser();
     browser.sign_in("ada").await;
@@ -164,9 +195,10 @@ async fn non_finite_floats_are_refused(world: World) {
         assert_eq!(refused.unwrap_err().status(), 500);
     }
     let error = session.update("alone", |_: Option<f64>| f64::NAN).unwrap_err();
+    let reason = error.source().expect("serde's reason").to_string();
     assert!(
-        error.status() == 500 && error.to_string().contains("alone") && error.to_string().contains("NaN"),
-        "{error}"
+        error.status() == 500 && error.to_string().contains("alone") && reason.contains("NaN"),
+        "{error}: {reason}"
     );
     assert_eq!(session.get::<f64>("alone").unwrap(), Some(1.5));
     session.set("other", &2.5).unwrap();

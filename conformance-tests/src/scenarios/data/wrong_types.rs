@@ -1,4 +1,5 @@
-//! DATA-7, DATA-8: values of another type than the one asked for, and sign-in data that isn't an object.
+//! DATA-7, DATA-8: values of another type than the one asked for, and sign-in data that isn't an
+//! object.
 
 use serde_json::json;
 

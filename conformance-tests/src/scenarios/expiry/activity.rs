@@ -32,13 +32,13 @@ async fn once_per_touch_interval(world: World) {
             world.clock.advance(step);
             assert_eq!(user(&mut browser).await, json!("ada"));
         }
-        assert_eq!(world.faults.count(OpKind::Apply), 0, "a second before the interval has passed");
+        assert_eq!(world.faults.count(OpKind::Update), 0, "a second before the interval has passed");
         assert_eq!(only_row(&world, "ada").await.last_active_at, last);
         world.clock.advance(SECOND);
         for _ in 0..3 {
             assert_eq!(user(&mut browser).await, json!("ada"));
         }
-        assert_eq!(world.faults.count(OpKind::Apply), 1);
+        assert_eq!(world.faults.count(OpKind::Update), 1);
         last = world.clock.now();
         let row = only_row(&world, "ada").await;
         assert_eq!((row.last_active_at, row.expires_at), (last, last + IDLE));
@@ -104,13 +104,13 @@ async fn activity_and_data_in_one_statement(world: World) {
     world.clock.advance(TOUCH);
     world.faults.reset_counts();
     browser.run(set(1)).await;
-    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Apply), world.faults.total());
+    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Update), world.faults.total());
     assert_eq!(counts, (1, 1, 2));
     let before = only_row(&world, "ada").await;
     assert_eq!((before.data.text(), before.last_active_at), (r#"{"a":1}"#, world.clock.now()));
 
     world.clock.advance(TOUCH);
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     assert_eq!(browser.run(set(2)).await.status, 503);
     world.faults.clear();
     assert!(only_row(&world, "ada").await == before, "a failure leaves both");

@@ -155,19 +155,16 @@ async fn cleanup_goes_on_after_an_error(world: World) {
         assert!(world.service.purge_expired().await.is_err());
         world.faults.reset_counts();
         let cleanup = world.service.spawn_cleanup(Duration::from_millis(1));
-        while world.faults.count(OpKind::Purge) < 3 {
-            tokio::task::yield_now().await;
-        }
+        batches(&world, 3).await;
         assert_eq!(rows_at(&world, "ada", start).await, 1);
         cleanup.stop().await;
         assert!(world.events().iter().any(|event| event.contains("CleanupFailed")));
     }
     let cleanup = world.service.spawn_cleanup(Duration::from_millis(1));
     world.faults.clear();
-    while rows_at(&world, "ada", start).await > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a row is purged", || world.faults.purged() > 0).await;
     cleanup.stop().await;
+    assert_eq!(rows_at(&world, "ada", start).await, 0);
 }
 
 /// Often enough that the next pass begins in this scenario: what it waits for is counted.
@@ -175,11 +172,20 @@ const OFTEN: Duration = Duration::from_secs(1);
 /// When rows of [`short`] are due, after the sign-in.
 const DUE: Duration = Duration::from_secs(IDLE.as_secs() + 24 * 3600);
 
-/// Until so many batches were asked for.
+/// Waits until `is_so`. What never becomes so ends the trial, and says what it was, after a time
+/// that no machine needs.
+async fn until(awaited: &str, is_so: impl Fn() -> bool) {
+    let waits = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(18), waits).await.unwrap_or_else(|_| panic!("never: {awaited}"));
+}
+
+/// Waits until so many batches were asked for.
 async fn batches(world: &World, count: u64) {
-    while world.faults.count(OpKind::Purge) < count {
-        tokio::task::yield_now().await;
-    }
+    until(&format!("{count} batches"), || world.faults.count(OpKind::Purge) >= count).await;
 }
 
 /// The world's clock, which says that it is the operating system's.
@@ -215,9 +221,7 @@ async fn a_backlog_is_gone_after_one_pass(world: World) {
     // Each pass asks for the time.
     world.faults.set_server_time(world.clock.now());
     let cleanup = with_system_clock(&world).spawn_cleanup(Duration::from_secs(4));
-    while world.faults.purged() < ROWS {
-        tokio::task::yield_now().await;
-    }
+    until("the backlog is gone", || world.faults.purged() >= ROWS).await;
     assert_eq!(world.faults.count(OpKind::ServerTime), 1, "one pass");
     cleanup.stop().await;
     assert_eq!(world.faults.purged(), ROWS);
@@ -256,9 +260,7 @@ async fn the_servers_clock_counts(world: World) {
     batches(&world, 2).await;
     assert_eq!((world.faults.purged(), rows_at(&world, "ada", start).await), (0, 1), "a second early");
     world.faults.set_server_time(start + DUE);
-    while world.faults.purged() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a row is purged", || world.faults.purged() > 0).await;
     cleanup.stop().await;
     assert_eq!(rows_at(&world, "ada", start).await, 0);
 
@@ -284,15 +286,11 @@ async fn an_hour_ahead_nothing_is_deleted(world: World) {
     world.faults.set_server_time(start + DUE * 30 - Duration::from_hours(1) - SECOND);
     world.faults.reset_counts();
     let cleanup = with_system_clock(&world).spawn_cleanup(OFTEN);
-    while world.faults.count(OpKind::ServerTime) < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("two passes", || world.faults.count(OpKind::ServerTime) >= 2).await;
     assert_eq!((world.faults.count(OpKind::Purge), rows_at(&world, "ada", start).await), (0, 1));
     assert!(world.events().iter().any(|event| event == "CleanupClockAhead { by: 3601s }"));
     world.faults.set_server_time(start + DUE * 30 - Duration::from_hours(1));
-    while world.faults.purged() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a row is purged", || world.faults.purged() > 0).await;
     cleanup.stop().await;
 }
 

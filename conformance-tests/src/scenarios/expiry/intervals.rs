@@ -41,10 +41,10 @@ async fn the_default_interval(world: World) {
         world.faults.reset_counts();
         world.clock.advance(touch - SECOND);
         assert_eq!(user(&mut browser).await, json!("ada"));
-        assert_eq!(world.faults.count(OpKind::Apply), 0, "a second less than {touch:?} for {idle:?}");
+        assert_eq!(world.faults.count(OpKind::Update), 0, "a second less than {touch:?} for {idle:?}");
         world.clock.advance(SECOND);
         assert_eq!(user(&mut browser).await, json!("ada"));
-        assert_eq!(world.faults.count(OpKind::Apply), 1, "{touch:?} for {idle:?}");
+        assert_eq!(world.faults.count(OpKind::Update), 1, "{touch:?} for {idle:?}");
     }
 }
 
@@ -53,7 +53,8 @@ async fn active_users_stay(world: World) {
     let default = world.with_config(|config| config.idle_timeout(IDLE)).await;
     let longest = world.with_config(|config| config.idle_timeout(IDLE).touch_interval(half)).await;
     for (name, world) in [("the default", default), ("half of the idle timeout", longest)] {
-        // What comes just before the interval is over isn't recorded, and the next one has to come in time all the same.
+        // What comes just before the interval is over isn't recorded, and the next one has to come
+        // in time all the same.
         for gaps in [&[half][..], &[half - SECOND], &[half, half - SECOND], &[SECOND, half - SECOND, half]] {
             let mut browser = sign_in(&world, "ada").await;
             for round in 0..20 {

@@ -53,7 +53,7 @@ async fn a_first_that_failed(world: World) {
     browser.run(json!([{"op": "rotate"}])).await;
     let before = only_row(&world, "ada").await;
     world.clock.advance(SECOND);
-    world.faults.fail_once(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail_once(OpKind::Update, Fault::NotApplied);
     assert_eq!(user(&mut browser).await, json!("ada"), "the response stands");
     assert!(only_row(&world, "ada").await == before);
     assert_eq!(user(&mut browser).await, json!("ada"));
@@ -91,5 +91,5 @@ async fn superseded_tokens_present_nothing(world: World) {
 }
 
 fn reads_and_writes(world: &World) -> (u64, u64, u64) {
-    (world.faults.count(OpKind::Load), world.faults.count(OpKind::Apply), world.faults.total())
+    (world.faults.count(OpKind::Load), world.faults.count(OpKind::Update), world.faults.total())
 }

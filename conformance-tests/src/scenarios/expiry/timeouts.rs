@@ -203,7 +203,8 @@ async fn a_jump_back_shortens_nothing(world: World) {
     assert_eq!(user(&mut browser).await, json!("ada"), "until the end that it had before the jump");
 }
 
-/// How many rows of the user would be live at `at`: asked for an early time, it counts what has expired since too.
+/// How many rows of the user would be live at `at`: asked for an early time, it counts what has
+/// expired since too.
 pub(super) async fn rows_at(world: &World, user: &str, at: OffsetDateTime) -> usize {
     let user = UserId::parse(user).expect("a user id");
     match world.store.list(&user, None, at).await.expect("the store itself has no faults") {

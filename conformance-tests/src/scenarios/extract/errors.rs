@@ -23,6 +23,7 @@ async fn each_error_has_its_status(world: World) {
         check(&mut nobody, json!({"op": op}), 401, &mut bodies).await;
     }
     check(&mut nobody, json!({"op": "revoke", "id": mine}), 401, &mut bodies).await;
+    check(&mut ada, json!({"op": "verify_csrf_token", "text": "secret-key"}), 403, &mut bodies).await;
     check(&mut ada, json!({"op": "revoke", "id": "secret-key"}), 404, &mut bodies).await;
     check(&mut ada, json!({"op": "revoke_by_id", "user": "bob", "id": mine}), 404, &mut bodies).await;
     check(&mut ada, json!({"op": "authenticate", "user": ""}), 400, &mut bodies).await;
@@ -37,7 +38,7 @@ async fn each_error_has_its_status(world: World) {
     check(&mut nobody, json!({"op": "authenticate", "user": "secret-key"}), 503, &mut bodies).await;
     world.faults.fail_all(Fault::Corrupt);
     check(&mut nobody, json!({"op": "list", "user": "secret-key"}), 500, &mut bodies).await;
-    assert_eq!(bodies.keys().copied().collect::<Vec<_>>(), [400, 401, 404, 413, 500, 503]);
+    assert_eq!(bodies.keys().copied().collect::<Vec<_>>(), [400, 401, 403, 404, 413, 500, 503]);
     let reply = nobody.get("/session").await;
     assert_eq!((reply.status, &reply.body), (401, &bodies[&401]), "an extractor's refusal is the same response");
     assert_eq!(reply.headers["cache-control"], "no-store");
@@ -49,6 +50,8 @@ async fn check(browser: &mut Browser, op: Value, status: u16, bodies: &mut BTree
     assert_eq!(reply.status, status, "{op}");
     assert_eq!(reply.headers["cache-control"], "no-store", "{op}");
     assert_eq!(reply.set_cookies().len(), 0, "{op}");
+    let retry = reply.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap());
+    assert_eq!(retry, (status == 503).then_some("1"), "{op}");
     let text = String::from_utf8(reply.body.to_vec()).expect("text");
     assert!((1..80).contains(&text.len()), "{op}: {text}");
     assert!(!text.contains("secret-key") && !text.contains("ada") && !text.contains("70000"), "{op}: {text}");

@@ -1,7 +1,9 @@
-//! EXT-1, EXT-2, EXT-3, EXT-4, EXT-5, EXT-6, EXT-7: what a handler gets when it extracts the session.
+//! EXT-1, EXT-2, EXT-3, EXT-4, EXT-5, EXT-6, EXT-7: what a handler gets when it extracts the
+//! session.
 
 use std::sync::{Mutex, Once, PoisonError};
 
+use http::Request;
 use serde_json::{Value, json};
 use session_core::Error;
 
@@ -14,6 +16,7 @@ use crate::world::World;
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXT-1", "without a layer extraction is a programming error", without_a_layer),
+    scenario!("EXT-1", "a missing layer leaves the connection's other requests alone", others_go_on),
     scenario!("EXT-1", "without a layer an optional extraction is none", an_option_without_a_layer),
     scenario!("EXT-2", "extraction needs no sign-in and writes nothing", needs_no_sign_in),
     scenario!("EXT-3", "with a live session's cookie the reads show its row", reads_show_the_row),
@@ -44,6 +47,29 @@ async fn without_a_layer(world: World) {
     assert!(error.to_string().contains("SomeLayer::new(service)"), "{error}");
     assert_eq!((error.status(), world.faults.total()), (500, 0));
     assert_eq!(user(&mut browser).await, json!("ada"), "the server goes on");
+}
+
+/// Over HTTP/2 all are on one connection.
+async fn others_go_on(world: World) {
+    note_panics();
+    let browser = sign_in(&world, "ada").await;
+    let (mut slow, mut wrong) = (browser.clone(), browser.clone());
+    let mut one = browser.connect().await;
+    let mut other = one.another().await;
+    let post = |path: &str, script: Value| Request::post(path).body(script.to_string()).expect("a valid path");
+    let request = post("/do", json!([{"op": "set", "key": "a", "value": 1}, {"op": "gate", "name": "slow"}]));
+    let waiting = tokio::spawn(async move {
+        let reply = one.try_send(&mut slow, request).await;
+        (one, slow, reply)
+    });
+    world.gates.arrived("slow").await;
+    let reply = other.try_send(&mut wrong, post("/unlayered/do", reads())).await;
+    assert!(reply.as_ref().is_none_or(|reply| reply.status == 500), "{reply:?}");
+    world.gates.open("slow");
+    let (mut one, mut slow, reply) = waiting.await.expect("it runs to its end");
+    assert_eq!(reply.expect("an answer").status, 200);
+    let reply = one.try_send(&mut slow, post("/do", json!([{"op": "get", "key": "a"}]))).await;
+    assert_eq!(reply.expect("an answer on the same connection").result(0), json!({"value": 1}));
 }
 
 async fn an_option_without_a_layer(world: World) {
@@ -100,7 +126,7 @@ async fn one_session_in_a_request(world: World) {
     let ops = json!([{"op": "get", "key": "from_middleware"}, {"op": "increment", "key": "from_middleware"}]);
     let reply = browser.run_on("/twice", ops).await;
     assert_eq!(reply.result(0), json!({"value": 1}));
-    assert_eq!((world.faults.count(OpKind::Load), world.faults.count(OpKind::Apply)), (1, 1));
+    assert_eq!((world.faults.count(OpKind::Load), world.faults.count(OpKind::Update)), (1, 1));
     assert_eq!(data(&world, "ada").await, json!({"from_middleware": 2}), "both are stored, in order");
     let reply = browser.run_on("/twice", json!([{"op": "logout"}, {"op": "get", "key": "from_middleware"}])).await;
     assert_eq!((reply.result(1), reply.set_cookies().len()), (json!({"absent": true}), 1));
@@ -109,7 +135,8 @@ async fn one_session_in_a_request(world: World) {
 async fn a_session_ends_with_its_request(world: World) {
     let mut browsers = [sign_in(&world, "ada").await, sign_in(&world, "bob").await, world.browser(), world.browser()];
     browsers[3].set_cookie("forged");
-    // Kept alive, and more than one, so that whatever a server keeps for a next request goes round between them.
+    // Kept alive, and more than one, so that whatever a server keeps for a next request goes round
+    // between them.
     let mut connections = Vec::new();
     for _ in 0..4 {
         connections.push(browsers[0].connect().await);
@@ -234,7 +261,8 @@ async fn read_only_shows_the_row(world: World) {
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Notes what any thread panics with from now on; the message is all that an unlayered extraction may leave behind.
+/// Notes what any thread panics with from now on; the message is all that an unlayered extraction
+/// may leave behind.
 fn note_panics() {
     static NOTING: Once = Once::new();
     NOTING.call_once(|| {

@@ -28,7 +28,7 @@ async fn nested_layers_are_one(world: World) {
     assert_eq!((reply.status, reply.error_status(1)), (200, None));
     assert_eq!((reply.set_cookies().len(), reply.vary().as_str()), (1, "Cookie"));
     assert_eq!(world.faults.count(OpKind::Load), 1);
-    assert_eq!(world.faults.count(OpKind::Apply), 2, "one rotation and one commit");
+    assert_eq!(world.faults.count(OpKind::Update), 2, "one rotation and one commit");
     let stored = json!({"from_middleware": 1, "n": 1});
     assert_eq!(data(&world, "ada").await, stored, "what was set between the layers, and inside both");
     assert_eq!(user(&mut browser).await, json!("ada"), "the cookie that was sent is the live one");
@@ -81,7 +81,7 @@ async fn each_service_commits_its_own(world: World) {
 
 async fn the_outer_service_fails(world: World) {
     let mut browser = sign_in(&world, "ada").await;
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     let reply = browser.run_on("/two-services", json!([{"op": "authenticate", "user": "root"}])).await;
     world.faults.clear();
     assert_eq!((reply.status, reply.body.is_empty()), (503, true), "what the middleware set couldn't be stored");

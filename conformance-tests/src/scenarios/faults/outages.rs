@@ -112,7 +112,7 @@ async fn down_after(world: World) {
 async fn a_store_that_blinks(world: World) {
     let mut browser = signed_in(&world, "ada", json!({})).await;
     for round in 0..10 {
-        for kind in [OpKind::Load, OpKind::Apply] {
+        for kind in [OpKind::Load, OpKind::Update] {
             world.clock.advance(Duration::from_secs(600));
             world.faults.fail_once(kind, Fault::NotApplied);
             let reply = browser.run(json!([{"op": "set", "key": "round", "value": round}])).await;
@@ -146,9 +146,9 @@ async fn dropped_inside_a_handler(world: World) {
 async fn dropped_inside_a_store_call(world: World) {
     let calls = [
         (OpKind::Load, json!([{"op": "user_id"}])),
-        (OpKind::Apply, json!([{"op": "set", "key": "lost", "value": 1}])),
-        (OpKind::Apply, json!([{"op": "set", "key": "lost", "value": 1}, {"op": "save"}])),
-        (OpKind::Apply, json!([{"op": "rotate"}])),
+        (OpKind::Update, json!([{"op": "set", "key": "lost", "value": 1}])),
+        (OpKind::Update, json!([{"op": "set", "key": "lost", "value": 1}, {"op": "save"}])),
+        (OpKind::Update, json!([{"op": "rotate"}])),
         (OpKind::Create, json!([{"op": "authenticate", "user": "ada"}])),
         (OpKind::End, json!([{"op": "logout"}])),
         (OpKind::EndAll, json!([{"op": "logout_all"}])),
@@ -187,7 +187,8 @@ async fn writes_dropped_at_any_moment(world: World) {
             {"op": "set", "key": "two", "value": round},
         ]);
         drop_after(&browser, ops, round).await;
-        // It writes too: what a framework lets run on after a hang-up may delay it, but not for long.
+        // It writes too: what a framework lets run on after a hang-up may delay it, but not for
+        // long.
         let reply = browser.run(json!([{"op": "current"}, {"op": "increment", "key": "beside"}])).await;
         if reply.status != 200 {
             torn.push((round, reply.status, Value::Null));
@@ -212,7 +213,8 @@ async fn sign_ins_dropped_at_any_moment(world: World) {
         drop_after(&browser, json!([{"op": "authenticate_with", "user": user, "data": {"a": 2}}]), round).await;
         let live = rows(&world, &user).await;
         let whole = live.iter().all(|row| [r#"{"a":1}"#, r#"{"a":2}"#].contains(&row.data.text()));
-        // The sign-in ends the session that the browser had, and is ended itself if its client went before it had the cookie.
+        // The sign-in ends the session that the browser had, and is ended itself if its client went
+        // before it had the cookie.
         if rotated != 1 || live.len() > 1 || !whole {
             violations.push((round, rotated, live.len()));
         }
@@ -230,7 +232,8 @@ pub(super) async fn signed_in(world: &World, user: &str, data: Value) -> Browser
     browser
 }
 
-/// The session works in every way: it is read, written, and others can sign in, be listed and sign out.
+/// The session works in every way: it is read, written, and others can sign in, be listed and sign
+/// out.
 async fn serves_fully(world: &World, browser: &mut Browser) {
     let reply = browser.run(json!([{"op": "get", "key": "a"}, {"op": "increment", "key": "served"}])).await;
     assert_eq!((reply.status, reply.result(0)), (200, json!({"value": 1})));

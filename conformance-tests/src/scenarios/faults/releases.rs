@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use session_core::store::Checked;
-use session_core::{Clock, Data, Record};
+use session_core::Data;
 
 use crate::scenario::{Scenario, scenario};
 use crate::scenarios::faults::outages::signed_in;
-use crate::scenarios::support::stored::{data, rows};
+use crate::scenarios::support::stored::{data, rewritten, rows};
 use crate::world::World;
 
 /// The scenarios of this file.
@@ -17,18 +16,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("FLT-5", "a row with words of another release works and is kept", rows_of_another_release),
     scenario!("FLT-5", "releases with other settings share sessions", nodes_with_other_settings),
 ];
-
-/// Puts the browser's row back as another release might have written it.
-async fn rewritten(world: &World, change: impl FnOnce(&mut Record)) {
-    let row = rows(world, "ada").await.remove(0);
-    let now = world.clock.now();
-    let ended = world.store.end(&row.user_id, row.id, None, now).await.unwrap();
-    assert_eq!(ended, Checked::Live(true));
-    let mut record = (*row).clone();
-    change(&mut record);
-    let limit = 10.try_into().unwrap();
-    world.store.create(&Arc::new(record), &[], limit, now).await.unwrap();
-}
 
 async fn rows_of_another_release(world: World) {
     let mut browser = signed_in(&world, "ada", json!({})).await;

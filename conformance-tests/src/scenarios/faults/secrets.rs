@@ -46,7 +46,7 @@ async fn errors_show_nothing_secret(world: World) {
         writeln!(told, "{:?} {:?}", reply.headers, reply.body).unwrap();
     }
     for fault in [Fault::NotApplied, Fault::UnknownLost, Fault::Corrupt] {
-        for kind in [OpKind::Load, OpKind::Apply, OpKind::Create, OpKind::End, OpKind::List] {
+        for kind in [OpKind::Load, OpKind::Update, OpKind::Create, OpKind::End, OpKind::List] {
             world.clock.advance(Duration::from_secs(600));
             world.faults.fail(kind, fault);
             let ops = json!([

@@ -1,4 +1,5 @@
-//! FLT-4: store calls whose outcome is unknown. Changes of data that are asked for again have a file of their own under `data`.
+//! FLT-4: store calls whose outcome is unknown. Changes of data that are asked for again have a
+//! file of their own under `data`.
 
 use serde_json::json;
 
@@ -27,7 +28,7 @@ async fn unknown_increments(world: World) {
                 json!([{"op": "increment", "key": "n"}, {"op": "save"}]),
                 json!([{"op": "increment", "key": "n"}, {"op": "save"}, {"op": "save"}]),
             ] {
-                world.faults.fail(OpKind::Apply, fault);
+                world.faults.fail(OpKind::Update, fault);
                 let reply = browser.run(ops.clone()).await;
                 world.faults.clear();
                 expected += counts;
@@ -49,9 +50,9 @@ async fn only_the_unknown(world: World) {
         (Fault::UnknownApplied, 200, 2, 2),
     ] {
         world.faults.reset_counts();
-        world.faults.fail_once(OpKind::Apply, fault);
+        world.faults.fail_once(OpKind::Update, fault);
         assert_eq!(browser.run(add.clone()).await.status, status, "{fault:?}");
-        assert_eq!(world.faults.count(OpKind::Apply), asked, "{fault:?}");
+        assert_eq!(world.faults.count(OpKind::Update), asked, "{fault:?}");
         assert_eq!(data(&world, "ada").await, json!({"n": n}), "{fault:?}");
     }
 }
@@ -60,7 +61,7 @@ async fn increments_not_applied(world: World) {
     let mut browser = signed_in(&world, "ada", json!({"n": 0})).await;
     let mut expected = 0;
     for _ in 0..5 {
-        world.faults.fail_once(OpKind::Apply, Fault::NotApplied);
+        world.faults.fail_once(OpKind::Update, Fault::NotApplied);
         let reply = browser.run(json!([{"op": "increment", "key": "n"}])).await;
         world.faults.clear();
         match reply.status {
@@ -68,7 +69,7 @@ async fn increments_not_applied(world: World) {
             status => assert_eq!(status, 503),
         }
         assert_eq!(data(&world, "ada").await, json!({"n": expected}));
-        world.faults.fail_once(OpKind::Apply, Fault::NotApplied);
+        world.faults.fail_once(OpKind::Update, Fault::NotApplied);
         let save = json!([{"op": "increment", "key": "n"}, {"op": "save"}, {"op": "save"}]);
         let reply = browser.run(save).await;
         world.faults.clear();
@@ -83,7 +84,7 @@ async fn increments_beside_faults(world: World) {
     let (mut answered, mut failed) = (0, 0);
     for round in 0..world.rounds {
         let fault = [Fault::UnknownApplied, Fault::UnknownLost, Fault::NotApplied][round % 3];
-        world.faults.fail_once(OpKind::Apply, fault);
+        world.faults.fail_once(OpKind::Update, fault);
         let requests: Vec<_> = (0..4)
             .map(|_| {
                 let mut browser = browser.clone();

@@ -1,4 +1,5 @@
-//! ROT-7: rotations whose outcome the request doesn't learn: given up, tried again, failed, or with the client gone.
+//! ROT-7: rotations whose outcome the request doesn't learn: given up, tried again, failed, or with
+//! the client gone.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ async fn lost_by_the_store(world: World) {
         for script in [json!([{"op": "rotate"}]), json!([{"op": "rotate"}, {"op": "rotate"}])] {
             let old = sign_in(&world, "ada").await;
             for fault in &faults {
-                world.faults.fail_once(OpKind::Apply, *fault);
+                world.faults.fail_once(OpKind::Update, *fault);
             }
             let mut new = old.clone();
             let reply = new.run(script.clone()).await;

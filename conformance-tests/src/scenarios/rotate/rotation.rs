@@ -188,12 +188,12 @@ async fn rotate_is_one_store_call(world: World) {
     world.clock.advance(Duration::from_hours(1));
     world.faults.reset_counts();
     browser.run(json!([{"op": "rotate"}])).await;
-    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Apply), world.faults.total());
+    let counts = (world.faults.count(OpKind::Load), world.faults.count(OpKind::Update), world.faults.total());
     assert_eq!(counts, (1, 1, 2), "with the activity that was due");
     let row = only_row(&world, "ada").await;
     assert_eq!(row.last_active_at, world.clock.now());
     world.clock.advance(Duration::from_hours(1));
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     browser.run(json!([{"op": "rotate"}])).await;
     world.faults.clear();
     assert!(only_row(&world, "ada").await == row, "a failure changes neither");

@@ -107,18 +107,18 @@ async fn without_a_session(world: World) {
 async fn failures(world: World) {
     let mut browser = sign_in(&world, "ada").await;
     let row = only_row(&world, "ada").await;
-    world.faults.fail_once(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail_once(OpKind::Update, Fault::NotApplied);
     let reply = browser.run(json!([{"op": "rotate_strict"}, {"op": "user_id"}])).await;
     assert_eq!((reply.error_status(0), reply.result(1), reply.set_cookies().len()), (Some(503), json!("ada"), 0));
     assert!(only_row(&world, "ada").await == row);
     for fault in [Fault::UnknownApplied, Fault::UnknownLost] {
-        world.faults.fail_once(OpKind::Apply, fault);
+        world.faults.fail_once(OpKind::Update, fault);
         let reply = browser.run(json!([{"op": "rotate_strict"}])).await;
         assert_eq!((reply.error_status(0), reply.set_cookies().len()), (None, 1), "{fault:?}");
         assert_eq!(user(&mut browser).await, json!("ada"), "{fault:?}");
         // It stays unknown, and the commit settles it: its cookie goes with the response.
-        world.faults.fail_once(OpKind::Apply, fault);
-        world.faults.fail_once(OpKind::Apply, fault);
+        world.faults.fail_once(OpKind::Update, fault);
+        world.faults.fail_once(OpKind::Update, fault);
         let reply = browser.run(json!([{"op": "rotate_strict"}])).await;
         assert_eq!((reply.error_status(0), reply.set_cookies().len()), (Some(503), 1), "{fault:?}");
         assert_eq!(user(&mut browser).await, json!("ada"), "{fault:?}");

@@ -1,4 +1,5 @@
-//! ROT-6: the life of a superseded token: until its successor is presented, through the grace, and after it.
+//! ROT-6: the life of a superseded token: until its successor is presented, through the grace, and
+//! after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,8 @@ pub const SCENARIOS: &[Scenario] = &[
 const SECOND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(60);
 
-/// A browser whose token was rotated a second after its sign-in: as it was before, and with the successor.
+/// A browser whose token was rotated a second after its sign-in: as it was before, and with the
+/// successor.
 async fn rotated(world: &World) -> (Browser, Browser) {
     let mut browser = sign_in(world, "ada").await;
     world.clock.advance(SECOND);
@@ -70,7 +72,7 @@ async fn a_lost_answer_is_sent_again(world: World) {
         let reply = late.run(json!([{"op": "user_id"}])).await;
         assert_eq!((reply.result(0), reply.set_cookies().len()), (json!("ada"), 1));
         assert_eq!(late.cookie(), new.cookie(), "the same successor, by any node");
-        assert_eq!(world.faults.count(OpKind::Apply), 0, "with no write");
+        assert_eq!(world.faults.count(OpKind::Update), 0, "with no write");
         assert!(only_row(&world, "ada").await == row);
     }
     world.clock.advance(Duration::from_hours(1));
@@ -78,7 +80,7 @@ async fn a_lost_answer_is_sent_again(world: World) {
     let mut late = old.on(&world);
     let reply = late.run(json!([{"op": "user_id"}])).await;
     assert_eq!((reply.result(0), late.cookie()), (json!("ada"), new.cookie()), "after an hour too");
-    assert_eq!(world.faults.count(OpKind::Apply), 1, "with due activity, and nothing else");
+    assert_eq!(world.faults.count(OpKind::Update), 1, "with due activity, and nothing else");
     let active = Record { last_active_at: world.clock.now(), expires_at: row.expires_at, ..(*row).clone() };
     let now = only_row(&world, "ada").await;
     assert!(Record { expires_at: row.expires_at, ..(*now).clone() } == active);

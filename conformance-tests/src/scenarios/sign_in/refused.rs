@@ -97,7 +97,7 @@ async fn a_refused_rotate_changes_nothing(world: World) {
     let mut browser = sign_in(&world, "ada").await;
     let before = rows(&world, "ada").await;
     world.clock.advance(Duration::from_secs(10));
-    world.faults.fail(OpKind::Apply, Fault::NotApplied);
+    world.faults.fail(OpKind::Update, Fault::NotApplied);
     let reply = browser.run(json!([{"op": "rotate"}, {"op": "user_id"}])).await;
     world.faults.clear();
     assert_eq!((reply.error_status(0), reply.result(1)), (Some(503), json!("ada")));
@@ -112,11 +112,11 @@ async fn an_unknown_rotate(world: World) {
         let mut old = browser.clone();
         let before = id(&mut browser).await;
         world.faults.reset_counts();
-        world.faults.fail_once(OpKind::Apply, fault);
+        world.faults.fail_once(OpKind::Update, fault);
         let reply = browser.run(json!([{"op": "rotate"}])).await;
         assert_eq!(reply.error_status(0), None, "{fault:?}");
         assert!(reply.sends_cookie(), "{fault:?}");
-        assert_eq!(world.faults.count(OpKind::Apply), 2, "{fault:?}: asked again for the same token");
+        assert_eq!(world.faults.count(OpKind::Update), 2, "{fault:?}: asked again for the same token");
         assert_eq!((user(&mut old).await, id(&mut browser).await), (json!("ada"), before), "{fault:?}");
         browser.run(json!([{"op": "logout"}])).await;
     }
@@ -125,7 +125,7 @@ async fn an_unknown_rotate(world: World) {
 async fn a_rotate_that_stays_unknown(world: World) {
     for fault in [Fault::UnknownApplied, Fault::UnknownLost] {
         let mut browser = sign_in(&world, "ada").await;
-        world.faults.fail(OpKind::Apply, fault);
+        world.faults.fail(OpKind::Update, fault);
         let reply = browser.run(json!([{"op": "rotate"}, {"op": "user_id"}])).await;
         world.faults.clear();
         assert_eq!((reply.error_status(0), reply.result(1)), (Some(503), json!("ada")), "{fault:?}");

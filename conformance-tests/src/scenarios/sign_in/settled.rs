@@ -12,6 +12,7 @@ use crate::world::World;
 pub const SCENARIOS: &[Scenario] = &[
     scenario!("AUTH-7", "a sign-in given up and tried again leaves one live session", tried_again),
     scenario!("AUTH-7", "a sign-in of unknown outcome, tried again, leaves one live session", unknown_and_tried_again),
+    scenario!("AUTH-7", "a sign-in that may have been stored isn't reported as one that wasn't", still_unknown),
     scenario!("DATA-10", "a sign-in that was given up leaves no session and sends no cookie", given_up),
     scenario!("DATA-10", "a sign-in whose request is dropped leaves no session", its_request_is_dropped),
     scenario!("AUTH-8", "a sign-in ends every session that the cookies name", every_named_session),
@@ -54,6 +55,22 @@ async fn unknown_and_tried_again(world: World) {
         assert_eq!((reply.error_status(0), reply.error_status(1)), (Some(503), None), "{fault:?}");
         assert_eq!(ids(&world, "ada").await, [text(&reply.result(2)["id"])], "{fault:?}");
         assert_eq!(user(&mut browser).await, json!("ada"), "{fault:?}");
+        browser.run(json!([{"op": "logout"}])).await;
+    }
+}
+
+async fn still_unknown(world: World) {
+    for first in [Fault::UnknownApplied, Fault::UnknownLost] {
+        let mut browser = world.browser();
+        world.faults.fail_once(OpKind::Create, first);
+        world.faults.fail_once(OpKind::Create, Fault::NotApplied);
+        let reply =
+            browser.run(json!([{"op": "authenticate", "user": "ada"}, {"op": "authenticate", "user": "ada"}])).await;
+        assert_eq!((reply.error_status(0), reply.error_status(1)), (Some(503), None), "{first:?}");
+        let said = text(&reply.result(0)["error"]["message"]);
+        assert!(said.contains("unknown whether"), "{first:?}: {said}");
+        assert!(world.events().iter().all(|event| !event.contains("NotApplied")), "{first:?}");
+        assert_eq!(ids(&world, "ada").await.len(), 1, "{first:?}");
         browser.run(json!([{"op": "logout"}])).await;
     }
 }

@@ -95,7 +95,8 @@ async fn every_order(world: World) {
                     }
                 }
             }
-            // A request that arrived after the sign-out's answer carried no cookie, and so rotated nothing.
+            // A request that arrived after the sign-out's answer carried no cookie, and so rotated
+            // nothing.
             assert_eq!(ids(&world, "ada").await, Vec::<String>::new(), "{out} in the order {order:?}");
             for mut browser in [answered, jar] {
                 assert_eq!(user(&mut browser).await, json!(null), "{out} in the order {order:?}");
@@ -121,7 +122,8 @@ async fn any_past_generation(world: World) {
     }
 }
 
-/// A browser whose request carries the cookies of all of these: as when one is partitioned, or of an old path.
+/// A browser whose request carries the cookies of all of these: as when one is partitioned, or of
+/// an old path.
 fn with_all(world: &World, browsers: &[&Browser]) -> Browser {
     let mut all = world.browser();
     let lines: Vec<_> =

@@ -1,4 +1,5 @@
-//! OUT-5: what one request does is done in order, whatever tasks it runs in and whatever was given up.
+//! OUT-5: what one request does is done in order, whatever tasks it runs in and whatever was given
+//! up.
 
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ async fn a_commit_and_a_sign_in(world: World) {
         turns(round % 9).await;
         let sent = lines(&committed(&guard).await, "set-cookie");
         let outcome = signing_in.await.expect("no panic");
-        // Either its cookie is sent and works, or it was too late and has changed nothing but the old session.
+        // Either its cookie is sent and works, or it was too late and has changed nothing but the
+        // old session.
         match outcome {
             Ok(()) => {
                 assert_eq!(sent.len(), 1, "round {round}");

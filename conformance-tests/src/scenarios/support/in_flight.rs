@@ -1,4 +1,5 @@
-//! Requests that are inside their handler while something else happens: what most races come down to, made repeatable.
+//! Requests that are inside their handler while something else happens: what most races come down
+//! to, made repeatable.
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -12,8 +13,8 @@ pub(crate) struct InFlight {
     request: JoinHandle<(Browser, Reply)>,
 }
 
-/// Sends a request with a copy of `browser`'s jar that runs `before`, waits at `gate`, and will then run `after`.
-/// Returns once the handler is at the gate. Each gate has its own name.
+/// Sends a request with a copy of `browser`'s jar that runs `before`, waits at `gate`, and will
+/// then run `after`. Returns once the handler is at the gate. Each gate has its own name.
 pub(crate) async fn in_flight(
     world: &World,
     browser: &Browser,

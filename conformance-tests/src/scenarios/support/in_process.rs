@@ -1,5 +1,5 @@
-//! One request without a server, for what no HTTP client can see: functions that are run, values that JSON can't spell,
-//! `Debug` output, and which header values are marked sensitive.
+//! One request without a server, for what no HTTP client can see: functions that are run, values
+//! that JSON can't spell, `Debug` output, and which header values are marked sensitive.
 
 use http::Response;
 use http::header::{COOKIE, HeaderMap, HeaderValue};

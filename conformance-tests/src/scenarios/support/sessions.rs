@@ -1,4 +1,5 @@
-//! What scenarios about sessions share: signing in, who the server takes a browser for, and requests that race.
+//! What scenarios about sessions share: signing in, who the server takes a browser for, and
+//! requests that race.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,8 +45,8 @@ pub(crate) async fn ids(world: &World, user: &str) -> Vec<String> {
     rows(world, user).await.iter().map(|row| row.id.to_string()).collect()
 }
 
-/// Sends all requests, each to its node; waits until all are in their handlers, with their sessions extracted; and lets
-/// all of them go on at once. Entry 0 of each reply is that wait's.
+/// Sends all requests, each to its node; waits until all are in their handlers, with their sessions
+/// extracted; and lets all of them go on at once. Entry 0 of each reply is that wait's.
 pub(crate) async fn at_once(requests: Vec<(&World, Browser, Value)>) -> Vec<(Browser, Reply)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut started = Vec::new();

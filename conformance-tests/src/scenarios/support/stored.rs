@@ -24,6 +24,18 @@ pub(crate) async fn data(world: &World, user: &str) -> Value {
     serde_json::from_str(rows[0].data.text()).expect("stored data is JSON")
 }
 
+/// Puts ada's only row back as another release might have written it.
+pub(crate) async fn rewritten(world: &World, change: impl FnOnce(&mut Record)) {
+    let row = rows(world, "ada").await.remove(0);
+    let now = world.clock.now();
+    let ended = world.store.end(&row.user_id, row.id, None, now).await.unwrap();
+    assert_eq!(ended, Checked::Live(true));
+    let mut record = (*row).clone();
+    change(&mut record);
+    let limit = 10.try_into().unwrap();
+    world.store.create(&Arc::new(record), &[], limit, now).await.unwrap();
+}
+
 /// The message of an operation that failed.
 pub(crate) fn message(result: &Value) -> String {
     result["error"]["message"].as_str().unwrap_or_else(|| panic!("an error, not {result}")).to_owned()

@@ -62,7 +62,8 @@ impl Client {
         numbers.expect("whole numbers")
     }
 
-    /// Connections to the same database that wait for a lock: on PostgreSQL only `holders`, and those that wait for one of them.
+    /// Connections to the same database that wait for a lock: on PostgreSQL only `holders`, and
+    /// those that wait for one of them.
     pub(crate) async fn waiting(&mut self, holders: &[i64]) -> Vec<i64> {
         if let Self::Postgres(_) = self {
             let holders: Vec<_> = holders.iter().map(ToString::to_string).collect();
@@ -71,7 +72,8 @@ impl Client {
                 format!("pg_blocking_pids(pid) && {holders} OR (pid = ANY ({holders}) AND wait_event_type = 'Lock')");
             return self.numbers(&format!("SELECT pid FROM pg_stat_activity WHERE {waits}")).await;
         }
-        // Not from `information_schema.innodb_trx`, which shows whoever asks often the same for ever.
+        // Not from `information_schema.innodb_trx`, which shows a frequent reader the same for
+        // ever.
         let Self::MariaDb(conn) = self else { unreachable!("PostgreSQL is done") };
         let status = sqlx::raw_sql("SHOW ENGINE INNODB STATUS").fetch_one(&mut *conn).await.expect(SELECTED);
         let status: String = status.try_get_unchecked(2).expect("text");

@@ -1,5 +1,6 @@
-//! Transactions of somebody else that run into the library's: deadlocks, and changes that a stricter isolation level refuses. The
-//! database rolls one back, the store runs it again, and the answer is a success; if it never stops, it is a 503.
+//! Foreign transactions that run into the library's: deadlocks, and changes that a
+//! stricter isolation level refuses. The database rolls one back, the store runs it again, and the
+//! answer is a success; if it never stops, it is a 503.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +94,8 @@ pub(super) async fn deadlocks(url: String) {
     panic!("the database never let the others have their way");
 }
 
-/// Changes of a session by others, while a stricter default makes PostgreSQL refuse the second one, and MariaDB wait longer.
+/// Changes of a session by others, while a stricter default makes PostgreSQL refuse the second one,
+/// and MariaDB wait longer.
 pub(super) async fn refused_changes(url: String) {
     let strict =
         ["SET default_transaction_isolation = 'serializable'", "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"];
@@ -173,8 +175,8 @@ impl Others {
         self.clients[index].as_mut().expect("nothing else to do").run(sql).await
     }
 
-    /// Deadlocks with a sign-in again and again, while the session's row is never free: how many rounds it took the store to give
-    /// up; none if the database rolled back another one.
+    /// Deadlocks with a sign-in again and again, while the session's row is never free: how many
+    /// rounds it took the store to give up; none if the database rolled back another one.
     async fn deadlock_for_ever(&mut self, browser: &Browser) -> (Browser, Reply, Option<usize>) {
         let mut deadlocks = Some(0);
         self.begin(0).await;
@@ -211,7 +213,8 @@ impl Others {
         request
     }
 
-    /// Waits until a connection of the store waits for one of the others: false if the answer came instead.
+    /// Waits until a connection of the store waits for one of the others: false if the answer came
+    /// instead.
     async fn store_waits(&mut self, request: &Request, holder: usize) -> bool {
         loop {
             let waiting = self.observer.waiting(&[self.ids[holder]]).await;
@@ -230,7 +233,8 @@ impl Others {
             self.run(holder, "ROLLBACK TO SAVEPOINT session").await.expect("a transaction");
             return holder;
         }
-        // MariaDB keeps such a lock to the end, and gives the session's row to whoever waited first.
+        // MariaDB keeps such a lock to the end, and gives the session's row to the one that waited
+        // first.
         let next = 1 - holder;
         self.begin(next).await;
         let mut client = self.clients[next].take().expect("nothing else to do");

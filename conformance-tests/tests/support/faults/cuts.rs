@@ -1,5 +1,5 @@
-//! A connection that is cut in the middle of a change: before the server reads its end, while it does it, or before the answer
-//! is back. It is done whole, once, and answered.
+//! A connection that is cut in the middle of a change: before the server reads its end, while it
+//! does it, or before the answer is back. It is done whole, once, and answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -145,7 +145,8 @@ impl Case {
         true
     }
 
-    /// It was asked again, under the same identity, until its outcome was known: the answer is that it is done.
+    /// It was asked again, under the same identity, until its outcome was known: the answer is that
+    /// it is done.
     pub(crate) fn check(&self, cut: Cut, applied: bool, reply: &Reply) {
         let what = format!("{:?}, cut {cut:?}, applied: {applied}: {reply:?}", self.change);
         assert!(applied && reply.status == 200, "{what}");

@@ -1,5 +1,6 @@
-//! A disk that is full under load: what can't be written is a 503, what was acknowledged stays, and with space again all is as
-//! before. PostgreSQL stops when its log can't grow; then it is started again, as an operator would.
+//! A disk that is full under load: what can't be written is a 503, what was acknowledged stays, and
+//! with space again all is as before. PostgreSQL stops when its log can't grow; then it is started
+//! again, as an operator would.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +25,10 @@ const TRIES: usize = 10;
 
 pub(super) async fn full_under_load(programs: Programs, on_disk: OnDisk) {
     let server = Server::start_on(programs, on_disk, MEGABYTES).await;
-    let settings = Settings { connections: 8, patience: Duration::from_millis(300), ..Settings::SHORT };
+    // Longer than a busy machine takes, as nothing may be refused once there is space again.
+    let settings = Settings { connections: 8, patience: Duration::from_secs(3), ..Settings::SHORT };
     let pool = Pool::open(&server.url(), settings).await;
-    let world = World::new(Arc::new(Axum), pool.rows(Duration::from_secs(3))).await;
+    let world = World::new(Arc::new(Axum), pool.rows(Duration::from_secs(6))).await;
     let mut load = Load::start(&world, BYTES).await;
     load.stored(3).await;
     let mut leaving = Vec::new();

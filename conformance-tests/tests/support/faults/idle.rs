@@ -1,4 +1,5 @@
-//! Connections that died while they were idle, without a word: a firewall forgot them, and what is sent on them arrives nowhere.
+//! Connections that died while they were idle, without a word: a firewall forgot them, and what is
+//! sent on them arrives nowhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::support::axum::Axum;
 const CONNECTIONS: u32 = 8;
 const TIMES: usize = 3;
 
-/// Reads and changes of many users at once meet such connections: none is refused, and none is lost.
+/// Reads and changes of many users at once meet such connections: none is refused, and none is
+/// lost.
 pub(super) async fn forgotten_connections(url: String) {
     let (store, proxy) = opened_through(&url, CONNECTIONS).await;
     let world = World::new(Arc::new(Axum), Rows::shared(store)).await;
@@ -27,7 +29,8 @@ pub(super) async fn forgotten_connections(url: String) {
     }
     let mut connections = 0;
     for time in 1..=TIMES {
-        // Real time, as the store has nothing else to tell by for how long a connection has been silent.
+        // Real time, as the store has nothing else to tell by for how long a connection has been
+        // silent.
         tokio::time::sleep(Duration::from_millis(1100)).await;
         proxy.forget();
         let requests = browsers.iter_mut().enumerate().map(async |(number, browser)| {
@@ -50,4 +53,24 @@ pub(super) async fn forgotten_connections(url: String) {
         assert_eq!(reply.result(0)["value"], json!(counted), "browser {number}: each change once");
     }
     println!("{}: all connections forgotten {connections} times, and no request refused", Kind::of(&url).name());
+}
+
+/// New connections that reach nothing while they are opened: others are opened in the time that is
+/// left.
+pub(super) async fn silent_openings(url: String) {
+    let (store, proxy) = opened_through(&url, CONNECTIONS).await;
+    let world = World::new(Arc::new(Axum), Rows::shared(store)).await;
+    let mut browser = world.browser();
+    let sign_in = json!([{"op": "authenticate_with", "user": "ada", "data": {"n": 0}}]);
+    assert!(browser.run(sign_in).await.sends_cookie());
+    for op in [json!({"op": "get", "key": "n"}), json!({"op": "increment", "key": "n"})] {
+        // Real time, after which a connection isn't trusted any more.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        proxy.forget();
+        proxy.never_open(1);
+        let reply = browser.run(json!([op, {"op": "fail"}])).await;
+        assert_eq!((reply.status, proxy.unopened()), (200, 0), "{op}: {:?}", world.events());
+    }
+    assert_eq!(browser.run(json!([{"op": "get", "key": "n"}])).await.result(0)["value"], json!(1));
+    assert!(world.events().is_empty());
 }

@@ -1,5 +1,5 @@
-//! A server that is killed with SIGKILL under load and started again, several times: nothing acknowledged is lost, nothing
-//! that ended comes back, and service goes on by itself.
+//! A server that is killed with SIGKILL under load and started again, several times: nothing
+//! acknowledged is lost, nothing that ended comes back, and service goes on by itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

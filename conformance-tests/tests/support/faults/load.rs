@@ -1,4 +1,5 @@
-//! Browsers that write all the time while a trial makes their server fail, and what must hold of all that they were told.
+//! Browsers that write all the time while a trial makes their server fail, and what must hold of
+//! all that they were told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,6 +124,7 @@ impl Load {
             task.await.expect("a writer that ends well");
             let told = told.borrow().clone();
             let reply = browser.run(json!([{"op": "current"}])).await;
+            assert_eq!(reply.status, 200, "writer {writer} is still signed in: {reply:?}");
             check(writer, &told, &reply.result(0)["data"]);
             totals.stored += told.stored.len() as u64;
             totals.refused += told.refused;
@@ -196,8 +198,8 @@ fn check(writer: usize, told: &Told, data: &Value) {
     assert_eq!(counted, data.as_object().expect("an object").len() as u64 - 2, "as many increments as keys");
 }
 
-/// What each kind of request gets while nothing can be written, all at once: reads as `reads` says, what finds nothing to end too, and
-/// what writes is a 503 that leaves the cookie alone.
+/// What each kind of request gets while nothing can be written, all at once: reads as `reads` says,
+/// what finds nothing to end too, and what writes is a 503 that leaves the cookie alone.
 pub(super) async fn nothing_can_be_written(world: &World, signed_in: &Browser, reads: u16) {
     let stranger = world.browser();
     let unknown = if reads == 200 { 404 } else { reads };

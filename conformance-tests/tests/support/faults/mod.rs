@@ -1,5 +1,6 @@
-//! Faults of the database, with real servers: killed, cut off, read-only, full, without a free connection, silent, and running
-//! into other transactions. What the library does then, through real HTTP.
+//! Faults of the database, with real servers: killed, cut off, read-only, full, without a free
+//! connection, silent, and running into other transactions. What the library does then, through
+//! real HTTP.
 
 use conformance_tests::mysql::MySql;
 use conformance_tests::postgres::Postgres;
@@ -10,6 +11,8 @@ use client::Client;
 use disk::SmallDisk;
 use programs::{Kind, Programs};
 use servers::OnDisk;
+
+use super::pgbouncer::PgBouncer;
 
 pub(crate) mod client;
 mod conflicts;
@@ -25,12 +28,13 @@ pub(crate) mod proxy;
 mod reach;
 mod read_only;
 pub(crate) mod servers;
+mod unfit;
 mod waits;
 mod wire;
 
-/// The trials, with servers of their own where their programs are.
+/// The trials, with servers of their own where their programs are, and with SQLite files.
 pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let mut trials = on_sqlite();
     let disk = SmallDisk::is_possible();
     for kind in [Kind::Postgres, Kind::MariaDb] {
         let programs = match Programs::find(kind) {
@@ -50,6 +54,11 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
         trials.push(trial(&["FLT-1", "DATA-11"], "a read-only database serves reads and loses nothing", |programs| {
             Box::pin(read_only::read_only_under_load(programs))
         }));
+        trials
+            .push(trial(&["FLT-10"], "a read-only server is refused", |programs| Box::pin(unfit::read_only(programs))));
+        trials.push(trial(&["FLT-10"], "a server that wants encryption names the driver's feature", |programs| {
+            Box::pin(unfit::encrypted_only(programs))
+        }));
         if let Err(why) = &disk {
             trials.extend(suite::untested(format!("a full disk of a {} server: {why}", kind.name())));
             continue;
@@ -68,6 +77,11 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
                 ));
             }
             Kind::MariaDb => {
+                trials.push(trial(
+                    &["FLT-10"],
+                    "a server for which empty texts are null serves sessions",
+                    |programs| Box::pin(unfit::empty_texts_are_null(programs)),
+                ));
                 trials.push(trial(&["FLT-1", "DATA-6"], "a full disk loses and revives nothing", |programs| {
                     Box::pin(full_disk::full_under_load(programs, OnDisk::Everything))
                 }));
@@ -76,6 +90,35 @@ pub(crate) fn trials(shared: &[Shared]) -> Vec<Trial> {
     }
     trials.extend(shared.iter().flat_map(|database| database.trials()));
     trials
+}
+
+/// The trials of SQLite files.
+fn on_sqlite() -> Vec<Trial> {
+    let trial = |clauses, behaviour: &str, run: fn() -> BoxFuture<'static, ()>| {
+        suite::proves("faults", "sqlite", clauses, behaviour, run)
+    };
+    vec![
+        trial(&["FLT-10"], "every spelling of a database in memory serves sessions", || Box::pin(unfit::in_memory())),
+        trial(&["FLT-10"], "what is no place of a file makes none", || Box::pin(unfit::no_place_of_a_file())),
+        trial(&["FLT-11"], "a file that was replaced is a 503 until it is back", || Box::pin(unfit::replaced_file())),
+    ]
+}
+
+/// The trials of a pooler that the store doesn't know of.
+pub(crate) fn forgotten_pooling(pooler: &PgBouncer) -> Vec<Trial> {
+    let trial =
+        |behaviour: &str, run: fn(String) -> BoxFuture<'static, ()>| {
+            let pooler = pooler.clone();
+            suite::proves("faults", "pgbouncer", &["FLT-10"], behaviour, move || async move {
+                run(pooler.url().await).await
+            })
+        };
+    vec![
+        trial("opening names the setting that was forgotten", |url| Box::pin(unfit::pooler_at_open(url))),
+        trial("the first failure names the setting that was forgotten", |url| {
+            Box::pin(unfit::pooler_at_a_statement(url))
+        }),
+    ]
 }
 
 /// A database on a server that others use too.
@@ -101,7 +144,8 @@ impl Shared {
         }
     }
 
-    /// Drops the tables at `url`, where they aren't in a database that a later run drops as a whole.
+    /// Drops the tables at `url`, where they aren't in a database that a later run drops as a
+    /// whole.
     async fn drop(&self, url: &str) {
         if let Self::MySql(_) = self {
             let mut client = Client::connect(url).await.expect("a server that answers");
@@ -130,6 +174,9 @@ impl Shared {
             }),
             trial(&["FLT-7"], "connections that were forgotten while they were idle cost no request a 503", |url| {
                 Box::pin(idle::forgotten_connections(url))
+            }),
+            trial(&["FLT-7"], "a connection that falls silent while it is opened costs no request a 503", |url| {
+                Box::pin(idle::silent_openings(url))
             }),
             trial(&["FLT-8"], "what is given up behind a lock doesn't go on waiting at the server", |url| {
                 Box::pin(reach::waits_end_at_the_server(url))

@@ -1,5 +1,5 @@
-//! The programs of the database servers: where they are, how a new data folder is made, and how a server is started on it.
-//! Leaves the life of a server to `servers`.
+//! The programs of the database servers: where they are, how a new data folder is made, and how a
+//! server is started on it. Not here: the life of a server, see `servers`.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -80,7 +80,8 @@ impl Programs {
     }
 
     /// Makes a new data folder. `log` is PostgreSQL's write-ahead log, if it is to be elsewhere.
-    pub(crate) fn make(&self, data: &Path, log: Option<&Path>) {
+    /// `temporary` is where the program keeps its temporary files.
+    pub(crate) fn make(&self, data: &Path, log: Option<&Path>, temporary: &Path) {
         let mut command = self.command(&self.init);
         match self.kind {
             Kind::Postgres => {
@@ -94,6 +95,9 @@ impl Programs {
             Kind::MariaDb => {
                 command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
                 command.args(MARIADB_SIZES).arg(format!("--datadir={}", data.display()));
+                // Every MariaDB that starts deletes the temporary tables that it finds in this folder: of
+                // two that shared one, the second would take the first one's away.
+                command.arg(format!("--tmpdir={}", temporary.display()));
             }
         }
         let made = command.stdin(Stdio::null()).output().expect("a program that is there");
@@ -123,7 +127,8 @@ impl Programs {
         command
     }
 
-    /// What asks a server to stop at once. PostgreSQL's processes must leave together; MariaDB is one.
+    /// What asks a server to stop at once. PostgreSQL's processes must leave together; MariaDB is
+    /// one.
     pub(crate) fn stop(&self, data: &Path) -> Option<Command> {
         match self.kind {
             Kind::Postgres => {

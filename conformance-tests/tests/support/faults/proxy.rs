@@ -1,7 +1,7 @@
-//! A proxy between a store and its server, which cuts a connection in the middle of a change, or keeps silent.
-//! Leaves what the messages mean to `wire`.
+//! A proxy between a store and its server, which cuts a connection in the middle of a change, or
+//! keeps silent. Not here: what the messages mean, see `wire`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -41,6 +41,8 @@ struct Plan {
     forgotten: watch::Sender<u32>,
     /// Falls silent with the next question whether it is there.
     silent_at_ping: AtomicBool,
+    /// How many of the next connections reach nothing.
+    unopened: AtomicU32,
 }
 
 impl Proxy {
@@ -57,6 +59,7 @@ impl Proxy {
             silent,
             forgotten: watch::Sender::new(0),
             silent_at_ping: AtomicBool::default(),
+            unopened: AtomicU32::default(),
         });
         let shared = Arc::clone(&plan);
         tokio::spawn(async move {
@@ -89,9 +92,20 @@ impl Proxy {
         self.plan.silent.send_replace(yes);
     }
 
-    /// Passes nothing on any more on the connections that there are, as a firewall that has forgotten them; new ones work.
+    /// Passes nothing on any more on the connections that there are, as a firewall that has
+    /// forgotten them; new ones work.
     pub(crate) fn forget(&self) {
         self.plan.forgotten.send_modify(|times| *times += 1);
+    }
+
+    /// Accepts the next connections, so many, and passes nothing on.
+    pub(crate) fn never_open(&self, connections: u32) {
+        self.plan.unopened.store(connections, Ordering::SeqCst);
+    }
+
+    /// How many of these are still to come.
+    pub(crate) fn unopened(&self) -> u32 {
+        self.plan.unopened.load(Ordering::SeqCst)
     }
 
     /// Falls silent with the next question whether the server is there.
@@ -115,6 +129,11 @@ impl Plan {
     }
 
     async fn pass_on(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let minus_one = |left: u32| left.checked_sub(1);
+        if self.unopened.fetch_update(Ordering::SeqCst, Ordering::SeqCst, minus_one).is_ok() {
+            while client.read_buf(&mut BytesMut::new()).await? > 0 {}
+            return Ok(());
+        }
         let mut silent = self.silent.subscribe();
         let mut forgotten = self.forgotten.subscribe();
         let known = *forgotten.borrow_and_update();
@@ -186,7 +205,8 @@ impl Plan {
                 }
             }
         }
-        // The server finishes what it has read, finds the connection closed, and closes its own side.
+        // The server finishes what it has read, finds the connection closed, and closes its own
+        // side.
         server.shutdown().await?;
         let client = (cut == Cut::After).then_some(client);
         // Closed or broken, it is done.

@@ -1,4 +1,5 @@
-//! How far one user reaches: changes that wait for that user's rows leave the others' requests alone, given up or not.
+//! How far one user reaches: changes that wait for that user's rows leave the others' requests
+//! alone, given up or not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::support::axum::Axum;
 /// So few that one user could take all of them.
 const CONNECTIONS: u32 = 8;
 
-/// What one user makes wait for locks at most: one connection for the user's own row, and four for those of sessions.
+/// What one user makes wait for locks at most: one connection for the user's own row, and four for
+/// those of sessions.
 const MOST: usize = 5;
 
 /// Ada's rows are locked from outside while her browsers ask for changes of every kind.

@@ -1,5 +1,5 @@
-//! A database that turns read-only under load, as a primary does that becomes a replica: reads go on, whatever writes is a 503,
-//! and when it is over all is as before, without a restart.
+//! A database that turns read-only under load, as a primary does that becomes a replica: reads go
+//! on, whatever writes is a 503, and when it is over all is as before, without a restart.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Database servers of a trial's own, each in a folder and on a port of its own: started, killed, started again.
-//! Leaves how to call the programs to `programs`.
+//! Database servers of a trial's own, each in a folder and on a port of its own: started, killed,
+//! started again. Not here: calling the programs, see `programs`.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -81,7 +81,7 @@ impl Server {
             OnDisk::Tables => (small.join("data"), Some(folder.path().join("log"))),
             OnDisk::Log => (folder.path().join("data"), Some(small.join("log"))),
         };
-        programs.make(&data, log.as_deref());
+        programs.make(&data, log.as_deref(), folder.path());
         // Free now; the server has it before anybody else asks.
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
         Self { programs, data, port, process: Mutex::default(), disk, folder }

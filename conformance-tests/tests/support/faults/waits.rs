@@ -1,5 +1,5 @@
-//! What a request waits for when no connection is free or nobody answers: not for ever, then it is a 503, and afterwards all is
-//! as before.
+//! What a request waits for when no connection is free or nobody answers: not for ever, then it is
+//! a 503, and afterwards all is as before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::axum::Axum;
 const TIMES: usize = 3;
 const SETTINGS: Settings = Settings { connections: 2, patience: Duration::from_millis(200), first: None };
 
-/// All connections are taken, by somebody else.
+/// All connections are in use elsewhere.
 pub(super) async fn no_free_connection(url: String) {
     let pool = Pool::open(&url, SETTINGS).await;
     let world = World::new(Arc::new(Axum), pool.rows(Duration::from_secs(10))).await;
@@ -32,8 +32,8 @@ pub(super) async fn no_free_connection(url: String) {
     println!("{}: {TIMES} times without a free connection: 503, and full service afterwards", Kind::of(&url).name());
 }
 
-/// All connections of the app's own pool are taken, by transactions in which the app asks for a session: that is refused in the
-/// store's time, whatever the pool's.
+/// All connections of the app's own pool are taken, by transactions in which the app asks for a
+/// session: that is refused in the store's time, whatever the pool's.
 pub(super) async fn own_transactions(url: String) {
     let settings = Settings { patience: Duration::from_secs(24 * 3600), ..SETTINGS };
     let pool = Pool::open(&url, settings).await;
@@ -118,7 +118,8 @@ pub(super) async fn a_silent_server(url: String) {
     println!("{}: {TIMES} times without an answer: 503, and full service afterwards", Kind::of(&url).name());
 }
 
-/// Waits until a read succeeds: on a busy machine, closing what was silent and connecting anew may outlast one request's patience.
+/// Waits until a read succeeds: on a busy machine, closing what was silent and connecting anew may
+/// outlast one request's patience.
 async fn recovers(browser: &mut Browser) {
     for _ in 0..20 {
         if browser.run(json!([{"op": "user_id"}])).await.status == 200 {

@@ -1,5 +1,5 @@
-//! What a client asks of a database server, read off the wire: where one message ends, and which statement it has run.
-//! Leaves passing on to `proxy`.
+//! What a client asks of a database server, read off the wire: where one message ends, and which
+//! statement it has run. Not here: passing on, see `proxy`.
 
 use std::collections::HashMap;
 

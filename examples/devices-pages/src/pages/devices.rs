@@ -21,7 +21,8 @@ pub fn devices(visitor: &Visitor, devices: &[Device<'_>], now: OffsetDateTime) -
             }
         }
         section.card.flush {
-            // Narrow screens show the rows as cards, and some browsers then forget that it is a table: hence the roles.
+            // Narrow screens show the rows as cards, and some browsers then forget that it is a
+            // table: hence the roles.
             table.devices role="table" aria-label="Signed-in devices" {
                 thead role="rowgroup" {
                     tr role="row" {

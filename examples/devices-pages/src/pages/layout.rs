@@ -5,7 +5,8 @@ use maud::{DOCTYPE, Markup, html};
 use super::icons;
 use crate::{Page, Theme, Visitor, assets};
 
-/// A page of a signed-in visitor. `page` is where the picker returns to, and marked in the navigation if `is_here`.
+/// A page of a signed-in visitor. `page` is where the picker returns to, and marked in the
+/// navigation if `is_here`.
 pub(super) fn private(title: &str, visitor: &Visitor, page: Page, is_here: bool, content: Markup) -> Markup {
     let bar = html! {
         nav aria-label="Main" {

@@ -1,11 +1,12 @@
-//! Signing in through all nodes: AUTH-2, AUTH-4. A sign-in takes a password's hash, so its rounds are the slow ones.
+//! Signing in through all nodes: AUTH-2, AUTH-4. A sign-in takes a password's hash, so its rounds
+//! are the slow ones.
 
 use std::collections::BTreeSet;
 
+use app_tests::{post, redirects};
 use serde_json::{Value, json};
 
 use super::{Count, Nodes, at_once, id_of, to};
-use crate::pages::{post, redirects};
 
 const ADA: &str = "username=ada&password=lovelace";
 /// The most sessions that a user has.

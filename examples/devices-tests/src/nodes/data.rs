@@ -46,8 +46,9 @@ pub(super) async fn visits(nodes: Nodes, mut count: Count) {
     count.finish(&format!("6 requests each, {answered} counted, {refused} refused with 503"));
 }
 
-/// Signed out in turn by oneself, by another device, and as all other devices; beside it two writes, of which one is now and
-/// then a rotation: a sign-out that crosses one is a sign-out (OUT-1).
+/// Signed out in turn by oneself, by another device, and as all other devices; beside it two
+/// writes, of which one is now and then a rotation: a sign-out that crosses one is a sign-out
+/// (OUT-1).
 pub(super) async fn writes_across_a_sign_out(nodes: Nodes, mut count: Count) {
     let laptop = nodes.cookie(0, "ada", "lovelace").await;
     let laptop_id = id_of(&nodes.sessions(&laptop).await[0]);

@@ -1,4 +1,5 @@
-//! A MariaDB server of the trials' own, because there the isolation level is a setting of the whole server.
+//! A MariaDB server of the trials' own, because there the isolation level is a setting of the whole
+//! server.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,6 @@
-//! Several processes of the apps, on both frameworks, on one database: many nodes, one truth. Each race starts at a barrier, runs
-//! many rounds through all nodes, and counts what breaks its clause; none may.
+//! Several processes of the apps, on both frameworks, on one database: many nodes, one truth. Each
+//! race starts at a barrier, runs many rounds through all nodes, and counts what breaks its clause;
+//! none may.
 
 mod auth;
 mod data;
@@ -13,6 +14,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
+use app_tests::FORM;
 use conformance_tests::browser::{Browser, Reply};
 use conformance_tests::{BoxFuture, race_rounds_or, suite};
 use http::Request;
@@ -21,11 +23,12 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use tokio::sync::Barrier;
 
-use crate::pages::{FORM, session, signed_in};
+use crate::pages::{session, signed_in};
 use crate::program::{App, Cookies, Database, Running};
 use place::Place;
 
-/// How many rounds a race runs unless `SESSION_TEST_ROUNDS` says otherwise: there are many combinations.
+/// How many rounds a race runs unless `SESSION_TEST_ROUNDS` says otherwise: there are many
+/// combinations.
 const ROUNDS: usize = 10;
 
 /// A race: which clauses it proves, by what, and how.
@@ -69,7 +72,8 @@ pub(crate) fn trials(app: App) -> Vec<Trial> {
     trials
 }
 
-/// The trial `processes/PLACE/CLAUSE/behaviour`. Which app most of the nodes are says the binary that it is in.
+/// The trial `processes/PLACE/CLAUSE/behaviour`. Which app most of the nodes are says the binary
+/// that it is in.
 fn proves<F: Future<Output = ()> + Send + 'static>(
     place: &Place,
     clauses: &'static [&'static str],
@@ -154,8 +158,8 @@ fn to(browser: Browser, path: &str, form: &str) -> Post {
     (browser, path.to_owned(), form.to_owned())
 }
 
-/// Posts these forms at once, each from a task and over a connection of its own that is open already, and returns the browsers
-/// as they are then, with the replies, in order.
+/// Posts these forms at once, each from a task and over a connection of its own that is open
+/// already, and returns the browsers as they are then, with the replies, in order.
 async fn at_once(posts: impl IntoIterator<Item = Post>) -> Vec<(Browser, Reply)> {
     let posts: Vec<_> = posts.into_iter().collect();
     let barrier = Arc::new(Barrier::new(posts.len()));
@@ -200,7 +204,8 @@ impl Count {
         }
     }
 
-    /// Says what was counted, and fails if anything was violated. `more` is what else is worth to know.
+    /// Says what was counted, and fails if anything was violated. `more` is what else is worth to
+    /// know.
     fn finish(self, more: &str) {
         let Self { title, start, rounds, violations } = self;
         let (broken, took) = (violations.len(), start.elapsed());

@@ -1,4 +1,5 @@
-//! Where the nodes of a trial keep their sessions: each database, with each isolation level that it may have as its default.
+//! Where the nodes of a trial keep their sessions: each database, with each isolation level that it
+//! may have as its default.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +18,8 @@ const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 /// A kind of database.
 #[derive(Clone)]
 pub(super) struct Place {
-    /// Its name, as a part of a trial's: the database, and the isolation level where there are several.
+    /// Its name, as a part of a trial's: the database, and the isolation level where there are
+    /// several.
     pub(super) name: String,
     /// Whether nodes are restarted on it too: once for each database.
     pub(super) is_for_restarts: bool,

@@ -1,9 +1,11 @@
-//! Nodes that end under load, one after the other, and are started again: by SIGKILL, as when memory runs out, and by SIGTERM, as
-//! a service manager replaces a release. Browsers go on through the nodes that are there, as behind a load balancer.
+//! Nodes that end under load, one after the other, and are started again: by SIGKILL, as when
+//! memory runs out, and by SIGTERM, as a service manager replaces a release. Browsers go on through
+//! the nodes that are there, as behind a load balancer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use app_tests::{FORM, post, redirects};
 use conformance_tests::race_rounds_or;
 use http::Request;
 use libtest_mimic::Trial;
@@ -15,7 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::place::Place;
 use super::{Nodes, leads_to, proves, title};
-use crate::pages::{post, redirects, session};
+use crate::pages::session;
 use crate::program::{App, Cookies, Database, Running};
 
 /// Browsers that write all the time, each with a session of its own.
@@ -149,7 +151,8 @@ async fn under_load(fleet: Arc<Fleet>, end: End, title: &str) {
         let met = *told.borrow();
         let seen = session(&mut fleet.node(writer).tab(&cookie)).await;
         let counted = usize::try_from(seen["data"]["visits"].as_u64().expect("a count")).expect("few");
-        // A killed node may have stored what it could acknowledge no more. A node that is told to stop must acknowledge.
+        // A killed node may have stored what it could acknowledge no more. A node that is told to
+        // stop must acknowledge.
         let most = met.stored + if end == End::Killed { met.broken + met.refused } else { 0 };
         assert!((met.stored..=most).contains(&counted), "writer {writer}: {counted} counted, {met:?}");
         all.stored += met.stored;
@@ -194,14 +197,15 @@ async fn write(fleet: Arc<Fleet>, cookie: String, stop: Arc<AtomicBool>, tell: w
     }
 }
 
-/// Tells a node to stop while it waits for the rest of a form, which comes when the node takes no new connection any more.
+/// Tells a node to stop while it waits for the rest of a form, which comes when the node takes no
+/// new connection any more.
 async fn answers_what_it_accepted(node: &Running, cookie: &str) {
     let form = "theme=light";
     let head = format!(
         "POST /theme HTTP/1.1\r\nhost: localhost\r\ncookie: {}={cookie}\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
          expect: 100-continue\r\nconnection: close\r\n\r\n",
         Cookies::Secure.name(),
-        crate::pages::FORM,
+        FORM,
         form.len()
     );
     let mut stream = TcpStream::connect(node.addr).await.expect("it listens");

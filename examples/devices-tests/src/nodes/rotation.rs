@@ -37,7 +37,7 @@ pub(super) async fn beside_writes(nodes: Nodes, mut count: Count) {
 pub(super) async fn at_once_on_all(nodes: Nodes, mut count: Count) {
     let mut cookies = Cookies::new(nodes.cookie(0, "ada", "lovelace").await);
     let mut first = nodes.node(1).tab(&cookies.newest);
-    crate::pages::post(&mut first, "/visits", "").await;
+    app_tests::post(&mut first, "/visits", "").await;
     let id = id_of(&nodes.sessions(&cookies.newest).await[0]);
     let mut asked = 0;
     for round in 0..count.rounds {
@@ -79,8 +79,8 @@ impl Cookies {
         self.older = self.old.replace(std::mem::replace(&mut self.newest, successor));
     }
 
-    /// On every node: the old cookie lives while nobody has used the newest one, and for the rest of the minute after that,
-    /// which is more than this takes. The one before it is dead.
+    /// On every node: the old cookie lives while nobody has used the newest one, and for the rest
+    /// of the minute after that, which is more than this takes. The one before it is dead.
     ///
     /// # Errors
     /// What each cookie shows that isn't as it should be.

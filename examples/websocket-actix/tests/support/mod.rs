@@ -3,7 +3,7 @@
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer, rt};
 use conformance_tests::adapter::Server;
-use session_actix::CookieSessionService;
+use session_actix::{CookieSessionService, CookieSessionServiceExt};
 
 /// Serves `routes` inside the middleware, on a thread of its own, until the server is dropped.
 pub(crate) async fn listen(

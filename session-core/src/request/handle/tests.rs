@@ -1,43 +1,67 @@
-//! What only shows within one request: operations that overlap, futures that are dropped, and a head that has left.
+//! What only shows within one request: operations that overlap, futures that are dropped, and a
+//! head that has left.
 
+mod flash;
+mod given_up;
+mod saves;
 mod updates;
+mod visitors;
 
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use serde_json::json;
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::adapter::{Headers, HeadersMut, ResponseHead, ScopeGuard};
-use crate::model::record::Record;
-use crate::model::token::TokenRef;
+use crate::error::StoreError;
+use crate::model::user_id::UserId;
 use crate::request::state::State;
-use crate::store::{Applied, Created, Forgotten, Loaded, NewData, SessionKey, SessionStore, StoreFuture, Update};
+use crate::store::{Checked, NewData, SessionStore, StoreFuture, Update};
+use crate::testing::intercept::{Answer, Intercept, Intercepted, Operation};
 use crate::{KeyRing, MemoryStore, SessionConfig, SigningKey};
 
-/// A store whose answers don't come while it is told so; what it was asked to do is done all the same.
+/// A store in memory whose answers don't come while this says so; what it was asked to do is done
+/// all the same.
 #[derive(Debug, Default)]
 struct Silent {
-    store: MemoryStore,
     silent: AtomicBool,
     speaks: Notify,
     failing: AtomicBool,
     panicking: AtomicBool,
+    /// How many answers to insertions are lost.
+    unanswered: AtomicU32,
     /// Another request is always faster.
     contended: AtomicBool,
     most_data: Option<usize>,
 }
 
 impl Silent {
-    fn answer<'a, T: Send + 'a>(&'a self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+    fn keep_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
+        self.speaks.notify_one();
+    }
+}
+
+impl Intercept for Silent {
+    fn call<'a>(&'a self, store: &'a Arc<dyn SessionStore>, operation: Operation<'a>) -> StoreFuture<'a, Answer> {
         Box::pin(async move {
             assert!(!self.panicking.load(Ordering::SeqCst), "told to panic");
             if self.failing.load(Ordering::SeqCst) {
                 return Err(StoreError::not_applied("told to fail"));
             }
-            let answer = work.await;
+            if self.contended.load(Ordering::SeqCst)
+                && let Operation::Update { caller, update: Update { data: Some(new), .. }, now } = operation
+            {
+                let faster = NewData::new(new.based_on, new.data.clone());
+                store.update(caller, &Update { data: Some(faster), ..Update::default() }, now).await?;
+            }
+            let is_insertion = matches!(operation, Operation::Create { .. });
+            let answer = operation.ask(store).await;
+            let lose = |left: u32| left.checked_sub(1);
+            if is_insertion && self.unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose).is_ok() {
+                return Err(StoreError::unknown("told to lose it"));
+            }
             while self.silent.load(Ordering::SeqCst) {
                 self.speaks.notified().await;
             }
@@ -45,90 +69,16 @@ impl Silent {
         })
     }
 
-    fn keep_silent(&self, silent: bool) {
-        self.silent.store(silent, Ordering::SeqCst);
-        self.speaks.notify_one();
+    fn max_data_bytes(&self, _: &Arc<dyn SessionStore>) -> Option<usize> {
+        self.most_data
     }
 }
 
-impl SessionStore for Silent {
-    fn create<'a>(
-        &'a self,
-        new: &'a Arc<Record>,
-        replaces: &'a [SessionKey],
-        limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Created> {
-        self.answer(self.store.create(new, replaces, limit, now))
-    }
-
-    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
-        self.answer(self.store.load(sessions, now))
-    }
-
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        self.answer(Box::pin(async move {
-            if self.contended.load(Ordering::SeqCst)
-                && let Some(NewData { based_on, data, .. }) = &update.data
-            {
-                let (based_on, data) = (*based_on, data.clone());
-                let faster = NewData { based_on, becomes: crate::model::version::drawn(based_on), data };
-                self.store.apply(caller, &Update { data: Some(faster), ..Update::default() }, now).await?;
-            }
-            self.store.apply(caller, update, now).await
-        }))
-    }
-
-    fn end<'a>(
-        &'a self,
-        user: &'a UserId,
-        id: SessionId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<bool>> {
-        self.answer(self.store.end(user, id, by, now))
-    }
-
-    fn end_all<'a>(
-        &'a self,
-        user: &'a UserId,
-        except: Option<SessionId>,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        self.answer(self.store.end_all(user, except, by, now))
-    }
-
-    fn list<'a>(
-        &'a self,
-        user: &'a UserId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        self.answer(self.store.list(user, by, now))
-    }
-
-    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        self.answer(self.store.purge_expired(before, limit))
-    }
-
-    fn max_data_bytes(&self) -> Option<usize> {
-        self.most_data
-    }
-
-    fn forget_users<'a>(
-        &'a self,
-        after: Option<&'a str>,
-        since: OffsetDateTime,
-        now: OffsetDateTime,
-        limit: NonZeroU32,
-    ) -> StoreFuture<'a, Forgotten> {
-        self.answer(self.store.forget_users(after, since, now, limit))
-    }
-
-    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
-        self.answer(self.store.server_time())
-    }
+/// What keeps a service's store silent, and the service.
+fn silent() -> (Arc<Silent>, CookieSessionService) {
+    let silent = Arc::new(Silent::default());
+    let service = service(Intercepted::new(Arc::new(MemoryStore::new()), Arc::clone(&silent)));
+    (silent, service)
 }
 
 /// A request without headers.
@@ -184,6 +134,43 @@ fn sends_cookie(session: &CookieSession) -> bool {
     matches!(session.lock().state, State::Issued(..))
 }
 
+/// A response's header lines.
+#[derive(Default)]
+struct Response(Vec<(&'static str, String)>);
+
+impl Headers for Response {
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_bytes())
+    }
+}
+
+impl HeadersMut for Response {
+    fn retain_lines(&mut self, keep: impl Fn(&str, &[u8]) -> bool) {
+        self.0.retain(|(name, value)| *name == ":status" || keep(name, value.as_bytes()));
+    }
+
+    fn append_line(&mut self, name: &'static str, value: std::borrow::Cow<'static, str>, _: bool) {
+        self.0.push((name, value.into_owned()));
+    }
+}
+
+impl ResponseHead for Response {
+    type Headers<'a> = &'a mut Self;
+
+    fn headers(&mut self) -> &mut Self {
+        self
+    }
+
+    fn replace(&mut self, status: u16) {
+        self.0.insert(0, (":status", status.to_string()));
+    }
+}
+
+/// Polls once.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
 #[tokio::test]
 async fn a_handle_that_is_extracted_after_the_head_left_sends_no_token() {
     let service = service(MemoryStore::new());
@@ -195,166 +182,6 @@ async fn a_handle_that_is_extracted_after_the_head_left_sends_no_token() {
         assert!(matches!(session.authenticate("ada").await, Err(Error::HeadSent)));
         assert!(matches!(session.rotate().await, Err(Error::HeadSent)));
         assert!(service.list("ada").await.unwrap().is_empty());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn saves_that_overlap_count_each_update_once() {
-    let service = service(MemoryStore::new());
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
-    let add = |session: &CookieSession| session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
-    for _ in 0..200 {
-        let tasks: Vec<_> = (0..4)
-            .map(|_| {
-                let session = session.clone();
-                tokio::spawn(async move {
-                    add(&session);
-                    session.save().await
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap().unwrap();
-        }
-    }
-    assert_eq!(stored(&service).await, json!({"n": 800}));
-    assert_eq!(session.get::<u64>("n").unwrap(), Some(800));
-}
-
-#[tokio::test]
-async fn a_commit_waits_behind_those_that_queue_for_its_session_and_a_save_does_not() {
-    let service = service(MemoryStore::new());
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
-    let id = session.lock().state.active().unwrap().record.id;
-    let place = service.0.turns.queue(id).await;
-    session.set("saved", &1).unwrap();
-    assert!(poll_once(&mut Box::pin(session.save())).is_ready());
-    session.set("committed", &1).unwrap();
-    let mut commit = guard.commit(200);
-    assert!(poll_once(&mut commit).is_pending());
-    assert_eq!(stored(&service).await, json!({"saved": 1}));
-    drop(place);
-    drop(commit.await);
-    assert_eq!(stored(&service).await, json!({"saved": 1, "committed": 1}));
-}
-
-#[tokio::test]
-async fn a_commit_waits_for_a_save_that_was_given_up() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
-    session.set("a", &1).unwrap();
-    store.keep_silent(true);
-    let mut save = Box::pin(session.save());
-    assert!(poll_once(&mut save).is_pending());
-    drop(save);
-    let mut commit = guard.commit(200);
-    assert!(poll_once(&mut commit).is_pending(), "the response speaks for what it stores");
-    store.keep_silent(false);
-    assert!(!format!("{:?}", commit.await).contains("503"));
-    assert_eq!(stored(&service).await, json!({"a": 1}));
-}
-
-#[tokio::test]
-async fn a_sign_in_that_was_given_up_leaves_no_session_and_sends_no_cookie() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    store.keep_silent(true);
-    let mut sign_in = Box::pin(session.authenticate("ada"));
-    assert!(poll_once(&mut sign_in).is_pending());
-    drop(sign_in);
-    // It sends no cookie, and the response doesn't wait for it.
-    assert!(poll_once(&mut guard.commit(408)).is_ready());
-    assert!(!sends_cookie(&session));
-    store.keep_silent(false);
-    // What comes next waits until it is settled.
-    session.logout().await.unwrap();
-    assert!(service.list("ada").await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn what_comes_after_a_sign_in_that_was_given_up_finds_it_ended() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    store.keep_silent(true);
-    let mut first = Box::pin(session.authenticate("ada"));
-    assert!(poll_once(&mut first).is_pending());
-    drop(first);
-    let mut second = Box::pin(session.authenticate("ada"));
-    assert!(poll_once(&mut second).is_pending());
-    store.keep_silent(false);
-    second.await.unwrap();
-    assert_eq!(service.list("ada").await.unwrap().len(), 1, "the one whose cookie is sent");
-    assert!(sends_cookie(&session));
-}
-
-#[tokio::test]
-async fn an_operation_that_was_given_up_before_its_turn_never_begins() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    store.keep_silent(true);
-    let mut first = Box::pin(session.authenticate("ada"));
-    assert!(poll_once(&mut first).is_pending());
-    let mut waits = Box::pin(session.authenticate("alan"));
-    assert!(poll_once(&mut waits).is_pending());
-    drop(waits);
-    store.keep_silent(false);
-    first.await.unwrap();
-    assert_eq!(session.user_id().as_deref(), Some("ada"));
-    session.save().await.unwrap();
-    assert!(service.list("alan").await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_rotation_that_was_given_up_goes_on_and_its_cookie_is_sent() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let cookie = signed_in(&service).await;
-    let guard = service.begin(None);
-    let session = extract_with(&guard, &cookie).await;
-    session.set("a", &1).unwrap();
-    let before = token(&session);
-    store.keep_silent(true);
-    let mut rotate = Box::pin(session.rotate());
-    assert!(poll_once(&mut rotate).is_pending());
-    drop(rotate);
-    let mut commit = guard.commit(200);
-    assert!(poll_once(&mut commit).is_pending(), "there is something to store, and that waits");
-    store.keep_silent(false);
-    drop(commit.await);
-    assert!(sends_cookie(&session) && token(&session) != before);
-    assert_eq!(stored(&service).await, json!({"a": 1}));
-}
-
-#[tokio::test]
-async fn a_response_with_nothing_to_store_does_not_wait_for_a_rotation_that_was_given_up() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let cookie = signed_in(&service).await;
-    let guard = service.begin(None);
-    let session = extract_with(&guard, &cookie).await;
-    store.keep_silent(true);
-    let mut rotate = Box::pin(session.rotate());
-    assert!(poll_once(&mut rotate).is_pending());
-    drop(rotate);
-    assert!(poll_once(&mut guard.commit(200)).is_ready());
-    store.keep_silent(false);
-    tokio::task::yield_now().await;
-    for _ in 0..2 {
-        let next = service.begin(None);
-        assert_eq!(extract_with(&next, &cookie).await.user_id().as_deref(), Some("ada"), "either token works");
     }
 }
 
@@ -379,71 +206,8 @@ async fn that_a_token_was_presented_is_recorded_also_where_the_request_is_droppe
 }
 
 #[tokio::test]
-async fn a_future_that_is_kept_and_no_longer_polled_holds_up_nothing() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
-    store.keep_silent(true);
-    let mut first = Box::pin(session.rotate_strict());
-    assert!(poll_once(&mut first).is_pending());
-    let mut second = Box::pin(session.list("nobody"));
-    assert!(poll_once(&mut second).is_pending());
-    store.keep_silent(false);
-    session.save().await.unwrap();
-    drop(guard.commit(200).await);
-    // What they gave is still there to have.
-    first.await.unwrap();
-    second.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_could_not_be_settled_is_settled_after_the_response() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    store.keep_silent(true);
-    let mut sign_in = Box::pin(session.authenticate("ada"));
-    assert!(poll_once(&mut sign_in).is_pending());
-    drop(sign_in);
-    assert!(poll_once(&mut guard.commit(200)).is_ready());
-    drop(session);
-    drop(guard);
-    store.failing.store(true, Ordering::SeqCst);
-    store.keep_silent(false);
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    store.failing.store(false, Ordering::SeqCst);
-    assert_eq!(service.list("ada").await.unwrap().len(), 1, "the store has failed since");
-    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    assert!(service.list("ada").await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_response_waits_for_no_activity_behind_an_operation_that_was_given_up() {
-    let store = Arc::new(Silent::default());
-    let clock = Arc::new(crate::ManualClock::default());
-    let service = service(Arc::clone(&store)).with_clock(Arc::clone(&clock));
-    let cookie = signed_in(&service).await;
-    clock.advance(std::time::Duration::from_secs(3600));
-    let guard = service.begin(None);
-    let session = extract_with(&guard, &cookie).await;
-    store.keep_silent(true);
-    let mut list = Box::pin(session.list("nobody"));
-    assert!(poll_once(&mut list).is_pending());
-    drop(list);
-    assert!(poll_once(&mut guard.commit(200)).is_ready());
-    store.keep_silent(false);
-    session.save().await.unwrap();
-    let active = service.list("ada").await.unwrap()[0].last_active_at;
-    assert_eq!(active, crate::Clock::now(&clock), "it is recorded after the response");
-}
-
-#[tokio::test]
 async fn an_operation_whose_store_panics_lets_the_next_one_go() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
+    let (store, service) = silent();
     let guard = service.begin(None);
     let session = extract(&guard).await;
     session.authenticate("ada").await.unwrap();
@@ -457,8 +221,7 @@ async fn an_operation_whose_store_panics_lets_the_next_one_go() {
 
 #[tokio::test]
 async fn a_commit_waits_for_a_sign_in_in_another_task() {
-    let store = Arc::new(Silent::default());
-    let service = service(Arc::clone(&store));
+    let (store, service) = silent();
     let guard = service.begin(None);
     let session = extract(&guard).await;
     store.keep_silent(true);
@@ -471,58 +234,6 @@ async fn a_commit_waits_for_a_sign_in_in_another_task() {
     drop(commit.await);
     assert!(sends_cookie(&session));
     assert_eq!(service.list("ada").await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn what_is_set_after_the_response_and_never_saved_is_reported_once() {
-    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let observed = Arc::clone(&events);
-    let service = service(MemoryStore::new()).with_observer(move |event| {
-        observed.lock().unwrap().push(format!("{event:?}"));
-    });
-    for saves in [true, false] {
-        let guard = service.begin(None);
-        let session = extract(&guard).await;
-        session.authenticate("ada").await.unwrap();
-        session.set("before", &1).unwrap();
-        drop(guard.commit(200).await);
-        session.set("after", &2).unwrap();
-        if saves {
-            session.save().await.unwrap();
-        }
-        let other = session.clone();
-        drop(guard);
-        drop(session);
-        assert!(events.lock().unwrap().is_empty(), "another handle may still save it");
-        drop(other);
-        let seen = std::mem::take(&mut *events.lock().unwrap());
-        assert_eq!(
-            seen.iter().filter(|event| event.contains("ChangesNotSaved")).count(),
-            usize::from(!saves),
-            "{seen:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn what_loses_every_race_is_an_error_of_its_own_and_can_be_saved_later() {
-    let store = Arc::new(Silent::default());
-    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = Arc::clone(&events);
-    let service =
-        service(Arc::clone(&store)).with_observer(move |event| seen.lock().unwrap().push(format!("{event:?}")));
-    let cookie = signed_in(&service).await;
-    let guard = service.begin(None);
-    let session = extract_with(&guard, &cookie).await;
-    session.set("a", &1).unwrap();
-    store.contended.store(true, Ordering::SeqCst);
-    let error = session.save().await.unwrap_err();
-    assert!(matches!(error, Error::Contention) && error.status() == 503, "{error:?}");
-    let told = std::mem::take(&mut *events.lock().unwrap());
-    assert!(told.len() == 1 && told[0].starts_with("Contention"), "{told:?}");
-    store.contended.store(false, Ordering::SeqCst);
-    session.save().await.unwrap();
-    assert_eq!(stored(&service).await["a"], 1);
 }
 
 #[tokio::test]
@@ -559,87 +270,22 @@ async fn an_update_may_use_its_own_session() {
     assert_eq!(stored(&service).await, json!({"n": 5, "step": 5}));
 }
 
-/// A response's header lines.
-#[derive(Default)]
-struct Response(Vec<(&'static str, String)>);
-
-impl Headers for Response {
-    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_bytes())
-    }
-}
-
-impl HeadersMut for Response {
-    fn remove_lines(&mut self, name: &'static str) {
-        self.0.retain(|(known, _)| *known != name);
-    }
-
-    fn append_line(&mut self, name: &'static str, value: std::borrow::Cow<'static, str>, _: bool) {
-        self.0.push((name, value.into_owned()));
-    }
-}
-
-impl ResponseHead for Response {
-    type Headers<'a> = &'a mut Self;
-
-    fn headers(&mut self) -> &mut Self {
-        self
-    }
-
-    fn replace(&mut self, status: u16) {
-        self.0 = vec![(":status", status.to_string())];
-    }
-}
-
-#[tokio::test]
-async fn what_no_commit_told_of_is_not_stored_by_a_later_save() {
-    let end: [fn(ScopeGuard); 3] = [
-        drop,
-        |guard| drop(guard.commit(200)),
-        |guard| {
-            let mut commit = guard.commit(500);
-            assert!(poll_once(&mut commit).is_ready());
-        },
-    ];
-    for end in end {
-        let service = service(MemoryStore::new());
-        let guard = service.begin(None);
-        let session = extract(&guard).await;
-        session.authenticate("ada").await.unwrap();
-        session.set("half", &1).unwrap();
-        end(guard);
-        session.set("whole", &2).unwrap();
-        session.save().await.unwrap();
-        assert_eq!(stored(&service).await, json!({"whole": 2}), "what a task sets afterwards is its own to save");
-    }
-    let service = service(MemoryStore::new());
-    let guard = service.begin(None);
-    let session = extract(&guard).await;
-    session.authenticate("ada").await.unwrap();
-    drop(guard.commit(200).await);
-    session.set("streamed", &1).unwrap();
-    drop(guard);
-    session.save().await.unwrap();
-    assert_eq!(stored(&service).await, json!({"streamed": 1}), "after a commit the layer's end discards nothing");
-}
-
 #[tokio::test]
 async fn an_extraction_that_asks_nobody_is_ready_at_once_and_boxed_none() {
     let service = service(MemoryStore::new());
     let guard = service.begin(None);
     let scope = guard.scope();
-    let mut first = scope.load_boxed(scope.read(&NoHead, None));
+    let mut first = scope.load(scope.read(&NoHead, None));
     let std::task::Poll::Ready(Ok(session)) = poll_once(&mut first) else { panic!("nobody is asked") };
     session.authenticate("ada").await.unwrap();
-    let mut again = scope.load_boxed(scope.read(&NoHead, None));
+    let mut again = scope.load(scope.read(&NoHead, None));
     let std::task::Poll::Ready(Ok(session)) = poll_once(&mut again) else { panic!("it is loaded") };
     assert_eq!(session.user_id().as_deref(), Some("ada"), "a later extraction is the same session");
 }
 
 #[tokio::test]
 async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
-    let store = Arc::new(Silent::default());
-    let outside = service(Arc::clone(&store));
+    let (store, outside) = silent();
     let other_name = SessionConfig::builder().cookie_name("__Host-other");
     let keys = KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap());
     let inside = CookieSessionService::new(MemoryStore::new(), other_name.build(keys).unwrap());
@@ -655,12 +301,7 @@ async fn the_cookie_of_a_service_further_in_survives_a_failure_further_out() {
     inner.commit(200).await.apply(&mut response);
     outer.commit(200).await.apply(&mut response);
     let names: Vec<_> = response.0.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, [":status", "set-cookie", "vary", "cache-control", "set-cookie"]);
-}
-
-/// Polls once.
-fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
-    std::pin::Pin::new(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    assert_eq!(names, [":status", "set-cookie", "retry-after", "vary", "cache-control", "set-cookie"]);
 }
 
 #[test]
@@ -672,7 +313,8 @@ fn the_smaller_limit_of_data_holds_and_one_warning_says_if_it_is_the_stores() {
             let keys = KeyRing::new(SigningKey::from_bytes(&[7; 32]).unwrap());
             let config = SessionConfig::builder().max_data_bytes(100).build(keys).unwrap();
             // Shared, as the adapters' examples do.
-            let store = Arc::new(Silent { most_data, ..Silent::default() });
+            let silent = Silent { most_data, ..Silent::default() };
+            let store = Arc::new(Intercepted::new(Arc::new(MemoryStore::new()), silent));
             let service = CookieSessionService::new(store, config);
             assert_eq!(service.config().max_data_bytes, limit, "{most_data:?}");
             drop(service.clone());
@@ -680,4 +322,30 @@ fn the_smaller_limit_of_data_holds_and_one_warning_says_if_it_is_the_stores() {
         assert_eq!(log.lines().filter(|line| line.contains("WARN")).count(), warnings, "{log}");
         assert_eq!(log.contains("limit=99"), warnings == 1, "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_of_one_session_while_another_task_signs_in() {
+    const SIGN_INS: usize = 2000;
+    let service = service(MemoryStore::new());
+    let guard = service.begin(None);
+    let session = extract(&guard).await;
+    let (read, start, done) = (session.clone(), Arc::new(std::sync::Barrier::new(2)), Arc::new(AtomicBool::new(false)));
+    let (started, ended) = (Arc::clone(&start), Arc::clone(&done));
+    let reader = std::thread::spawn(move || {
+        started.wait();
+        let mut reads = 0;
+        while reads < SIGN_INS || !ended.load(Ordering::SeqCst) {
+            for current in [read.current(), read.snapshot().unwrap()].into_iter().flatten() {
+                assert_eq!(current.data["of"], json!(current.user_id), "read {reads}");
+            }
+            reads += 1;
+        }
+    });
+    start.wait();
+    for user in ["ada", "bob"].iter().cycle().take(SIGN_INS) {
+        session.authenticate_with(user, json!({"of": user})).await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    reader.join().unwrap();
 }

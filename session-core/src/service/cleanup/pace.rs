@@ -1,37 +1,39 @@
-//! How fast the clean-up goes: how many rows the next batch has, how long to rest before it, and when a backlog has become too much.
-//! Pure: it is told what each batch did, and reads no clock.
+//! How fast the clean-up is: how many rows the next batch has, how long to rest before it, and when
+//! a backlog has lasted too long. Pure: what each batch did is passed in, and it reads no clock.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Rows of the first batch.
 pub(super) const FIRST: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
-/// Rows of any batch.
+/// The fewest and the most rows of a batch.
 const FEWEST: u32 = 50;
 const MOST: u32 = 400;
-/// A full batch that took less is followed by a larger one, and one that took more by a smaller one: a request that meets one may
-/// wait for as long as it takes.
+/// A full batch that took less than `SHORT` is followed by a larger one, and one that took more
+/// than `LONG` by a smaller one: a request may have to wait for as long as a batch takes.
 const SHORT: Duration = Duration::from_millis(8);
 const LONG: Duration = Duration::from_millis(25);
 
-/// For how long the clean-up has been at a backlog, and how many times as long as a batch took it rests then: it has a tenth of one
-/// connection's time at first, and in the end half.
+/// Until a backlog has lasted this long, the clean-up rests this many times as long as a batch
+/// took. So it has a tenth of one connection's time at first, then a fifth, and in the end half.
 const RESTS: [(Duration, u32); 2] = [(Duration::from_secs(10), 9), (Duration::from_secs(60), 4)];
 const LAST_REST: u32 = 1;
-/// So that a store that answers at once doesn't take a whole core, and one that hardly answers isn't left alone.
+/// The shortest and the longest rest: a store that answers at once doesn't take a whole core, and
+/// one that hardly answers is still asked again.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long a pass takes at most.
+/// A pass ends once it has taken this long.
 const PASS: Duration = Duration::from_secs(60);
-/// After so many passes in a row that left rows the clean-up is behind.
+/// After this many passes in a row that left rows, the clean-up is behind.
 const TOO_MANY: u32 = 5;
 
-/// Rests after failures in a row: twice as long each time.
+/// The rest after a failure doubles with each further failure in a row, from the first value up to
+/// the last.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(64);
 
-/// How the clean-up is getting on.
+/// What has been done so far, as far as the next rest depends on it.
 #[derive(Debug)]
 pub(super) struct Pace {
     batch: u32,
@@ -39,14 +41,14 @@ pub(super) struct Pace {
     failures: u32,
 }
 
-/// What was done since the last time that nothing was left, rests included.
+/// What was done since nothing was left last, with the time of the rests.
 #[derive(Debug, Default)]
 struct Backlog {
     took: Duration,
     deleted: u64,
-    /// Passes that left rows.
+    /// How many passes left rows.
     passes: u32,
-    /// Of `took`, in this pass.
+    /// The part of `took` that belongs to this pass.
     pass: Duration,
 }
 
@@ -57,7 +59,8 @@ pub(super) enum Next {
     Batch(Duration),
     /// Another pass, after a rest, as rows are left.
     Pass(Duration),
-    /// The same, and the clean-up is behind since this pass: for how long it has been at it, and what it has deleted.
+    /// The same, and with this pass the clean-up has fallen behind: how long it has worked on the
+    /// backlog, and how many rows it has deleted.
     Behind { rest: Duration, at_it: Duration, deleted: u64 },
     /// Nothing is left.
     Done,
@@ -74,7 +77,7 @@ impl Pace {
         NonZeroU32::new(self.batch).unwrap_or(FIRST)
     }
 
-    /// After a batch that deleted so many rows.
+    /// What follows a batch that deleted this many rows in this time.
     pub(super) fn after(&mut self, deleted: u64, took: Duration) -> Next {
         self.failures = 0;
         if deleted < u64::from(self.batch) {
@@ -104,7 +107,7 @@ impl Pace {
         Next::Pass(rest)
     }
 
-    /// After a failure: how long to rest at most, and half of it at least.
+    /// The longest rest after a failure; half of it is the shortest.
     pub(super) fn after_failure(&mut self) -> Duration {
         let rest = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LAST_RETRY);
         self.failures += 1;
@@ -118,7 +121,7 @@ mod tests {
 
     const MILLI: Duration = Duration::from_millis(1);
 
-    /// Batches that are full, each of which takes so long, until so much time has passed.
+    /// Full batches that take `took` each, until the time `until` has passed.
     fn full(pace: &mut Pace, took: Duration, until: Duration) -> Vec<Next> {
         let (mut all, mut passed) = (Vec::new(), Duration::ZERO);
         while passed < until {

@@ -1,4 +1,5 @@
-//! When the task cleans up, how it rests, and how it ends. The time is tokio's own, which stands still while anything can run.
+//! When the task cleans up, how it rests, and how it ends. The time is tokio's own, which stands
+//! still while anything can run.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,19 +11,17 @@ use super::*;
 use crate::model::data::Data;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
-use crate::model::token::{TokenHash, TokenRef};
+use crate::model::token::TokenHash;
 use crate::model::user_id::UserId;
-use crate::store::{
-    Applied, Caller, Checked, Created, Forgotten, Loaded, MemoryStore, SessionKey, SessionStore, StoreFuture, Update,
-};
+use crate::store::{Forgotten, MemoryStore, SessionStore, StoreFuture};
+use crate::testing::intercept::{Answer, Intercept, Intercepted, Operation};
 use crate::{KeyRing, ManualClock, SessionConfig, SigningKey};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A store that tells when a batch begins, and does it when it is let.
+/// Makes a store report when a batch begins, and do it when it is let.
 #[derive(Debug)]
 struct Gated {
-    rows: MemoryStore,
     begun: mpsc::UnboundedSender<Instant>,
     gate: Arc<Gate>,
 }
@@ -73,7 +72,8 @@ async fn over(expired: u16) -> (CookieSessionService, mpsc::UnboundedReceiver<In
     let gate = Arc::new(gate);
     let keys = KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap());
     let config = SessionConfig::builder().build(keys).unwrap();
-    let service = CookieSessionService::new(Gated { rows, begun, gate: Arc::clone(&gate) }, config);
+    let service =
+        CookieSessionService::new(Intercepted::new(Arc::new(rows), Gated { begun, gate: Arc::clone(&gate) }), config);
     (service.with_clock(clock), begins, gate)
 }
 
@@ -264,8 +264,8 @@ impl crate::Clock for AsSystem {
     }
 }
 
-/// What a pass does on a clock that is so far ahead of the server's: rows that it deletes of 15 that expired two days before, and the
-/// events.
+/// What a pass does on a clock that is so far ahead of the server's: rows that it deletes of 15
+/// that expired two days before, and the events.
 async fn pass_ahead(ahead: time::Duration, is_system: bool) -> (u64, Vec<String>) {
     let (service, mut begins, gate) = over(15).await;
     let (service, mut told) = observed(service);
@@ -332,96 +332,51 @@ async fn a_panic_of_the_store_is_told_by_stop() {
     task.stop().await;
 }
 
-impl SessionStore for Gated {
-    fn create<'a>(
-        &'a self,
-        new: &'a Arc<Record>,
-        replaces: &'a [SessionKey],
+impl Intercept for Gated {
+    fn call<'a>(&'a self, store: &'a Arc<dyn SessionStore>, operation: Operation<'a>) -> StoreFuture<'a, Answer> {
+        Box::pin(async move {
+            match operation {
+                Operation::Purge { before, limit } => self.purge(store, before, limit).await.map(Answer::Purge),
+                Operation::ForgetUsers { after, .. } => Ok(Answer::ForgetUsers(self.forget_users(after).await)),
+                Operation::ServerTime {} => {
+                    self.gate.asked.fetch_add(1, Ordering::SeqCst);
+                    Ok(Answer::ServerTime(*self.gate.time.lock().unwrap()))
+                }
+                other => other.ask(store).await,
+            }
+        })
+    }
+}
+
+impl Gated {
+    async fn purge(
+        &self,
+        store: &dyn SessionStore,
+        before: OffsetDateTime,
         limit: NonZeroU32,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Created> {
-        self.rows.create(new, replaces, limit, now)
+    ) -> Result<u64, StoreError> {
+        self.begun.send(Instant::now()).expect("the test looks");
+        self.gate.lets.acquire().await.expect("never closed").forget();
+        assert!(!self.gate.panics.load(Ordering::SeqCst), "a store of the test's own");
+        if self.gate.fails.load(Ordering::SeqCst) {
+            return Err(StoreError::not_applied("told to fail"));
+        }
+        let deleted = store.purge_expired(before, limit).await?;
+        self.gate.deleted.fetch_add(deleted, Ordering::SeqCst);
+        Ok(if self.gate.never_ends.load(Ordering::SeqCst) { u64::from(limit.get()) } else { deleted })
     }
 
-    fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
-        self.rows.load(sessions, now)
-    }
-
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        self.rows.apply(caller, update, now)
-    }
-
-    fn end<'a>(
-        &'a self,
-        user: &'a UserId,
-        id: SessionId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<bool>> {
-        self.rows.end(user, id, by, now)
-    }
-
-    fn end_all<'a>(
-        &'a self,
-        user: &'a UserId,
-        except: Option<SessionId>,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<SessionId>>> {
-        self.rows.end_all(user, except, by, now)
-    }
-
-    fn list<'a>(
-        &'a self,
-        user: &'a UserId,
-        by: Option<&'a Caller>,
-        now: OffsetDateTime,
-    ) -> StoreFuture<'a, Checked<Vec<Arc<Record>>>> {
-        self.rows.list(user, by, now)
-    }
-
-    fn max_data_bytes(&self) -> Option<usize> {
-        self.rows.max_data_bytes()
-    }
-
-    fn purge_expired<'a>(&'a self, before: OffsetDateTime, limit: NonZeroU32) -> StoreFuture<'a, u64> {
-        Box::pin(async move {
-            self.begun.send(Instant::now()).expect("the test looks");
-            self.gate.lets.acquire().await.expect("never closed").forget();
-            assert!(!self.gate.panics.load(Ordering::SeqCst), "a store of the test's own");
-            if self.gate.fails.load(Ordering::SeqCst) {
-                return Err(StoreError::not_applied("told to fail"));
-            }
-            let deleted = self.rows.purge_expired(before, limit).await?;
-            self.gate.deleted.fetch_add(deleted, Ordering::SeqCst);
-            Ok(if self.gate.never_ends.load(Ordering::SeqCst) { u64::from(limit.get()) } else { deleted })
-        })
-    }
-
-    fn forget_users<'a>(
-        &'a self,
-        after: Option<&'a str>,
-        _: OffsetDateTime,
-        _: OffsetDateTime,
-        _: NonZeroU32,
-    ) -> StoreFuture<'a, Forgotten> {
-        Box::pin(async move {
-            let users = self.gate.users.load(Ordering::SeqCst);
-            if users == 0 {
-                return Ok(Forgotten::default());
-            }
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            let at = after.map_or(0, |at| at.parse().expect("a number")) + 1;
-            if at == users {
-                self.gate.looked_at_all.fetch_add(1, Ordering::SeqCst);
-                return Ok(Forgotten::default());
-            }
-            Ok(Forgotten { users: 0, next: Some(at.to_string()) })
-        })
-    }
-
-    fn server_time(&self) -> StoreFuture<'_, Option<OffsetDateTime>> {
-        self.gate.asked.fetch_add(1, Ordering::SeqCst);
-        Box::pin(std::future::ready(Ok(*self.gate.time.lock().unwrap())))
+    async fn forget_users(&self, after: Option<&str>) -> Forgotten {
+        let users = self.gate.users.load(Ordering::SeqCst);
+        if users == 0 {
+            return Forgotten::default();
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let at = after.map_or(0, |at| at.parse().expect("a number")) + 1;
+        if at == users {
+            self.gate.looked_at_all.fetch_add(1, Ordering::SeqCst);
+            return Forgotten::default();
+        }
+        Forgotten { users: 0, next: Some(at.to_string()) }
     }
 }

@@ -10,16 +10,18 @@ pub(super) fn number(error: &SqlxError) -> Option<u16> {
     Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
-/// What an error of the database, or of its driver, says.
+/// What an error of the database, or of its driver, means.
 ///
-/// `EndOfConnection` is whatever ends the connection, or leaves open whether the change was committed: the server goes down (1053), a
-/// connection or what ran on it was killed or took too long (1317, 1927, 1969, 4031), the network failed (1152 to 1161, 1184), writing
-/// the tables or the binary log did (1026, 1030), the commit itself did half-way (1180), or something between here and the server says
-/// what only a client can (1105, 2000 to 2999).
+/// `EndOfConnection` covers errors that end the connection, or leave open whether the change was
+/// committed: the server shuts down (1053), a connection or its statement was killed or took too
+/// long (1317, 1927, 1969, 4031), the network failed (1152 to 1161, 1184), writing the tables or
+/// the binary log failed (1026, 1030), the commit itself failed half-way (1180), or something in
+/// between reports what only a client can (1105, 2000 to 2999).
 pub(super) fn classify(error: &SqlxError) -> ErrorKind {
     let Some(number) = number(error) else { return ErrorKind::EndOfConnection };
     match number {
-        // A deadlock, a row that changed since it was read, and a cluster that rolled back at commit.
+        // A deadlock, a row that changed since it was read, and a cluster that rolled back at
+        // commit.
         1213 | 1020 | 3101 => ErrorKind::RolledBack,
         1205 => ErrorKind::Locked,
         1026 | 1030 | 1053 | 1105 | 1152..=1161 | 1180 | 1184 | 1317 | 1927 | 1969 | 2000..=2999 | 4031 => {
@@ -27,11 +29,16 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
         }
         // No such table, no such column.
         1146 | 1054 => ErrorKind::NotMigrated,
-        // A wrong password, a user who needs another way to say who it is, a host that may not connect.
+        // A wrong password, a user who must authenticate by another method, a host that may not
+        // connect.
         1045 | 1698 | 1130 => ErrorKind::Refused,
-        1049 => ErrorKind::NoDatabase,
-        // Not in this database, not this statement, not on this table; a read-only server.
-        1044 | 1142 | 1227 | 1290 | 1836 => ErrorKind::MissingRights,
+        3159 => ErrorKind::NeedsTls,
+        // It doesn't exist, and none is named.
+        1049 | 1046 => ErrorKind::NoDatabase,
+        // A server, a transaction, a table or InnoDB is read-only.
+        1290 | 1836 | 1792 | 1036 | 1874 => ErrorKind::ReadOnly,
+        // Not in this database, not this statement, not on this table.
+        1044 | 1142 | 1227 => ErrorKind::MissingRights,
         _ => ErrorKind::Other,
     }
 }

@@ -1,19 +1,21 @@
-//! The MySQL and MariaDB tables, and how a database gets them: versioned, one node at a time, each step such that it can be run
-//! again, because these databases commit whatever changes tables at once. Not here: connecting, see `options`.
+//! The MySQL and MariaDB tables, and how a database gets them: versioned, one node at a time. Each
+//! step can be run again, because these databases commit each change of a table at once. Not here:
+//! connecting, see `options`.
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use super::error_codes::number;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
+use crate::store::sql::server::{Unfit, WRITE_NOTHING};
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
-    // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because each collation that both
-    // databases know takes some texts for equal. `user_id` alone is indexed, without activity, so that recording activity
-    // leaves that index alone. `cookie_session_user` has a row for each user who has a session or had one lately: sign-ins of
-    // one user queue on it.
+    // Times are microseconds since 1970, ids and hashes raw bytes. User ids are bytes too, because
+    // each collation that both databases know takes some texts for equal. The index of `user_id`
+    // has no other column, so that recording activity doesn't change it. `cookie_session_user` has
+    // a row for each user who has a session or had one lately, which the user's sign-ins lock.
     sql: "
 CREATE TABLE IF NOT EXISTS cookie_session (
     id BINARY(16) NOT NULL PRIMARY KEY,
@@ -47,10 +49,12 @@ CREATE TABLE IF NOT EXISTS cookie_session_user (
 
 pub(super) const ROTATED: Migration = Migration {
     oldest_reader: 2,
-    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
-    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
-    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
-    // Each table changes by one statement, which is done whole or not at all: run again, it finds its columns there.
+    // Look-ups use the id now, so there is no index of hashes any more. Besides `successor` and
+    // `strict_rotated_at`, the new columns are for features that are known to come: a lifetime for
+    // each sign-in, a label, the identity provider's session, the last address and browser, the
+    // level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would
+    // rotate without it. Each table changes by one statement, which takes effect completely or not
+    // at all; run again, it finds its columns there.
     sql: "
 ALTER TABLE cookie_session
     DROP KEY cookie_session_token_hash,
@@ -71,8 +75,8 @@ ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 
 const IDLE: Migration = Migration {
     oldest_reader: 2,
-    // Since when the clean-up knows a user to have no session; null where it doesn't, as releases before leave it. No index: each
-    // sign-in sets it.
+    // The time since when the clean-up knows the user to have no session. Null if it doesn't know
+    // that, and in rows of older releases. Not indexed, because each sign-in sets it.
     sql: "
 ALTER TABLE cookie_session_user ADD COLUMN idle_since BIGINT;
 ",
@@ -90,36 +94,54 @@ const LOCK: &str = "SELECT get_lock('cookie_session_schema', 60)";
 const UNLOCK: &str = "DO release_lock('cookie_session_schema')";
 
 const NO_SUCH_TABLE: u16 = 1146;
-/// The table was changed already, before a migration that was cut off.
+/// The table was changed already, by a migration that was cut off.
 const DUPLICATE_COLUMN: u16 = 1060;
 const NO_SUCH_KEY: u16 = 1091;
 
-/// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
-pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
-    let commits: bool = sqlx::query("SELECT @@autocommit").fetch_one(&mut *conn).await?.try_get_unchecked(0)?;
-    if !commits {
-        return Err(sqlx::Error::Configuration("`autocommit` is off: no write would ever be committed".into()).into());
-    }
-    // It takes as long as it takes. Of MariaDB: MySQL has no limit for what changes anything.
+/// Brings the database to this release's schema. Changes nothing if it has that already, or a newer
+/// one that can be shared. An error if the connection's settings don't fit, or nothing can be
+/// written.
+pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
+    check_settings(conn).await?;
+    // A migration has no time limit. MariaDB's setting; MySQL limits reads only.
     sqlx::raw_sql("SET @migrates = 1 /*M!100101 , max_statement_time = 0 */").execute(&mut *conn).await?;
-    // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
+    // If the tables are up to date, nothing is changed, and no right to make tables is needed.
     if missing(conn).await?.is_empty() {
+        sqlx::raw_sql(WRITE_NOTHING).execute(conn).await?;
         return Ok(());
     }
-    // Of many nodes that start at once, one migrates and the others then find it done.
+    // When many nodes start at once, one migrates and the others find it done.
     let locked: Option<i64> = sqlx::query(LOCK).fetch_one(&mut *conn).await?.try_get(0)?;
     if locked != Some(1) {
         return Err(sqlx::Error::Protocol("another node has been migrating for a minute".to_owned()).into());
     }
     let outcome = step(conn).await;
     let unlocked = sqlx::raw_sql(UNLOCK).execute(conn).await;
-    // Why the step failed says more than that its lock couldn't be given back.
+    // The step's error is more useful than one about releasing its lock.
     outcome?;
     unlocked?;
     Ok(())
 }
 
-async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
+/// The store's own connections have settings that fit.
+async fn check_settings(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
+    let settings = "SELECT CAST(@@autocommit AS signed), find_in_set('EMPTY_STRING_IS_NULL', @@sql_mode) = 0, \
+         @@character_set_client = 'utf8mb4' AND @@character_set_connection = 'utf8mb4' AND @@character_set_results = 'utf8mb4'";
+    let row = sqlx::raw_sql(settings).fetch_one(conn).await?;
+    let faults = [
+        "`autocommit` off, so no write would ever be committed: set `autocommit = 1`",
+        "`EMPTY_STRING_IS_NULL` in their `sql_mode`, so a session without a `User-Agent` could not be stored: take it out",
+        "another character set than `utf8mb4`, which can't hold every text: take `charset` out of the URL, or set `utf8mb4`",
+    ];
+    for (column, fault) in faults.into_iter().enumerate() {
+        if row.try_get_unchecked::<Option<i64>, _>(column)? != Some(1) {
+            return Err(MigrateError::Unfit(Unfit::Setting(fault)));
+        }
+    }
+    Ok(())
+}
+
+async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
     let missing = missing(conn).await?;
     let Some(last) = missing.last() else { return Ok(()) };
     sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
@@ -141,7 +163,7 @@ async fn step(conn: &mut MySqlConnection) -> Result<(), MigrateError> {
 }
 
 /// The steps that the database lacks.
-async fn missing(conn: &mut MySqlConnection) -> Result<&'static [Migration], MigrateError> {
+async fn missing(conn: &mut MySqlConnection) -> Result<&'static [Migration], MigrateError<Unfit>> {
     let made = "SELECT version, oldest_reader FROM cookie_session_schema";
     match sqlx::query(made).fetch_optional(conn).await {
         Ok(Some(row)) => migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?),

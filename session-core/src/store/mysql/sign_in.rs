@@ -1,20 +1,21 @@
-//! Signing in, where a deletion can't return what it deleted: the user's turn and the user's sessions are taken by one
-//! locking read, and what must go is named.
+//! Signing in, where a deletion can't return what it deleted: one locking read locks the user and
+//! the user's sessions, and the deletion names what must go.
 
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, MySqlConnection, Row};
 
-use super::{TAKE_TURN, run};
+use super::{LOCK_USER, run};
 use crate::store::MAX_LOADED;
-use crate::store::sql::row::Written;
-use crate::store::sql::row::{Arg, micros};
-use crate::store::sql::server::{Answers, Server};
-use crate::store::sql::task::SignIn;
+use crate::store::sql::change::{SignIn, check_version};
+use crate::store::sql::row::{Arg, WriteResult, micros};
+use crate::store::sql::server::{AnswerCount, Server};
 
-/// Waits for the user's turn and takes it, then finds and locks the live sessions but the replaced ones, most recently active
-/// first: as they are once it is this transaction's turn, as locking reads are. One row without a session if there is none, and
-/// no row for who never signed in or was forgotten. With each, since when the clean-up knows the user to have no session.
-pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id, user.idle_since FROM cookie_session_user AS user \
+/// Waits for the user's lock and takes it, then finds and locks the live sessions except the
+/// replaced ones, most recently active first. A locking read sees them as they are once it has the
+/// lock. If there are none, it returns one row without a session; if the user has no row, because
+/// there was no sign-in or the user was forgotten, it returns none. Each row has the time since
+/// when the clean-up knows the user to have no session.
+pub(super) const LOCK_USER_AND_FIND: &str = "SELECT other.id, user.idle_since FROM cookie_session_user AS user \
      LEFT JOIN cookie_session AS other FORCE INDEX (cookie_session_user_id) ON other.user_id = user.user_id AND other.expires_at > ? \
      AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) AND NOT (other.id <=> ?) \
      WHERE user.user_id = ? \
@@ -23,28 +24,32 @@ pub(super) const TAKE_TURN_AND_FIND: &str = "SELECT other.id, user.idle_since FR
 /// How many sessions one statement ends, besides the replaced ones.
 const AT_ONCE: usize = 8;
 
-/// Inserts, and ends what must go: the rows of what went beyond the limit.
+/// Inserts, ends what must go, and returns the rows of the sessions beyond the limit.
 pub(super) async fn sign_in(
     conn: &mut MySqlConnection,
     sign_in: &SignIn,
-    answers: &Answers,
-) -> sqlx::Result<Written<MySqlRow>> {
+    answers: &AnswerCount,
+) -> sqlx::Result<WriteResult<MySqlRow>> {
     let SignIn { new, replaces, others, now } = sign_in;
     let mut found = find(conn, sign_in).await?;
     answers.note();
     if found.is_empty() {
-        let turn = sqlx::query(TAKE_TURN).bind(new.user_id.as_str()).execute(&mut *conn).await?;
+        let lock = sqlx::query(LOCK_USER).bind(new.user_id.as_str()).execute(&mut *conn).await?;
         answers.note();
-        if turn.last_insert_id() != 0 {
-            // Another first sign-in of this user came in between.
+        if lock.last_insert_id() != 0 {
+            // Another first sign-in of this user was faster.
             found = find(conn, sign_in).await?;
         }
     } else if found[0].try_get::<Option<i64>, _>(1)?.is_some() {
-        // Back after a while without a session: the clean-up is to count anew.
-        sqlx::query(TAKE_TURN).bind(new.user_id.as_str()).execute(&mut *conn).await?;
+        // The user is back after a while without a session, so the clean-up is to count anew.
+        sqlx::query(LOCK_USER).bind(new.user_id.as_str()).execute(&mut *conn).await?;
     }
     run(conn, &sign_in.insert(MySql::statements())).await?;
     answers.note();
+    for (lock, version) in sign_in.comparisons(MySql::statements()) {
+        check_version(&run(conn, &lock).await?.rows, version)?;
+        answers.note();
+    }
 
     let beyond = found.split_off(found.len().min(usize::try_from(*others).unwrap_or(usize::MAX)));
     let ids = beyond.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<Option<Vec<u8>>>>>()?;
@@ -62,12 +67,18 @@ pub(super) async fn sign_in(
         answers.note();
     }
     let count = ids.len() as u64;
-    Ok(Written { rows: if ids.is_empty() { Vec::new() } else { beyond }, count, told: 0, is_repeated: false })
+    Ok(WriteResult {
+        rows: if ids.is_empty() { Vec::new() } else { beyond },
+        count,
+        last_insert_id: 0,
+        is_repeated: false,
+    })
 }
 
 async fn find(conn: &mut MySqlConnection, sign_in: &SignIn) -> sqlx::Result<Vec<MySqlRow>> {
-    let query = sqlx::query(TAKE_TURN_AND_FIND).bind(micros(sign_in.now));
-    let replaced = (0..MAX_LOADED).map(|at| sign_in.replaces.get(at).map(|replaced| &replaced.id.as_bytes()[..]));
+    let query = sqlx::query(LOCK_USER_AND_FIND).bind(micros(sign_in.now));
+    let replaced =
+        (0..MAX_LOADED).map(|at| sign_in.replaces.get(at).map(|replaced| &replaced.session.id.as_bytes()[..]));
     let query = replaced.fold(query, |query, id| query.bind(id));
     query.bind(sign_in.new.user_id.as_str()).fetch_all(conn).await
 }

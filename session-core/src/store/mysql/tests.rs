@@ -1,5 +1,6 @@
-//! What is particular to MySQL and MariaDB: rights, migrating, plans, statements and modes. What they share with other servers is in
-//! `sql::server::testing`. Runs on the server that `SESSION_TEST_MYSQL` names, else on the local one.
+//! Tests of what only MySQL and MariaDB have: rights, migrating, query plans, statements and modes.
+//! Not here: what all servers have in common, see `sql::server::testing`. They run on the server
+//! that `SESSION_TEST_MYSQL` names, or on the local one.
 
 use std::sync::Arc;
 
@@ -10,18 +11,21 @@ use super::*;
 use crate::model::data::Data;
 use crate::model::token::SealedToken;
 use crate::store::sql::server::ServerOpenError;
-use crate::store::sql::server::testing::{Place, TestServer, server_tests};
+use crate::store::sql::server::testing::{TestDatabase, TestServer, server_tests};
 use crate::store::sql::testing::{LIMIT, NOW, ROW_OF_THE_FIRST_SCHEMA, caller, record, token};
 use crate::store::sql::users::tests::user_tests;
-use crate::store::{Activity, Created, NewData, Rotation, SessionKey, SessionStore, StoreError, Update};
+use crate::store::{Activity, Created, NewData, Replaced, Rotation, SessionKey, SessionStore, StoreError, Update};
+
+mod opening;
 
 server_tests!(MySql);
 
-/// With a collation that takes much for equal.
+/// With a collation that takes many texts for equal.
 impl TestServer for MySql {
     const SERVER: (&'static str, &'static str) = ("SESSION_TEST_MYSQL", "mysql://root@127.0.0.1:3306");
     const OTHER_URLS: [&'static str; 4] =
         ["", "sessions.db", "postgres://ada:lovelace@localhost/app", "mysql://ada:lovelace@host:port/app"];
+    const READ_ONLY: &'static str = "SET SESSION TRANSACTION READ ONLY";
     const INDEXES: [&'static str; 3] = ["PRIMARY", "cookie_session_expires_at", "cookie_session_user_id"];
 
     fn make(name: &str) -> String {
@@ -84,7 +88,7 @@ impl TestServer for MySql {
     }
 }
 
-type Database = Place<MySql>;
+type Database = TestDatabase<MySql>;
 
 async fn execute(conn: &mut MySqlConnection, sql: &str) {
     MySql::run(conn, sql).await;
@@ -98,7 +102,8 @@ async fn where_the_tables_are_there_no_right_to_make_them_is_needed() {
     assert!(matches!(error, ServerOpenError::Refused { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("lovelace"));
 
-    // Rights on a table can be given before it is there; on `cookie_session_user` alone they make the database known.
+    // Rights on a table can be granted before it exists; those on `cookie_session_user` alone make
+    // the database visible.
     let mut conn = database.conn().await;
     let user = format!("'{}'@'127.0.0.1'", database.name);
     execute(&mut conn, &format!("CREATE USER {user}; GRANT INSERT, CREATE ON cookie_session_user TO {user}")).await;
@@ -136,7 +141,8 @@ async fn every_statement_finds_its_rows_by_an_index() {
     let Some(database) = Database::new().await else { return };
     let store = database.store(1).await;
     let mut conn = database.conn().await;
-    // Enough rows that the optimizer has a choice: two digits of a number, a hundred times a hundred.
+    // Enough rows that the optimizer has a choice: two digits of a number, a hundred times a
+    // hundred.
     let fill = "INSERT INTO cookie_session (id, token_hash, previous_token_hash, token_issued_at, token_seen, user_id, \
          ip_address, user_agent, device_name, device_type, fingerprint, data, version, persistent, created_at, authenticated_at, \
          last_active_at, expires_at, absolute_expires_at) SELECT unhex(md5(n)), unhex(sha2(n, 256)), NULL, 0, FALSE, concat('user ', n DIV 5), \
@@ -180,7 +186,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
             let (table, kind): (Option<String>, Option<String>) = (step.get("table"), step.get("type"));
             let key: Option<String> = step.get("key");
             let table = table.unwrap_or_default();
-            // What a sub-query gave is read whole; tables aren't.
+            // The result of a sub-query is read completely; tables aren't.
             assert!(kind.as_deref() != Some("ALL") || table.starts_with('<'), "{spelled}: {table} is read whole");
             assert!(kind.as_deref() != Some("index"), "{spelled}: the whole index of {table} is read");
             is_found |= key.is_some();
@@ -192,13 +198,14 @@ async fn every_statement_finds_its_rows_by_an_index() {
 }
 
 fn store_texts() -> impl Iterator<Item = &'static str> {
-    MySql::statements().searches().map(|statement| statement.text()).chain([sign_in::TAKE_TURN_AND_FIND])
+    MySql::statements().searches().map(|statement| statement.text()).chain([sign_in::LOCK_USER_AND_FIND])
 }
 
 #[tokio::test]
 async fn each_operation_takes_few_statements() {
     let Some(database) = Database::new().await else { return };
-    // One connection, whose server counts what it is asked to run; that it is asked for the count is one more.
+    // One connection, and how many statements its server has counted. Reading the count is one
+    // more.
     let store = database.store(1).await;
     let questions = async || -> i64 {
         let row = sqlx::raw_sql("SHOW SESSION STATUS LIKE 'Questions'").fetch_one(&store.pool).await.unwrap();
@@ -218,13 +225,13 @@ async fn each_operation_takes_few_statements() {
     let at = NOW + time::Duration::MINUTE;
     let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
     let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
-    counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
+    counted("a write", 1, Box::pin(async { drop(store.update(&by, &update, NOW).await.unwrap()) })).await;
     // Besides the isolation level, the beginning and the commit.
     let around = 3;
     let second = record(2, "ada");
     let sign_in = async { drop(store.create(&second, &[], LIMIT, NOW).await.unwrap()) };
     counted("a sign-in", 2 + around, Box::pin(sign_in)).await;
-    let replaced = SessionKey { user_id: first.user_id.clone(), id: first.id };
+    let replaced = Replaced::from(SessionKey { user_id: first.user_id.clone(), id: first.id });
     let third = record(3, "ada");
     let sign_in = async { drop(store.create(&third, std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap()) };
     counted("a sign-in that replaces", 3 + around, Box::pin(sign_in)).await;
@@ -260,7 +267,7 @@ async fn more_than_one_statement_ends_are_ended_when_the_limit_was_lowered() {
     for byte in 1..=30 {
         store.create(&record(byte, "ada"), &[], many, NOW).await.unwrap();
     }
-    let replaced = SessionKey { user_id: record(7, "ada").user_id.clone(), id: record(7, "ada").id };
+    let replaced = Replaced::from(SessionKey { user_id: record(7, "ada").user_id.clone(), id: record(7, "ada").id });
     let created = store.create(&record(31, "ada"), std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap();
     let Created::Inserted { evicted } = created else { panic!("{created:?}") };
     assert_eq!(evicted.len(), 28, "of 30, the replaced one is told apart, and one may stay");
@@ -277,7 +284,7 @@ async fn deadlocks_are_tried_again_until_they_are_over_and_no_longer() {
     let Some(database) = Database::new().await else { return };
     let store = database.store(8).await;
     let new: Vec<_> = (1..=8).map(|byte| record(byte, "ada")).collect();
-    // The server says what it says when it chose this transaction to give way.
+    // As the server's error is when it chose this transaction to give way.
     let deadlock = "CREATE TRIGGER deadlock BEFORE INSERT ON cookie_session FOR EACH ROW BEGIN \
          SET @tries = ifnull(@tries, 0) + 1; IF @tries % 4 <> 0 THEN SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END";
     execute(&mut database.conn().await, deadlock).await;
@@ -316,7 +323,7 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
             rotation: Some(Rotation { to, successor: SealedToken::from_slice(&[7; 32]) }),
             ..Update::default()
         };
-        store.apply(&caller(&new), &update, NOW).await.unwrap();
+        store.update(&caller(&new), &update, NOW).await.unwrap();
         let rows = store.load(&token(&new), NOW).await.unwrap();
         let row = &rows[0];
         assert_eq!((row.token_hash, row.successor), (to, SealedToken::from_slice(&[7; 32])), "{mode}");
@@ -327,21 +334,6 @@ async fn values_come_back_whatever_the_mode_of_the_server() {
         );
         store.end_all(&new.user_id, None, None, NOW).await.unwrap();
     }
-    database.end().await;
-}
-
-#[tokio::test]
-async fn a_pool_that_never_commits_is_refused() {
-    let Some(database) = Database::new().await else { return };
-    let pool = MySqlPoolOptions::new().max_connections(1).after_connect(|conn, _| {
-        Box::pin(async move {
-            execute(conn, "SET autocommit = 0").await;
-            Ok(())
-        })
-    });
-    let store = MySqlStore::new(pool.connect_with(database.options.clone()).await.unwrap());
-    let error = store.migrate().await.unwrap_err().to_string();
-    assert!(error.contains("autocommit"), "{error}");
     database.end().await;
 }
 

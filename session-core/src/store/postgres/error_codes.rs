@@ -5,11 +5,12 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::store::sql::server::ErrorKind;
 
-/// What an error of the database, or of its driver, says.
+/// What an error of the database, or of its driver, means.
 ///
-/// `EndOfConnection` is whatever ends the connection, or leaves open whether the statement was completed: class 08, connection
-/// exceptions, 57P, operator intervention, 58 and XX, errors of the system and of the server itself, and 40003. A statement that
-/// was cancelled, 57014, was rolled back.
+/// `EndOfConnection` covers errors that end the connection, or leave open whether the statement was
+/// completed: class 08, connection exceptions; 57P, operator intervention; 58 and XX, errors of the
+/// system and of the server itself; and 40003. A statement that was cancelled, 57014, was rolled
+/// back.
 pub(super) fn classify(error: &SqlxError) -> ErrorKind {
     let Some(error) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
         return ErrorKind::EndOfConnection;
@@ -22,14 +23,30 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
         "55P03" => ErrorKind::Locked,
         // No such table, no such column.
         "42P01" | "42703" => ErrorKind::NotMigrated,
+        // No entry in `pg_hba.conf` lets an unencrypted connection in; poolers say it in words, by
+        // a code for many errors. A message may be translated, except where it is a pooler's.
+        "28000" | "08P01" | "XX000" if demands_encryption(error.message()) => ErrorKind::NeedsTls,
         "28000" | "28P01" => ErrorKind::Refused,
+        "08P01" if error.message().contains("startup parameter") => ErrorKind::PoolerRefuses,
+        // A prepared statement that isn't there, is there already, or is another one.
+        "26000" | "42P05" => ErrorKind::PreparedElsewhere,
+        "08P01" if error.severity() == PgSeverity::Error => ErrorKind::PreparedElsewhere,
         "3D000" => ErrorKind::NoDatabase,
-        // Insufficient rights, no such schema, a read-only server.
-        "42501" | "3F000" | "25006" => ErrorKind::MissingRights,
+        "25006" => ErrorKind::ReadOnly,
+        // Insufficient rights, no such schema.
+        "42501" | "3F000" => ErrorKind::MissingRights,
         _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => ErrorKind::EndOfConnection,
         _ if ["08", "57P", "58", "XX", "40003"].iter().any(|class| code.starts_with(class)) => {
             ErrorKind::EndOfConnection
         }
         _ => ErrorKind::Other,
     }
+}
+
+/// Whether a server or pooler says that it takes only encrypted connections: "no pg_hba.conf entry
+/// for host …, no encryption", "SSL off" before version 14, "SSL required", and the like.
+fn demands_encryption(message: &str) -> bool {
+    ["no encryption", "SSL off", "SSL required", "SSL connection is required", "connection is insecure"]
+        .iter()
+        .any(|text| message.contains(text))
 }

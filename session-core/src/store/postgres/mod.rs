@@ -1,24 +1,26 @@
-//! Sessions in PostgreSQL, which any number of app servers share: how it is asked. Not here: tables, see `schema`; what an error
-//! means, see `error_codes`; and what it has in common with other servers, see `sql`.
+//! Sessions in PostgreSQL, which any number of app servers share. Not here: the tables, see
+//! `schema`; what an error means, see `error_codes`; and what all servers have in common, see
+//! `sql`.
 
-use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
-use sqlx::{Connection, PgConnection, Postgres, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Row};
+use url::Url;
 
+use super::sql::change::{BoundStatement, Change, check_version};
 use super::sql::dialect::Dialect;
-use super::sql::glue::sqlx_glue;
+use super::sql::macros::impl_sqlx_row;
 use super::sql::migrations::MigrateError;
-use super::sql::row::Written;
+use super::sql::row::WriteResult;
 use super::sql::server::{
-    Answers, ErrorKind, Failed, Names, Pooling, Server, ServerOptions, ServerStore, Work, before_commit,
+    AnswerCount, ErrorKind, Failure, Names, Operation, Pooling, Server, ServerOptions, ServerStore, Unfit, UrlRules,
+    before_commit,
 };
 use super::sql::statements::Statements;
-use super::sql::task::{Step, Task};
-use super::sql::users::Idle;
+use super::sql::users::IdleUsers;
 use crate::model::user_id::UserId;
 
 mod error_codes;
@@ -41,22 +43,31 @@ pub type PostgresStore = ServerStore<Postgres>;
 /// How to connect to PostgreSQL: see [`ServerOptions::new`].
 pub type PostgresOptions = ServerOptions<Postgres>;
 
-/// Takes the user's turn, until the transaction ends. `DO UPDATE` and not `DO NOTHING`, which would lock nothing; the column has no
-/// index, so no index changes.
-const TAKE_TURN: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
+/// Locks the user until the transaction ends. `DO UPDATE`, because `DO NOTHING` would lock nothing.
+/// The column has no index, so no index changes.
+const LOCK_USER: &str = "INSERT INTO cookie_session_user (user_id) VALUES ($1) \
      ON CONFLICT (user_id) DO UPDATE SET idle_since = NULL";
 
-/// Whatever the database's default: each statement must see what was committed while it waited for its turn. And whoever vanishes
-/// in the middle must not keep the turn until the network notices.
+/// Read committed, whatever the database's default: each statement must see what was committed
+/// while it waited for the lock. A client that vanishes in the middle must not keep the lock until
+/// the network notices, and a wait for a lock must end while its answer is still wanted.
 ///
-/// The server ends waits for locks in time to be heard of it.
+/// The store's own connections have all that as settings, so their transactions needn't repeat it.
+const fn begin(pooling: Pooling) -> &'static str {
+    match pooling {
+        Pooling::Own => "BEGIN",
+        Pooling::Direct | Pooling::ByTransaction => BEGIN,
+    }
+}
+
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
      SET LOCAL lock_timeout = '700ms'";
 
 impl PostgresStore {
-    /// For a pool that connects to PgBouncer, or another pooler, in transaction mode, where each transaction may run on another
-    /// connection of the server: no statement is prepared for later, and each runs inside `BEGIN` and `COMMIT`. That takes two
-    /// to three more round trips for each read and write.
+    /// For a pool that connects to PgBouncer, or another pooler, in transaction mode, where each
+    /// transaction may run on another connection of the server. No statement stays prepared, and
+    /// each runs inside `BEGIN` and `COMMIT`, which takes two to three more round trips for each
+    /// read and write.
     #[must_use]
     pub const fn transaction_pooling(mut self) -> Self {
         self.pooling = Pooling::ByTransaction;
@@ -65,7 +76,8 @@ impl PostgresStore {
 }
 
 impl PostgresOptions {
-    /// For a URL of PgBouncer, or another pooler, in transaction mode: see [`PostgresStore::transaction_pooling`].
+    /// For a URL of PgBouncer, or another pooler, in transaction mode: see
+    /// [`PostgresStore::transaction_pooling`].
     #[must_use]
     pub const fn transaction_pooling(mut self) -> Self {
         self.pooling = Pooling::ByTransaction;
@@ -78,31 +90,80 @@ impl Server for Postgres {
         server: "PostgreSQL",
         store: "PostgresStore",
         url: "postgres://user:password@host:5432/database",
+        tls: "?sslmode=require",
         migrate: "PostgresStore::migrate",
     };
-    /// A message and a field of 1 GiB, less what else is in it.
-    const MOST_DATA: Option<usize> = Some((1 << 30) - (1 << 20));
+    const URL_RULES: UrlRules = UrlRules {
+        schemes: &["postgres://", "postgresql://"],
+        parameters: &[
+            "sslmode",
+            "ssl-mode",
+            "sslrootcert",
+            "ssl-root-cert",
+            "ssl-ca",
+            "sslcert",
+            "ssl-cert",
+            "sslkey",
+            "ssl-key",
+            "statement-cache-capacity",
+            "host",
+            "hostaddr",
+            "port",
+            "dbname",
+            "user",
+            "password",
+            "application_name",
+            "options",
+            "options[",
+        ],
+        instead: &[
+            ("connect_timeout", "`PostgresOptions::acquire_timeout`"),
+            ("pool_timeout", "`PostgresOptions::acquire_timeout`"),
+            ("statement_timeout", "`PostgresOptions::query_timeout`"),
+            ("connection_limit", "`PostgresOptions::max_connections`"),
+            ("max_connections", "`PostgresOptions::max_connections`"),
+            ("pool_max_conns", "`PostgresOptions::max_connections`"),
+            ("pgbouncer", "`PostgresOptions::transaction_pooling`"),
+            ("schema", "`options=-csearch_path%3D…`"),
+            ("search_path", "`options=-csearch_path%3D…`"),
+            ("currentSchema", "`options=-csearch_path%3D…`"),
+            ("target_session_attrs", "a host name that leads to the primary"),
+            ("database", "`dbname`"),
+            ("username", "`user`"),
+            ("ssl", "`sslmode=require`"),
+            ("tls", "`sslmode=require`"),
+        ],
+        needs_database: false,
+    };
+    /// A message and a field can have 1 GiB, less room for the other columns.
+    const MAX_DATA_BYTES: Option<usize> = Some((1 << 30) - (1 << 20));
     const SURVIVES_CANCELLING: bool = true;
-    const UNANSWERED: Duration = Duration::from_secs(1);
+    const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
     fn statements() -> &'static Statements {
         static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::POSTGRES));
         &SQL
     }
 
-    fn options(url: &str, pooling: Pooling, limit: Duration) -> Option<PgConnectOptions> {
-        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
-        let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres)?;
-        Some(match pooling {
-            Pooling::Direct => options.options([
-                // The server notices clients that are gone, and what is in between is kept from forgetting the connection.
+    fn options(url: &Url, pooling: Pooling, limit: Duration) -> sqlx::Result<PgConnectOptions> {
+        let options = PgConnectOptions::from_url(url)?;
+        // An IPv6 address, which sqlx would take for a name.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        let options = if host == options.get_host() { options } else { options.host(&host) };
+        Ok(match pooling {
+            Pooling::Own | Pooling::Direct => options.options([
+                // So that the server notices clients that are gone, and firewalls don't forget the
+                // connection.
                 ("tcp_keepalives_idle", "60"),
                 ("tcp_keepalives_interval", "10"),
                 ("tcp_keepalives_count", "3"),
                 ("lock_timeout", "700"),
+                ("idle_in_transaction_session_timeout", "30000"),
+                ("default_transaction_isolation", "read committed"),
                 ("statement_timeout", &limit.as_millis().to_string()),
             ]),
-            // Settings of the connection, which poolers refuse; no column here holds a float.
+            // Poolers refuse settings of a connection. sqlx's own is about floats, which no column
+            // here holds.
             Pooling::ByTransaction => options.extra_float_digits(None),
         })
     }
@@ -111,46 +172,48 @@ impl Server for Postgres {
         pool
     }
 
-    fn place(options: &PgConnectOptions) -> (&str, Option<&str>) {
+    fn host_and_database(options: &PgConnectOptions) -> (&str, Option<&str>) {
         (options.get_host(), options.get_database())
     }
 
-    async fn most_data(_: &mut PgConnection) -> sqlx::Result<Option<usize>> {
-        Ok(Self::MOST_DATA)
+    async fn max_data_bytes(_: &mut PgConnection) -> sqlx::Result<Option<usize>> {
+        Ok(Self::MAX_DATA_BYTES)
     }
 
-    async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
+    async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
         schema::migrate(conn).await
     }
 
-    async fn work(
+    async fn run_operation(
         conn: &mut PgConnection,
-        work: &Work<'_>,
+        operation: &Operation<'_>,
         pooling: Pooling,
-        answers: &Answers,
-    ) -> Result<Written<PgRow>, Failed> {
-        let rows = match (work, pooling) {
-            (Work::Read(step), Pooling::ByTransaction) => {
-                match transaction(conn, None, &[step], pooling, answers).await {
-                    Err(Failed::AtCommit(error)) => Err(Failed::Before(error)),
+        answers: &AnswerCount,
+    ) -> Result<WriteResult<PgRow>, Failure> {
+        let rows = match (operation, pooling) {
+            (Operation::Read(statement), Pooling::ByTransaction) => {
+                match transaction(conn, None, None, &[statement], pooling, answers).await {
+                    Err(Failure::DuringCommit(error)) => Err(Failure::BeforeCommit(error)),
                     rows => rows,
                 }
             }
-            (Work::Write(step), Pooling::ByTransaction) => transaction(conn, None, &[step], pooling, answers).await,
-            (Work::Read(step), Pooling::Direct) => query(step).fetch_all(conn).await.map_err(Failed::Before),
-            (Work::Write(step), Pooling::Direct) => query(step).fetch_all(conn).await.map_err(Failed::AtCommit),
-            (Work::Change(task, [step]), Pooling::Direct) if !task.is_in_turn() => {
-                query(step).fetch_all(conn).await.map_err(Failed::AtCommit)
+            (Operation::Write(statement), Pooling::ByTransaction) => {
+                transaction(conn, None, None, &[statement], pooling, answers).await
             }
-            (Work::Change(task, steps), _) => {
-                // The insertion of a sign-in takes the user's turn.
-                let user = (task.is_in_turn() && !matches!(task, Task::SignIn(_))).then(|| task.user());
-                let steps: Vec<_> = steps.iter().collect();
-                transaction(conn, user, &steps, pooling, answers).await
+            (Operation::Read(statement), _) => query(statement).fetch_all(conn).await.map_err(Failure::BeforeCommit),
+            (Operation::Write(statement), _) => query(statement).fetch_all(conn).await.map_err(Failure::DuringCommit),
+            (Operation::Change(change, [statement]), Pooling::Own | Pooling::Direct) if !change.locks_user() => {
+                query(statement).fetch_all(conn).await.map_err(Failure::DuringCommit)
             }
-            (Work::Forget(idle), _) => forget(conn, idle, pooling).await,
+            (Operation::Change(change, statements), _) => {
+                // The insertion of a sign-in locks the user itself.
+                let user = (change.locks_user() && !matches!(change, Change::SignIn(_))).then(|| change.user());
+                let statements: Vec<_> = statements.iter().collect();
+                transaction(conn, Some(change), user, &statements, pooling, answers).await
+            }
+            (Operation::Forget(idle), _) => forget(conn, idle, pooling).await,
         };
-        rows.map(Written::of)
+        rows.map(WriteResult::of)
     }
 
     fn classify(error: &sqlx::Error) -> ErrorKind {
@@ -158,49 +221,57 @@ impl Server for Postgres {
     }
 }
 
-/// Forgets those of the users who have had no session for long enough: their rows. Each statement sees what was committed before
-/// it, and so the last two all sessions of those whom the first one locked.
-async fn forget(conn: &mut PgConnection, idle: &Idle<'_>, pooling: Pooling) -> Result<Vec<PgRow>, Failed> {
+/// Forgets those of the users who have had no session for long enough, and returns their rows. Each
+/// statement sees what was committed before it, so the last two see all sessions of the users that
+/// the first one locked.
+async fn forget(conn: &mut PgConnection, idle: &IdleUsers<'_>, pooling: Pooling) -> Result<Vec<PgRow>, Failure> {
     let sql = Postgres::user_statements();
-    let persists = pooling == Pooling::Direct;
-    let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+    let persists = pooling.keeps_connection();
+    let mut tx = conn.begin_with(begin(pooling)).await.map_err(Failure::BeforeCommit)?;
     let lock = idle.lock(sql);
-    let locked = query(&lock).persistent(persists).fetch_all(&mut *tx).await.map_err(Failed::Before)?;
-    let locked = locked.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<_>>>().map_err(Failed::Before)?;
+    let locked = query(&lock).persistent(persists).fetch_all(&mut *tx).await.map_err(Failure::BeforeCommit)?;
+    let locked =
+        locked.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<_>>>().map_err(Failure::BeforeCommit)?;
     let mut rows = Vec::new();
-    for step in idle.forget(sql, &locked) {
-        rows = query(&step).persistent(persists).fetch_all(&mut *tx).await.map_err(Failed::Before)?;
+    for statement in idle.forget(sql, &locked) {
+        rows = query(&statement).persistent(persists).fetch_all(&mut *tx).await.map_err(Failure::BeforeCommit)?;
     }
-    tx.commit().await.map_err(Failed::AtCommit)?;
+    tx.commit().await.map_err(Failure::DuringCommit)?;
     Ok(rows)
 }
 
-/// Runs the steps, if a user is named while the user's row is locked: the rows of all of them. Dropped before its commit it is
-/// rolled back.
+/// Runs the statements in a transaction, which locks the user if there is one, and returns the rows
+/// of all of them. If it is dropped before its commit, it is rolled back.
 async fn transaction(
     conn: &mut PgConnection,
+    change: Option<&Change>,
     user: Option<&UserId>,
-    steps: &[&Step<'_>],
+    statements: &[&BoundStatement<'_>],
     pooling: Pooling,
-    answers: &Answers,
-) -> Result<Vec<PgRow>, Failed> {
-    // A pooler's next transaction may run on a connection where nothing of this is prepared.
-    let persists = pooling == Pooling::Direct;
-    let mut tx = conn.begin_with(BEGIN).await.map_err(Failed::Before)?;
+    answers: &AnswerCount,
+) -> Result<Vec<PgRow>, Failure> {
+    // A pooler's next transaction may run on a connection that has none of these statements
+    // prepared.
+    let persists = pooling.keeps_connection();
+    let mut tx = conn.begin_with(begin(pooling)).await.map_err(Failure::BeforeCommit)?;
     answers.note();
     if let Some(user) = user {
-        let turn = sqlx::query(TAKE_TURN).persistent(persists).bind(user.as_str());
-        turn.execute(&mut *tx).await.map_err(Failed::Before)?;
+        let lock = sqlx::query(LOCK_USER).persistent(persists).bind(user.as_str());
+        lock.execute(&mut *tx).await.map_err(Failure::BeforeCommit)?;
         answers.note();
     }
     let mut rows = Vec::new();
-    for step in steps {
-        let step = query(step).persistent(persists);
-        rows.extend(step.fetch_all(&mut *tx).await.map_err(Failed::Before)?);
+    for (at, statement) in statements.iter().enumerate() {
+        let statement = query(statement).persistent(persists);
+        let found = statement.fetch_all(&mut *tx).await.map_err(Failure::BeforeCommit)?;
         answers.note();
+        match change.and_then(|change| change.expected_version(at)) {
+            Some(expected) => check_version(&found, expected).map_err(Failure::BeforeCommit)?,
+            None => rows.extend(found),
+        }
     }
-    tx.commit().await.map_err(Failed::AtCommit)?;
+    tx.commit().await.map_err(Failure::DuringCommit)?;
     Ok(rows)
 }
 
-sqlx_glue!(Postgres, PgRow, PgArguments, before_commit::<Postgres>);
+impl_sqlx_row!(Postgres, PgRow, PgArguments, before_commit::<Postgres>);

@@ -1,21 +1,23 @@
-//! The PostgreSQL tables, and how a database gets them: versioned, in one transaction, safe when many nodes start at once.
-//! Not here: connecting, see `options`.
+//! The PostgreSQL tables, and how a database gets them: versioned, in one transaction, safe when
+//! many nodes start at once. Not here: connecting, see `options`.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::error_codes::classify;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
-use crate::store::sql::server::ErrorKind;
+use crate::store::sql::server::{ErrorKind, Unfit, WRITE_NOTHING};
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
-    // Times are microseconds since 1970, ids and hashes raw bytes; texts are compared byte by byte, whatever the database's
-    // collation. `user_id` alone is indexed, without activity, and `expires_at` by slots of 2^32 microseconds, about 72 minutes,
-    // so that activity seldom changes an indexed value; pages keep some room so that the new version of a row finds a place
-    // beside the old one. Together that spares a write all indexes, and most of its log. `cookie_session_user` has a row for each
-    // user who has a session or had one lately: sign-ins of one user queue on it.
+    // Times are microseconds since 1970, ids and hashes raw bytes; texts are compared byte by byte,
+    // whatever the database's collation. The index of `user_id` has no other column, and
+    // `expires_at` is indexed by slots of 2^32 microseconds, about 72 minutes, so that activity
+    // seldom changes an indexed value. Pages keep some room for the new version of a row next to
+    // the old one. Together that saves a write all index updates, and most of its log.
+    // `cookie_session_user` has a row for each user who has a session or had one lately, which the
+    // user's sign-ins lock.
     sql: "
 CREATE TABLE cookie_session (
     id BYTEA NOT NULL PRIMARY KEY,
@@ -49,9 +51,11 @@ CREATE TABLE cookie_session_user (
 
 const ROTATED: Migration = Migration {
     oldest_reader: 2,
-    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
-    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
-    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
+    // Look-ups use the id now, so there is no index of hashes any more. Besides `successor` and
+    // `strict_rotated_at`, the new columns are for features that are known to come: a lifetime for
+    // each sign-in, a label, the identity provider's session, the last address and browser, the
+    // level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would
+    // rotate without it.
     sql: "
 ALTER TABLE cookie_session
     DROP CONSTRAINT cookie_session_token_hash_key,
@@ -72,8 +76,8 @@ ALTER TABLE cookie_session_user ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 
 const IDLE: Migration = Migration {
     oldest_reader: 2,
-    // Since when the clean-up knows a user to have no session; null where it doesn't, as releases before leave it. No index: each
-    // sign-in sets it.
+    // The time since when the clean-up knows the user to have no session. Null if it doesn't know
+    // that, and in rows of older releases. Not indexed, because each sign-in sets it.
     sql: "
 ALTER TABLE cookie_session_user ADD COLUMN idle_since BIGINT;
 ",
@@ -86,18 +90,20 @@ CREATE TABLE IF NOT EXISTS cookie_session_schema (
     oldest_reader BIGINT NOT NULL
 )";
 
-/// Makes the row if need be, and locks it.
+/// Makes the row if necessary, and locks it.
 const LOCK_VERSION: &str = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 0, 0) \
      ON CONFLICT (only_row) DO UPDATE SET version = cookie_session_schema.version RETURNING version, oldest_reader";
 
-/// It takes as long as it takes.
+/// A migration has no time limit.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0";
 
 /// How often to start over when another node was first.
 const RETRIES: u32 = 50;
 
-/// Brings the database to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
-pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError> {
+/// Brings the database to this release's schema. Changes nothing if it has that already, or a newer
+/// one that can be shared. An error if the database can't hold every text, or can't be written.
+pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
+    check_encoding(conn).await?;
     let mut tries = 0;
     loop {
         match step(conn).await {
@@ -111,19 +117,38 @@ pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError>
     }
 }
 
-async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
-    // Where the tables are as they should be, nothing is written, and no right to make tables is needed.
+/// Texts are sent in UTF-8. SQL_ASCII keeps the bytes of any encoding as they are.
+async fn check_encoding(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
+    let encoding: String = sqlx::raw_sql("SHOW server_encoding").fetch_one(conn).await?.try_get(0)?;
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        "SQL_ASCII" => {
+            tracing::warn!(
+                "the database's encoding is SQL_ASCII, which checks no text: what another client writes in another encoding makes \
+                 a session unreadable; `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0` makes one that does"
+            );
+            Ok(())
+        }
+        _ => Err(MigrateError::Unfit(Unfit::Encoding(encoding))),
+    }
+}
+
+async fn step(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
+    // If the tables are up to date, nothing is changed, and no right to make tables is needed.
     let made = "SELECT version, oldest_reader FROM cookie_session_schema";
     match sqlx::raw_sql(made).fetch_optional(&mut *conn).await {
-        Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => return Ok(()),
+        Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => {
+            sqlx::raw_sql(WRITE_NOTHING).execute(conn).await?;
+            return Ok(());
+        }
         Ok(_) => {}
         Err(error) if classify(&error) == ErrorKind::NotMigrated => {
             sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;
         }
         Err(error) => return Err(error.into()),
     }
-    // No statement is prepared, so that it works through poolers too. The version is read under the row's lock: of many nodes that start at once, one migrates and the others then find it
-    // done.
+    // No statement is prepared, so that it works through poolers too. The version is read under the
+    // row's lock, so that when many nodes start at once, one migrates and the others find it done.
     let mut tx = conn.begin_with(BEGIN).await?;
     let row = sqlx::raw_sql(LOCK_VERSION).fetch_one(&mut *tx).await?;
     let pending = migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?;
@@ -139,7 +164,8 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Whether another node made the same table at the same moment: `IF NOT EXISTS` doesn't wait for that.
+/// Whether another node made the same table at the same moment: `IF NOT EXISTS` doesn't wait for
+/// that.
 fn is_another_nodes(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("23505" | "42P07" | "42710"))

@@ -1,5 +1,6 @@
-//! What is particular to PostgreSQL: rights, plans, round trips, and waiting for locks. What it shares with other servers is in
-//! `sql::server::testing`. Runs on the server that `SESSION_TEST_POSTGRES` names, else on the local one.
+//! Tests of what only PostgreSQL has: rights, query plans, round trips, and waits for locks. Not
+//! here: what all servers have in common, see `sql::server::testing`. They run on the server that
+//! `SESSION_TEST_POSTGRES` names, or on the local one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +14,14 @@ use super::*;
 use crate::model::data::Data;
 use crate::store::sql::dialect::Statement;
 use crate::store::sql::server::ServerOpenError;
-use crate::store::sql::server::testing::{Place, TestServer, server_tests};
+use crate::store::sql::server::testing::{TestDatabase, TestServer, server_tests};
 use crate::store::sql::testing::{
     LIMIT, NOW, ROW_OF_THE_FIRST_SCHEMA, caller, each_of_many_gets_its_own, record, token,
 };
 use crate::store::sql::users::tests::user_tests;
-use crate::store::{Activity, Applied, NewData, SessionKey, SessionStore, Update};
+use crate::store::{Activity, NewData, Replaced, SessionKey, SessionStore, Update, Updated};
 
+mod opening;
 mod waits;
 
 server_tests!(Postgres);
@@ -29,6 +31,7 @@ impl TestServer for Postgres {
         ("SESSION_TEST_POSTGRES", "postgres://postgres@127.0.0.1:5432/postgres");
     const OTHER_URLS: [&'static str; 4] =
         ["", "sessions.db", "mysql://ada:lovelace@localhost/app", "postgres://ada:lovelace@host:port/app"];
+    const READ_ONLY: &'static str = "SET default_transaction_read_only = on";
     const INDEXES: [&'static str; 3] = ["cookie_session_expires_slot", "cookie_session_pkey", "cookie_session_user_id"];
 
     fn make(name: &str) -> String {
@@ -89,7 +92,7 @@ impl TestServer for Postgres {
     }
 }
 
-type Schema = Place<Postgres>;
+type Schema = TestDatabase<Postgres>;
 
 async fn run(conn: &mut PgConnection, sql: &str) {
     Postgres::run(conn, sql).await;
@@ -130,7 +133,8 @@ async fn every_statement_finds_its_rows_by_an_index() {
          SELECT 'user ' || n FROM generate_series(1, 20000) AS n; ANALYZE cookie_session, cookie_session_user";
     run(&mut conn, fill).await;
     for sql in Postgres::statements().searches().map(Statement::text) {
-        // As sqlx declares them: of the user's statements, the look-ups, the clean-up, and the caller's own.
+        // As sqlx declares them. Of the statements about users, these are the look-ups, the
+        // clean-up, and the caller's own.
         let caller = "bytea, text, bytea, bigint, bigint, text, bigint, bigint, bigint, bigint, bigint";
         let most = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
         let types = match sql {
@@ -160,14 +164,14 @@ async fn every_statement_finds_its_rows_by_an_index() {
 
 user_tests!(Postgres);
 
-/// What a client has asked for.
+/// What a client has sent.
 #[derive(Default)]
 struct Counts {
     statements: AtomicUsize,
     round_trips: AtomicUsize,
 }
 
-/// Passes on what a client and the server say, and counts what the client has asked for.
+/// Forwards between a client and the server, and counts what the client has sent.
 async fn proxy(server: String) -> (u16, Arc<Counts>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -241,8 +245,8 @@ async fn each_operation_takes_few_statements() {
         let at = NOW + time::Duration::MINUTE;
         let activity = Activity { at, expires_at: at + time::Duration::HOUR, unless_after: NOW };
         let update = Update { data: Some(data), activity: Some(activity), ..Update::default() };
-        counted("a write", 1, Box::pin(async { drop(store.apply(&by, &update, NOW).await.unwrap()) })).await;
-        let replaced = SessionKey { user_id: first.user_id.clone(), id: first.id };
+        counted("a write", 1, Box::pin(async { drop(store.update(&by, &update, NOW).await.unwrap()) })).await;
+        let replaced = Replaced::from(SessionKey { user_id: first.user_id.clone(), id: first.id });
         let sign_in = async { drop(store.create(&third, std::slice::from_ref(&replaced), LIMIT, NOW).await.unwrap()) };
         counted("a sign-in, with BEGIN and COMMIT", 4, Box::pin(sign_in)).await;
         let list = async { drop(store.list(&third.user_id, None, NOW).await.unwrap()) };
@@ -267,10 +271,10 @@ async fn recording_activity_leaves_the_indexes_alone() {
         let data = NewData::new(version, Data::from_text(r#"{"a":1}"#));
         version = data.becomes;
         let update = Update { activity: Some(activity), data: Some(data), ..Update::default() };
-        let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
-        assert!(matches!(applied, Applied::Done { .. }), "{applied:?}");
+        let applied = store.update(&caller(&row), &update, NOW).await.unwrap();
+        assert!(matches!(applied, Updated::Done { .. }), "{applied:?}");
     }
-    // A connection counts its changes for all to see at its end.
+    // A connection reports its counts only when it ends.
     store.pool.close().await;
     let mut conn = PgConnection::connect_with(&schema.options).await.unwrap();
     let counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \

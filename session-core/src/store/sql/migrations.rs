@@ -1,39 +1,43 @@
-//! Versions of the tables, for all SQL stores. Leaves running the steps, and making them safe when many nodes start at once,
-//! to each database.
+//! The versions of the tables, for all SQL stores. Not here: running the steps, and making them
+//! safe when many nodes start at once, see each database's `schema`.
 
 /// One step from a schema version to the next; the first makes version 1.
 pub(in crate::store) struct Migration {
     pub(in crate::store) sql: &'static str,
-    /// The oldest schema version whose releases still read and write a database of this one correctly. A step that only
-    /// adds what they may ignore keeps it, so that neighbouring releases can share a database during an update.
+    /// The oldest schema version whose releases still read and write this version correctly. A step
+    /// that adds only what those releases can ignore keeps the number, so that neighbouring
+    /// releases can share a database during an update.
     pub(in crate::store) oldest_reader: i64,
 }
 
-/// Why a database can't get this release's tables.
+/// Why a database can't get this release's tables. `U` is what may make one unfit for sessions.
 #[derive(Debug)]
-pub(in crate::store) enum MigrateError {
+pub(in crate::store) enum MigrateError<U> {
     Sqlx(sqlx::Error),
     Newer { found: i64, known: i64 },
+    Unfit(U),
 }
 
-impl From<sqlx::Error> for MigrateError {
+impl<U> From<sqlx::Error> for MigrateError<U> {
     fn from(error: sqlx::Error) -> Self {
         Self::Sqlx(error)
     }
 }
 
-/// The steps that a database of version `found` lacks: none if it is of this release's, or of a newer one that this one may
-/// share. `oldest_reader` is what the database's own release has noted.
-pub(in crate::store) fn pending(
+/// The steps that a database of version `found` lacks. There are none if it has this release's
+/// version, or a newer one that this release can share. `oldest_reader` is what the database has
+/// recorded.
+pub(in crate::store) fn pending<U>(
     all: &'static [Migration],
     found: i64,
     oldest_reader: i64,
-) -> Result<&'static [Migration], MigrateError> {
+) -> Result<&'static [Migration], MigrateError<U>> {
     let known = all.len() as i64;
     if found > known && oldest_reader > known {
         return Err(MigrateError::Newer { found, known });
     }
-    // A negative version is nothing that any release has written: all steps are tried, and the database says what is wrong.
+    // No release writes a negative version. All steps are tried, and the database reports what is
+    // wrong.
     let done = usize::try_from(found).unwrap_or(0);
     Ok(all.get(done..).unwrap_or_default())
 }
@@ -49,7 +53,7 @@ mod tests {
     ];
 
     fn steps(found: i64, oldest_reader: i64) -> Option<Vec<&'static str>> {
-        Some(pending(&STEPS, found, oldest_reader).ok()?.iter().map(|step| step.sql).collect())
+        Some(pending::<()>(&STEPS, found, oldest_reader).ok()?.iter().map(|step| step.sql).collect())
     }
 
     #[test]
@@ -66,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_nobody_wrote_is_not_taken_for_up_to_date() {
+    fn a_version_that_no_release_wrote_is_not_taken_for_up_to_date() {
         assert_eq!(steps(-1, 0).unwrap(), ["1", "2", "3"]);
     }
 }

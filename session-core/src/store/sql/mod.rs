@@ -1,85 +1,86 @@
-//! What all SQL stores do: which statement each operation of a store runs, and what its rows mean. Not here: connections,
-//! transactions and what a failure means, see each database's `Backend`; and the texts, see `statements`.
+//! What all SQL stores do: which statement each operation of a store runs, and what its rows mean.
+//! Not here: connections, transactions and what a failure means, see each database's `Backend`; and
+//! the SQL, see `statements`.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
 use time::OffsetDateTime;
 
 use super::{
-    Activity, Applied, Caller, Checked, Created, Fate, Forgotten, Loaded, MAX_LOADED, SessionKey, SessionStore,
-    StoreError, StoreFuture, Update,
+    Activity, Caller, Checked, Created, Fate, Forgotten, Loaded, MAX_LOADED, Replaced, SessionStore, StoreError,
+    StoreFuture, Update, Updated,
 };
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
 use crate::model::user_id::UserId;
+use batch::batcher::{self, BatchRequest};
+use batch::{Batchers, Lookup, UpdateOutcome, look_up, within_budget};
+use change::{BoundStatement, Change, Ending, RowUpdate, by_args, caller_args};
 use dialect::Statement;
-use driver::DriverError;
-use gather::Question;
-use groups::{Changed, Groups, Look, in_room, look_up};
-use row::Written;
-use row::{Arg, Columns};
+use row::{Arg, Columns, WriteResult};
 use statements::Statements;
-use task::{Change, Ending, SignIn, Step, Task, by_args, caller_args};
-use users::Idle;
+use users::IdleUsers;
 
-mod apply;
+pub(super) mod batch;
+pub(super) mod change;
+pub(super) mod connection;
+mod create;
 pub(super) mod dialect;
 pub(super) mod driver;
-mod gather;
-pub(super) mod glue;
-pub(super) mod groups;
-mod home;
+pub(super) mod macros;
 pub(super) mod migrations;
-mod packed;
-mod room;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;
-pub(super) mod spares;
 pub(super) mod statements;
-pub(super) mod task;
 #[cfg(test)]
 pub(super) mod testing;
 pub(super) mod users;
 
-/// How often `apply` starts over when the row changes between its two statements.
-const RACES: u32 = 32;
+/// How often `update` starts over when the row changes between its two statements.
+const MAX_ATTEMPTS: u32 = 32;
 
 /// A database.
 pub(super) trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
     /// A row of a result.
     type Row: Columns + 'static;
 
-    /// What is asked together, if it opened its own connections.
-    fn groups(&self) -> Option<&Groups<Self::Row>>;
+    /// Its batchers, if it opened its own connections.
+    fn batchers(&self) -> Option<&Batchers<Self::Row>>;
 
     /// Its statements.
     fn sql(&self) -> &'static Statements;
 
     /// Runs a statement that changes nothing.
-    fn read(&self, step: Step<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    fn read(&self, statement: BoundStatement<'_>) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
-    /// The same of one that finds one row at most.
-    fn read_one(&self, step: Step<'_>) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send {
-        async move { Ok(self.read(step).await?.into_iter().next()) }
+    /// Runs one that finds at most one row.
+    fn read_one(
+        &self,
+        statement: BoundStatement<'_>,
+    ) -> impl Future<Output = Result<Option<Self::Row>, StoreError>> + Send {
+        async move { Ok(self.read(statement).await?.into_iter().next()) }
     }
 
-    /// Runs a statement that is its own transaction, to its end.
-    fn write(&self, step: Step<'_>) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+    /// Runs a statement that is a transaction of its own, to its end.
+    fn write(
+        &self,
+        statement: BoundStatement<'_>,
+    ) -> impl Future<Output = Result<WriteResult<Self::Row>, StoreError>> + Send;
 
     /// How many bytes of data a row can hold, if that is known.
-    fn most_data(&self) -> Option<usize>;
+    fn max_data_bytes(&self) -> Option<usize>;
 
-    /// Does a change that may wait for locks, to its end, whatever becomes of this future.
-    fn change(&self, task: Task) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+    /// Runs a change that may wait for locks. If this future is dropped, the change happens
+    /// completely or not at all.
+    fn change(&self, change: Change) -> impl Future<Output = Result<WriteResult<Self::Row>, StoreError>> + Send;
 
-    /// Forgets those of these users who have had no session for long enough, as one transaction that holds their turns: how many.
-    /// Where nobody takes turns on a row, there is none.
-    fn forget(&self, _: Idle<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send {
+    /// Forgets those of these users who have had no session for long enough, in one transaction
+    /// that locks them. Returns how many it forgot: none in a database without rows for users.
+    fn forget(&self, _: IdleUsers<'_>) -> impl Future<Output = Result<u64, StoreError>> + Send {
         std::future::ready(Ok(0))
     }
 }
@@ -89,19 +90,19 @@ impl<B: Backend> SessionStore for B {
     fn create<'a>(
         &'a self,
         new: &'a Arc<Record>,
-        replaces: &'a [SessionKey],
+        replaces: &'a [Replaced],
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        Box::pin(create(self, new, replaces, limit, now))
+        Box::pin(create::create(self, new, replaces, limit, now))
     }
 
     fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
         Box::pin(load(self, sessions, now))
     }
 
-    fn apply<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Applied> {
-        Box::pin(apply(self, caller, update, now))
+    fn update<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Updated> {
+        Box::pin(update_row(self, caller, update, now))
     }
 
     fn end<'a>(
@@ -138,7 +139,7 @@ impl<B: Backend> SessionStore for B {
     }
 
     fn max_data_bytes(&self) -> Option<usize> {
-        self.most_data()
+        Backend::max_data_bytes(self)
     }
 
     fn forget_users<'a>(
@@ -156,126 +157,103 @@ impl<B: Backend> SessionStore for B {
     }
 }
 
-async fn create(
-    backend: &impl Backend,
-    new: &Arc<Record>,
-    replaces: &[SessionKey],
-    limit: NonZeroU32,
-    now: OffsetDateTime,
-) -> Result<Created, StoreError> {
-    let replaces: ArrayVec<_, MAX_LOADED> = replaces.iter().take(MAX_LOADED).cloned().collect();
-    let sign_in = SignIn { new: Arc::clone(new), replaces: replaces.clone(), others: i64::from(limit.get()) - 1, now };
-    let sign_in = backend.change(Task::SignIn(sign_in));
-    let ended = match in_room(backend, new.data.text().len(), sign_in).await {
-        // Perhaps by itself, when its answer was lost and it was asked again.
-        Err(StoreError::NotApplied(source) | StoreError::Unknown(source))
-            if source.downcast_ref().is_some_and(DriverError::is_duplicate) =>
-        {
-            return Ok(Created::Taken);
-        }
-        ended => ended?,
-    };
-    let mut evicted = ended.rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
-    evicted.retain(|id| replaces.iter().all(|replaced| replaced.id != *id));
-    Ok(Created::Inserted { evicted })
-}
-
 async fn load(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateTime) -> Result<Loaded, StoreError> {
     if let [session] = sessions {
-        return Ok(Look { id: session.id, now }.ask(backend).await?.into_iter().collect());
+        return Ok(Lookup { id: session.id, now }.submit(backend).await?.into_iter().collect());
     }
-    // Boxed, as few requests come here.
+    // Boxed, as few requests need this.
     Box::pin(some_of(backend, &sessions[..sessions.len().min(MAX_LOADED)], now)).await
 }
 
 async fn some_of(backend: &impl Backend, sessions: &[TokenRef], now: OffsetDateTime) -> Result<Loaded, StoreError> {
-    let looks: Vec<_> = sessions.iter().map(|session| Look { id: session.id, now }).collect();
-    let mut found = match look_up(backend, looks.iter().map(|look| look.id), now).await {
-        Err(error) if gather::is_refused(&error) => {
+    let lookups: Vec<_> = sessions.iter().map(|session| Lookup { id: session.id, now }).collect();
+    let mut found = match look_up(backend, lookups.iter().map(|lookup| lookup.id), now).await {
+        Err(error) if batcher::is_refused(&error) => {
             let mut found = Vec::new();
-            for look in &looks {
-                found.push(look.alone(backend).await?);
+            for lookup in &lookups {
+                found.push(lookup.run_one(backend).await?);
             }
             found
         }
         found => {
             let mut found = found?;
-            looks.iter().map(|look| found.remove(&look.id)).collect()
+            lookups.iter().map(|lookup| found.remove(&lookup.id)).collect()
         }
     };
     let mut rows = Vec::new();
-    for (look, found) in looks.into_iter().zip(found.drain(..)) {
-        rows.extend(look.read(found, backend).await?);
+    for (lookup, found) in lookups.into_iter().zip(found.drain(..)) {
+        rows.extend(lookup.read(found, backend).await?);
     }
     Ok(rows.into_iter().collect())
 }
 
-/// Others changed the session's data twice since a change was asked for whose answer was lost.
+/// The answer to a change was lost, and others have changed the session's data twice since.
 #[derive(Debug, thiserror::Error)]
 #[error("the database did not say whether the data was stored, and others have changed it since")]
 struct Overwritten;
 
-async fn apply(
+async fn update_row(
     backend: &impl Backend,
     caller: &Caller,
     update: &Update,
     now: OffsetDateTime,
-) -> Result<Applied, StoreError> {
+) -> Result<Updated, StoreError> {
     let sql = backend.sql();
     let mut rotation = update.rotation.as_ref();
     let (mut superseded, mut is_repeated) = (None, false);
-    let done = |expires_at, superseded: Option<_>| superseded.map_or(Applied::Done { expires_at }, Applied::Superseded);
-    for race in 0..RACES {
-        let change = || Change { caller: caller.clone(), update: update.clone(), now };
+    let done = |expires_at, superseded: Option<_>| superseded.map_or(Updated::Done { expires_at }, Updated::Superseded);
+    for attempt in 0..MAX_ATTEMPTS {
+        let row_update = || RowUpdate { caller: caller.clone(), update: update.clone(), now };
         let changed = match rotation {
             Some(rotation) => {
                 let statement =
-                    if rotation.successor.is_some() { &sql.apply_rotation } else { &sql.apply_strict_rotation };
-                let rotation = Task::Change { change: change(), statement, rotation: Some(*rotation) };
+                    if rotation.successor.is_some() { &sql.update_rotation } else { &sql.update_strict_rotation };
+                let rotation = Change::Update { update: row_update(), statement, rotation: Some(*rotation) };
                 let bytes = update.data.as_ref().map_or(0, |new| new.data.text().len());
-                let written = Box::pin(in_room(backend, bytes, backend.change(rotation))).await?;
-                Changed::of(&written, caller.id)?
+                let written = Box::pin(within_budget(backend, bytes, backend.change(rotation))).await?;
+                UpdateOutcome::of(&written, caller.id)?
             }
             None if update.data.is_none() && update.activity.is_none() && !update.seen => {
-                Changed { expires_at: None, is_repeated: false }
+                UpdateOutcome { expires_at: None, is_repeated: false }
             }
-            None if race == 0 => change().ask(backend).await?,
-            // Not in a group, which leaves out a row that another request holds.
-            None => Box::pin(change().ask_alone(backend)).await?,
+            None if attempt == 0 => row_update().submit(backend).await?,
+            // Not in a batch, which skips a row that another request has locked.
+            None => Box::pin(row_update().run_unbatched(backend)).await?,
         };
         if let Some(expires_at) = changed.expires_at {
             return Ok(done(expires_at, superseded));
         }
         is_repeated |= changed.is_repeated;
 
-        // Nothing was written. The row says why.
+        // Nothing was written. The row shows why.
         let args = vec![Arg::Bytes(Some(caller.id.as_bytes())), Arg::text(&caller.user_id)];
         let row = Box::pin(backend.read_one((&sql.row, args))).await?;
-        let Some(row) = row else { return Ok(Applied::Gone) };
+        let Some(row) = row else { return Ok(Updated::Gone) };
         let row = row::record(&row)?;
         if !row.is_live(now) {
-            return Ok(Applied::Gone);
+            return Ok(Updated::Gone);
         }
         if rotation.is_some_and(|rotation| rotation.successor.is_none() && rotation.to == row.token_hash) {
-            return Ok(Applied::Done { expires_at: row.expires_at });
+            return Ok(Updated::Done { expires_at: row.expires_at });
         }
         if !row.accepts(&caller.token, now, caller.grace) {
-            return Ok(Applied::Gone);
+            return Ok(Updated::Gone);
         }
         let fate = update.data.as_ref().map(|new| new.fate(row.version));
         match fate {
-            // An earlier try may have been done, and others may have written over it since.
+            // An earlier attempt may have stored the data, and others may have written over it
+            // since.
             Some(Fate::Unknown) if is_repeated => return Err(StoreError::unknown(Overwritten)),
-            Some(Fate::Never | Fate::Unknown) => return Ok(Applied::Conflict(row)),
+            Some(Fate::Never | Fate::Unknown) => return Ok(Updated::Conflict(row)),
             Some(Fate::Made | Fate::Open) | None => {}
         }
         let is_current = row.token_hash == caller.token;
         if !is_current && rotation.is_some_and(|rotation| rotation.successor.is_some()) {
-            // The caller's is the previous one: there is nothing to rotate.
+            // The caller's token is the previous one: there is nothing to rotate.
             (superseded, rotation) = (Some(Arc::clone(&row)), None);
         }
         if fate == Some(Fate::Made) {
-            // When it was asked for before, with all of its update.
+            // An earlier attempt made the change, with all of its update.
             return Ok(done(row.expires_at, superseded));
         }
         let is_due = |activity: Activity| row.last_active_at <= activity.unless_after;
@@ -299,11 +277,12 @@ async fn end(
     let sql = backend.sql();
     let Some(caller) = by else {
         let ending = Ending { user: user.clone(), now, id: Some(id), by: None, statements: vec![&sql.end] };
-        let ended = backend.change(Task::End(ending)).await?;
-        // It may have ended it before, when its answer was lost. It is over in any case.
+        let ended = backend.change(Change::End(ending)).await?;
+        // If its answer was lost, an earlier attempt may have ended it. Either way the session is
+        // over.
         return Ok(Checked::Live(ended.count > 0 || ended.is_repeated));
     };
-    let targets = match targets(backend, &sql.look_end, user, Some(id), caller, now).await? {
+    let targets = match targets(backend, &sql.end_targets, user, Some(id), caller, now).await? {
         Checked::Live(targets) if !targets.is_empty() => targets,
         Checked::Live(_) => return Ok(Checked::Live(false)),
         Checked::CallerGone => return Ok(Checked::CallerGone),
@@ -324,21 +303,21 @@ async fn end_all(
     let statements: Vec<_> = deletion.find.iter().chain([&deletion.delete]).collect();
     let Some(caller) = by else {
         let ending = Ending { user: user.clone(), now, id: except, by: None, statements };
-        let ended = backend.change(Task::End(ending)).await?;
+        let ended = backend.change(Change::End(ending)).await?;
         return Ok(Checked::Live(ended.rows.iter().map(row::id).collect::<Result<_, _>>()?));
     };
-    let targets = match targets(backend, &sql.look_end_all, user, except, caller, now).await? {
+    let targets = match targets(backend, &sql.end_all_targets, user, except, caller, now).await? {
         Checked::Live(targets) if !targets.is_empty() => targets,
         nothing => return Ok(nothing),
     };
     ended(backend, user, statements, except, caller, now, &targets).await
 }
 
-/// What an ending by this caller would end, and whether the caller is live, without waiting for anybody: where there is nothing to do,
-/// it is done.
+/// Which sessions an end by this caller would end, if the caller is live. Waits for no lock: if
+/// there is nothing to end, the operation is done.
 async fn targets(
     backend: &impl Backend,
-    look: &'static Statement,
+    lookup: &'static Statement,
     user: &UserId,
     id: Option<SessionId>,
     caller: &Caller,
@@ -347,7 +326,7 @@ async fn targets(
     let mut args = vec![Arg::text(user), Arg::time(now), Arg::Bytes(id.as_ref().map(|id| &id.as_bytes()[..]))];
     args.extend(by_args(caller, now));
     let (mut is_live, mut targets) = (false, Vec::new());
-    for row in backend.read((look, args)).await? {
+    for row in backend.read((lookup, args)).await? {
         let id = row::id(&row)?;
         match row::is_caller(&row, id)? {
             true => is_live = true,
@@ -383,7 +362,8 @@ async fn purge(backend: &impl Backend, before: OffsetDateTime, limit: NonZeroU32
     Ok(backend.write((&backend.sql().purge, args)).await?.count)
 }
 
-/// Ends what the statements name, if the caller is live: which ones. `seen` were there a moment ago.
+/// Runs statements that end sessions if the caller is live, and returns which they ended. `seen`
+/// are those that were there a moment ago.
 async fn ended(
     backend: &impl Backend,
     user: &UserId,
@@ -394,14 +374,15 @@ async fn ended(
     seen: &[SessionId],
 ) -> Result<Checked<Vec<SessionId>>, StoreError> {
     let ending = Ending { user: user.clone(), now, id, by: Some(caller.clone()), statements };
-    let ended = backend.change(Task::End(ending)).await?;
+    let ended = backend.change(Change::End(ending)).await?;
     let mut ids = ended.rows.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
     if ended.rows.is_empty() && ended.count > 0 {
-        // It was named, where rows aren't returned.
+        // Where rows aren't returned, the statement named one session.
         ids.extend(seen);
     }
     if ended.is_repeated {
-        // It may have ended them before, when its answer was lost. They are over in any case, unless the caller is.
+        // If its answer was lost, an earlier attempt may have ended them. Either way they are over,
+        // unless the caller is.
         ids.extend(
             seen.iter().filter(|id| !ended.rows.iter().any(|row| row::id(row).is_ok_and(|ended| ended == **id))),
         );
@@ -410,7 +391,7 @@ async fn ended(
     checked(backend, ids, is_empty, Some(caller), now).await
 }
 
-/// The result of a statement that found nothing if its caller wasn't live.
+/// The result of a statement that finds nothing unless its caller is live.
 async fn checked<T>(
     backend: &impl Backend,
     result: T,
@@ -419,8 +400,9 @@ async fn checked<T>(
     now: OffsetDateTime,
 ) -> Result<Checked<T>, StoreError> {
     match by {
-        // Nothing: either there was none for a live caller, or the caller isn't live. A caller that is live only now was
-        // live then too, because nothing brings one back; one that isn't was told of no change.
+        // The statement found nothing: either there was nothing for a live caller, or the caller
+        // isn't live. A caller that is live now was live then too, because nothing revives one. If
+        // it isn't live now, nothing was changed either way.
         Some(caller) if is_empty => {
             let live = backend.read((&backend.sql().caller, caller_args(caller, now))).await?;
             Ok(if live.is_empty() { Checked::CallerGone } else { Checked::Live(result) })
@@ -429,7 +411,7 @@ async fn checked<T>(
     }
 }
 
-/// `then` on the result, if the caller is live.
+/// Applies `then` to the result, if the caller is live.
 fn if_live<T, U>(checked: Checked<T>, then: impl FnOnce(T) -> Result<U, StoreError>) -> Result<Checked<U>, StoreError> {
     match checked {
         Checked::Live(value) => Ok(Checked::Live(then(value)?)),

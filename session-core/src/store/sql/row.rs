@@ -1,4 +1,5 @@
-//! A record as columns and back, and the values that statements take. Not here: the data's JSON, which is decoded when it is read.
+//! Converts a record to columns and back, and has the values that statements take. Not here: the
+//! data's JSON, which is decoded when it is read.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash};
 use crate::model::user_id::UserId;
 
-/// A value of a statement. Each kind has its own null, as databases want to know the type of that too.
+/// An argument of a statement. Each kind has its own null, because databases want to know a null's
+/// type too.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) enum Arg<'a> {
     Int(Option<i64>),
@@ -35,36 +37,36 @@ pub(in crate::store) trait Columns: Send + Sync {
     fn int(&self, index: usize) -> Result<i64, Unreadable>;
     fn maybe_int(&self, index: usize) -> Result<Option<i64>, Unreadable>;
     fn flag(&self, index: usize) -> Result<bool, Unreadable>;
-    /// Of text too, which is UTF-8.
+    /// Text columns too, as UTF-8.
     fn bytes(&self, index: usize) -> Result<Option<&[u8]>, Unreadable>;
 }
 
-/// What a statement that changes rows did.
-pub(in crate::store) struct Written<R> {
+/// The result of a statement that changes rows.
+pub(in crate::store) struct WriteResult<R> {
     /// The rows that it returned.
     pub(in crate::store) rows: Vec<R>,
-    /// How many it changed.
+    /// How many rows it changed.
     pub(in crate::store) count: u64,
-    /// The number that it told, where rows aren't returned.
-    pub(in crate::store) told: i64,
-    /// Whether it was asked before, and may have been done then.
+    /// The number that it returned, where rows aren't returned.
+    pub(in crate::store) last_insert_id: i64,
+    /// Whether it was sent before, and may have been carried out then.
     pub(in crate::store) is_repeated: bool,
 }
 
-impl<R> Written<R> {
-    /// Of a statement that returns each row that it changes.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl<R> WriteResult<R> {
+    /// For a statement that returns each row that it changes.
+    #[cfg(any(feature = "postgres", feature = "sqlite-unbundled"))]
     pub(in crate::store) fn of(rows: Vec<R>) -> Self {
-        Self { count: rows.len() as u64, rows, told: 0, is_repeated: false }
+        Self { count: rows.len() as u64, rows, last_insert_id: 0, is_repeated: false }
     }
 }
 
 /// Why a column can't be read.
 #[derive(Debug)]
 pub(in crate::store) enum Unreadable {
-    /// Its content is no such value.
+    /// Its content isn't a valid value.
     Content,
-    /// It isn't there, or of another type.
+    /// The column doesn't exist, or has another type.
     Schema(StoreError),
 }
 
@@ -79,11 +81,12 @@ impl Unreadable {
 
 /// Microseconds since 1970.
 pub(in crate::store) fn micros(at: OffsetDateTime) -> i64 {
-    // `OffsetDateTime` ends at the year 9999 unless a feature widens it: far from what an i64 holds.
+    // `OffsetDateTime` ends with the year 9999 unless a feature widens it, far below what an i64
+    // holds.
     at.unix_timestamp().saturating_mul(1_000_000).saturating_add(i64::from(at.microsecond()))
 }
 
-/// All columns in the order of `statements`.
+/// All columns, in the order of `statements`.
 pub(super) fn args(row: &Record) -> Vec<Arg<'_>> {
     let text = |text| Arg::Text(Some(text));
     vec![
@@ -143,7 +146,8 @@ pub(super) fn record(row: &impl Columns) -> Result<Arc<Record>, StoreError> {
             device_type: columns.text(9, "device_type")?.to_owned(),
             fingerprint: columns.text(10, "fingerprint")?.to_owned(),
         }),
-        // What isn't UTF-8 isn't JSON either, and is told when it is read: the row can still be revoked.
+        // Data that isn't UTF-8 isn't JSON either, and reading it fails; but the session can still
+        // be revoked.
         data: Data::from_text(str::from_utf8(columns.some(11, "data")?).unwrap_or_default()),
         version: columns.of(row.int(12), "version")?,
         persistent: columns.of(row.flag(13), "persistent")?,
@@ -162,11 +166,11 @@ pub(super) fn id(row: &impl Columns) -> Result<SessionId, StoreError> {
     Ok(SessionId::from_bytes(bytes))
 }
 
-/// The expiry that an update tells: in a row, or where rows aren't returned as its number.
-pub(super) fn expires_at<R: Columns>(written: &Written<R>, id: SessionId) -> Result<OffsetDateTime, StoreError> {
+/// The expiry that an update returns: in a row, or where rows aren't returned as its number.
+pub(super) fn expires_at<R: Columns>(written: &WriteResult<R>, id: SessionId) -> Result<OffsetDateTime, StoreError> {
     match written.rows.first() {
         Some(row) => Named { row, id: Some(id) }.time(0, "expires_at"),
-        None => time(written.told).ok_or(StoreError::Corrupt { id: Some(id), what: "expires_at" }),
+        None => time(written.last_insert_id).ok_or(StoreError::Corrupt { id: Some(id), what: "expires_at" }),
     }
 }
 
@@ -187,15 +191,15 @@ pub(super) fn server_time(row: &impl Columns) -> Result<OffsetDateTime, StoreErr
     Named { row, id: None }.time(0, "the server's time")
 }
 
-/// Undoes [`micros`].
+/// The inverse of [`micros`].
 pub(super) fn time(micros: i64) -> Option<OffsetDateTime> {
-    // In parts, which takes no division of 128 bits.
+    // In two parts, which avoids a 128-bit division.
     let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
     let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
     at.replace_microsecond(u32::try_from(micros).ok()?).ok()
 }
 
-/// Reads columns of one row, and names it where one can't be read.
+/// Reads columns of one row, and names the row in errors.
 struct Named<'r, R> {
     row: &'r R,
     id: Option<SessionId>,
@@ -235,7 +239,7 @@ impl<'r, R: Columns> Named<'r, R> {
     }
 }
 
-/// Whether a row of those that name a caller and what it would end, after each other, is the caller's.
+/// Whether this is the caller's row. Such results hold it among the rows that the caller would end.
 pub(super) fn is_caller(row: &impl Columns, id: SessionId) -> Result<bool, StoreError> {
     Named { row, id: Some(id) }.of(row.flag(1), "is_caller")
 }

@@ -12,14 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::Backend;
-use super::dialect::{MOST, MOST_BYTES};
-use super::groups::{Found, look_up};
+use super::batch::{Found, look_up};
+use super::dialect::{MAX_BATCH, MAX_BATCH_BYTES};
 use crate::model::data::Data;
 use crate::model::record::{ClientInfo, Record};
 use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash, TokenRef};
 use crate::model::user_id::UserId;
-use crate::store::{Activity, Applied, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update};
+use crate::store::{Activity, Caller, Checked, NewData, Rotation, SessionStore, StoreError, Update, Updated};
 
 pub(in crate::store) const NOW: OffsetDateTime = datetime!(2030-01-01 0:00:00.123456 UTC);
 pub(in crate::store) const LIMIT: NonZeroU32 = NonZeroU32::new(2).unwrap();
@@ -60,7 +60,12 @@ pub(in crate::store) fn token(record: &Record) -> [TokenRef; 1] {
     [TokenRef { shard: record.user_id.shard(), id: record.id }]
 }
 
-/// Uses `store` from runtimes that end, as those of Actix's workers do, and each time goes on to use it from this one.
+/// Uses `store` from runtimes that end, like those of Actix's workers, and from this one after
+/// each.
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(dead_code, reason = "only servers are tested by it")
+)]
 pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore + Clone + 'static)) {
     let (new, other) = (record(1, "ada"), store.clone());
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
@@ -76,7 +81,7 @@ pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore 
             assert!(reads.0.is_ok() && reads.1.is_ok() && reads.2.is_ok() && reads.3.is_ok());
         });
         worker.await.unwrap();
-        let write = || store.apply(&by, &update, NOW);
+        let write = || store.update(&by, &update, NOW);
         let writes = tokio::join!(write(), write(), write(), write());
         for outcome in [writes.0, writes.1, writes.2, writes.3] {
             assert!(outcome.is_ok(), "round {round}: {outcome:?}");
@@ -84,8 +89,8 @@ pub(in crate::store) async fn other_runtimes_may_end(store: &(impl SessionStore 
     }
 }
 
-/// Drops sign-ins, writes and reads of `store`, which has one connection, after each number of polls up to some dozens: what is
-/// acknowledged after that, `other` must see.
+/// Drops sign-ins, writes and reads of `store`, which has one connection, after each number of
+/// polls up to some dozens. What is acknowledged after that must be visible to `other`.
 pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other: &impl SessionStore) {
     let new = record(1, "ada");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
@@ -108,7 +113,7 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
             let data = Data::from_text(format!(r#"{{"n":{version}}}"#));
             let update = Update { data: Some(NewData::new(version, data)), ..Update::default() };
             version = update.data.as_ref().unwrap().becomes;
-            store.apply(&by, &update, NOW).await.unwrap();
+            store.update(&by, &update, NOW).await.unwrap();
             let seen = other.load(&token(&new), NOW).await.unwrap();
             assert_eq!(
                 seen[0].version, version,
@@ -119,7 +124,38 @@ pub(in crate::store) async fn dropped_anywhere(store: &impl SessionStore, other:
     }
 }
 
-/// Asks `store` for many sessions at once, as it gathers them: each request gets what is its own.
+/// Drops operations of `store` outside of any runtime, after each number of polls in one that has
+/// ended by then.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(in crate::store) fn dropped_after_its_runtime(
+    store: &impl SessionStore,
+    runtime: impl Fn() -> tokio::runtime::Runtime,
+) {
+    let (new, row) = (record(2, "alan"), record(1, "ada"));
+    let (by, tokens) = (caller(&row), token(&row));
+    for polls in 0..20 {
+        let update = Update { data: Some(NewData::new(0, Data::from_text("{}"))), ..Update::default() };
+        let operations: [std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>; 4] = [
+            Box::pin(async { drop(store.create(&new, &[], LIMIT, NOW).await) }),
+            Box::pin(async { drop(store.load(&tokens, NOW).await) }),
+            Box::pin(async { drop(store.update(&by, &update, NOW).await) }),
+            Box::pin(async { drop(store.list(&row.user_id, None, NOW).await) }),
+        ];
+        for mut operation in operations {
+            runtime().block_on(async {
+                // So that there is a connection of this runtime.
+                assert!(!store.load(&tokens, NOW).await.unwrap().is_empty());
+                tokio::select! {
+                    biased;
+                    () = &mut operation => {}
+                    () = after(polls) => {}
+                }
+            });
+        }
+    }
+}
+
+/// Looks up many sessions of `store` at once, which batches them: each request gets its own.
 pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionStore + Clone)) {
     const SESSIONS: u8 = 100;
     const BECOMES: i64 = 1 << 32;
@@ -133,7 +169,7 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
     let unknown = record(SESSIONS, "nobody");
     let mut reads = JoinSet::new();
     for new in records.iter().cloned().chain([unknown]) {
-        // Beside requests whose clock says that some are over.
+        // At the same time as requests whose clock says that some have expired.
         for seconds in 0..=1 {
             let (store, new, now) = (store.clone(), Arc::clone(&new), NOW + time::Duration::seconds(seconds));
             reads.spawn(async move {
@@ -170,23 +206,23 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
                     update.activity = Some(Activity { at: now, expires_at, unless_after: NOW });
                 }
             }
-            writes.spawn(async move { (byte, kind, store.apply(&by, &update, now).await.unwrap()) });
+            writes.spawn(async move { (byte, kind, store.update(&by, &update, now).await.unwrap()) });
         }
     }
     while let Some(write) = writes.join_next().await {
         let (byte, kind, applied) = write.unwrap();
         match (kind, applied) {
             (Kind::WrongToken | Kind::WrongUser, applied) => {
-                assert!(matches!(applied, Applied::Gone), "{byte}: {applied:?}")
+                assert!(matches!(applied, Updated::Gone), "{byte}: {applied:?}")
             }
-            (_, applied) if byte == 1 => assert!(matches!(applied, Applied::Gone), "{applied:?}"),
-            // Over by the clock of this request.
-            (Kind::Activity, applied) if byte >= 90 => assert!(matches!(applied, Applied::Gone), "{byte}: {applied:?}"),
-            (Kind::Activity, Applied::Done { expires_at, .. }) => {
+            (_, applied) if byte == 1 => assert!(matches!(applied, Updated::Gone), "{applied:?}"),
+            // Expired by the clock of this request.
+            (Kind::Activity, applied) if byte >= 90 => assert!(matches!(applied, Updated::Gone), "{byte}: {applied:?}"),
+            (Kind::Activity, Updated::Done { expires_at, .. }) => {
                 assert_eq!(expires_at, NOW + time::Duration::hours(2) + time::Duration::seconds(byte.into()));
             }
-            (Kind::Data, Applied::Done { .. }) => {}
-            (Kind::OldVersion, Applied::Conflict(row)) => assert_eq!(row.id.as_bytes()[0], byte),
+            (Kind::Data, Updated::Done { .. }) => {}
+            (Kind::OldVersion, Updated::Conflict(row)) => assert_eq!(row.id.as_bytes()[0], byte),
             (_, applied) => panic!("{byte}: {applied:?}"),
         }
     }
@@ -198,9 +234,10 @@ pub(in crate::store) async fn each_of_many_gets_its_own(store: &(impl SessionSto
     }
 }
 
-/// Looks sessions of all sizes up in one statement: it answers with the data of those that together are no more than goes together.
-pub(in crate::store) async fn a_group_leaves_large_data_out(store: &impl Backend) {
-    const MOST_OF_EACH: usize = MOST_BYTES / MOST;
+/// Looks up sessions of all sizes in one statement, which answers with the data of those that are
+/// small enough for a batch.
+pub(in crate::store) async fn a_batch_leaves_large_data_out(store: &impl Backend) {
+    const MOST_OF_EACH: usize = MAX_BATCH_BYTES / MAX_BATCH;
     let sizes = [2, MOST_OF_EACH - 1, MOST_OF_EACH, MOST_OF_EACH + 1, 300_000];
     let mut rows = Vec::new();
     for (number, size) in sizes.into_iter().enumerate() {
@@ -247,15 +284,23 @@ async fn after(turns: usize) {
     }
 }
 
-/// Passes on what clients and a server say, and counts it, until it is told to keep silent: then it goes on accepting, and nobody is
-/// answered.
+/// Forwards between clients and a server, and counts the bytes, until it is made silent: then it
+/// still accepts connections, and answers nothing.
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(dead_code, reason = "only servers are tested by it")
+)]
 pub(in crate::store) struct SilentProxy {
     pub(in crate::store) port: u16,
     silent: Arc<AtomicBool>,
-    /// Bytes that the clients have said.
+    /// Bytes that the clients have sent.
     said: Arc<AtomicUsize>,
 }
 
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(dead_code, reason = "only servers are tested by it")
+)]
 impl SilentProxy {
     pub(in crate::store) async fn start(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -284,7 +329,7 @@ impl SilentProxy {
         Self { port, silent, said }
     }
 
-    /// Bytes that the clients have said since the last call.
+    /// Bytes that the clients have sent since the last call.
     pub(in crate::store) fn said(&self) -> usize {
         self.said.swap(0, Ordering::SeqCst)
     }
@@ -317,7 +362,7 @@ pub(in crate::store) async fn the_row_of_the_first_schema_lives_on(store: &impl 
     let to = TokenHash::from_slice(&[3; 32]).unwrap();
     let rotation = Some(Rotation { to, successor: SealedToken::from_slice(&[4; 32]) });
     let by = caller(&expected);
-    store.apply(&by, &Update { rotation, ..Update::default() }, NOW).await.unwrap();
+    store.update(&by, &Update { rotation, ..Update::default() }, NOW).await.unwrap();
     match store.list(&old.user_id, Some(&by), NOW).await.unwrap() {
         Checked::Live(rows) => {
             assert_eq!((rows[0].token_hash, rows[0].successor), (to, SealedToken::from_slice(&[4; 32])))
@@ -327,7 +372,7 @@ pub(in crate::store) async fn the_row_of_the_first_schema_lives_on(store: &impl 
     store.create(&record(9, "alan"), &[], LIMIT, NOW).await.unwrap();
 }
 
-/// No spelling of the error has anything of a row that was refused.
+/// No form of the error shows anything of the refused row.
 pub(in crate::store) fn shows_no_row(error: &StoreError) {
     let mut shown = format!("{error} {error:?} {:?}", crate::Error::from(error.clone()));
     shown += &format!("{:?}", crate::Event::StoreFailed { error: error.clone() });

@@ -1,5 +1,6 @@
-//! Users who take turns on a row of their own: forgetting those who have had no session for long. Looks at some users without
-//! holding anything, then asks again under the lock of those who have none. Not here: how often, see `service::cleanup`.
+//! Forgets users who have had no session for long, where each user has a row that sign-ins lock.
+//! Reads some users without a lock, then checks those without a session again while they are
+//! locked. Not here: how often, see `service::cleanup`.
 
 use std::num::NonZeroU32;
 
@@ -7,13 +8,13 @@ use time::OffsetDateTime;
 
 use super::Backend;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
+use super::change::BoundStatement;
+use super::dialect::MAX_LOCKED_USERS;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use super::dialect::Statement;
-use super::dialect::USERS_AT_ONCE;
 use super::row::{self, Arg};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use super::statements::UserStatements;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
-use super::task::Step;
 use crate::store::{Forgotten, StoreError};
 
 #[cfg(all(test, any(feature = "mysql", feature = "postgres")))]
@@ -21,35 +22,40 @@ pub(in crate::store) mod tests;
 
 /// Users who had no session a moment ago.
 #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(dead_code))]
-pub(in crate::store) struct Idle<'a> {
-    /// At most [`USERS_AT_ONCE`].
+pub(in crate::store) struct IdleUsers<'a> {
+    /// At most [`MAX_LOCKED_USERS`].
     users: &'a [String],
-    /// Whoever has had no session since then is forgotten.
+    /// Users who have had no session since then are forgotten.
     since: OffsetDateTime,
     now: OffsetDateTime,
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-impl Idle<'_> {
-    /// Locks them, but not those whom a sign-in has locked: rows of their ids.
-    pub(in crate::store) fn lock(&self, sql: &'static UserStatements) -> Step<'_> {
+impl IdleUsers<'_> {
+    /// Locks them, except those that a sign-in has locked already, and returns their ids.
+    pub(in crate::store) fn lock(&self, sql: &'static UserStatements) -> BoundStatement<'_> {
         (&sql.lock, ids(self.users).collect())
     }
 
-    /// For the locked ones, whose sessions are now as they stay until the transaction ends: notes since when those have had none
-    /// of whom that isn't known, then forgets whoever had none for long enough.
-    pub(in crate::store) fn forget<'b>(&self, sql: &'static UserStatements, locked: &'b [String]) -> [Step<'b>; 2] {
-        let step = |statement: &'static Statement, time| {
+    /// For the locked users, whose sessions can't change until the transaction ends. First notes
+    /// that they have no session as of now, where that isn't noted yet; then forgets those who had
+    /// none for long enough.
+    pub(in crate::store) fn forget<'b>(
+        &self,
+        sql: &'static UserStatements,
+        locked: &'b [String],
+    ) -> [BoundStatement<'b>; 2] {
+        let bind = |statement: &'static Statement, time| {
             (statement, [Arg::time(time)].into_iter().chain(ids(locked)).collect())
         };
-        [step(&sql.note, self.now), step(&sql.forget, self.since)]
+        [bind(&sql.note, self.now), bind(&sql.forget, self.since)]
     }
 }
 
-/// Always as many values.
+/// Always the same number of values.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 fn ids(users: &[String]) -> impl Iterator<Item = Arg<'_>> {
-    (0..USERS_AT_ONCE).map(|at| Arg::Text(users.get(at).map(String::as_str)))
+    (0..MAX_LOCKED_USERS).map(|at| Arg::Text(users.get(at).map(String::as_str)))
 }
 
 pub(super) async fn forget(
@@ -60,7 +66,7 @@ pub(super) async fn forget(
     limit: NonZeroU32,
 ) -> Result<Forgotten, StoreError> {
     let Some(sql) = &backend.sql().users else { return Ok(Forgotten::default()) };
-    // No id is empty, so all come after that.
+    // No id is empty, so all of them are greater.
     let args =
         vec![Arg::Text(Some(after.unwrap_or_default())), Arg::Int(Some(i64::from(limit.get()))), Arg::time(since)];
     let rows = backend.read((&sql.next, args)).await?;
@@ -69,8 +75,8 @@ pub(super) async fn forget(
     let idle = rows.iter().map(|row| row::user(row, 1));
     let idle = idle.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
     let mut forgotten = Forgotten { users: 0, next };
-    for users in idle.chunks(USERS_AT_ONCE) {
-        forgotten.users += backend.forget(Idle { users, since, now }).await?;
+    for users in idle.chunks(MAX_LOCKED_USERS) {
+        forgotten.users += backend.forget(IdleUsers { users, since, now }).await?;
     }
     Ok(forgotten)
 }

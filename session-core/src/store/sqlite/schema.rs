@@ -1,7 +1,9 @@
-//! The SQLite tables, and how a file gets them: versioned, in one transaction, safe when many processes start at once.
-//! Not here: opening the file, see `options`; and the statements that use the tables, see `statements`.
+//! The SQLite tables, and how a file gets them: versioned, in one transaction, safe when many
+//! processes start at once. Not here: opening the file, see `options`; and the statements that use
+//! the tables, see `statements`.
 
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx_sqlite::SqliteConnection;
 
 use crate::store::sql::migrations::{self, MigrateError, Migration};
 
@@ -9,8 +11,8 @@ const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
 
 const SIGNED_IN: Migration = Migration {
     oldest_reader: 1,
-    // Times are microseconds since 1970, ids and hashes raw bytes. `user_id` alone is indexed, without activity, so
-    // that recording activity leaves that index alone.
+    // Times are microseconds since 1970, ids and hashes raw bytes. The index of `user_id` has no
+    // other column, so that recording activity doesn't change it.
     sql: "
 CREATE TABLE cookie_session (
     id BLOB NOT NULL PRIMARY KEY,
@@ -40,10 +42,11 @@ CREATE INDEX cookie_session_expires_at ON cookie_session (expires_at);
 
 const ROTATED: Migration = Migration {
     oldest_reader: 2,
-    // Look-ups go by the id now, so the index of hashes is gone. What the row holds beside `successor` and `strict_rotated_at` is room
-    // for what is known to come: a lifetime of each sign-in's own, a label, the identity provider's session, the last address and
-    // browser, the level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would rotate without it.
-    // SQLite can't drop a column's own UNIQUE, so the rows move to a new table.
+    // Look-ups use the id now, so there is no index of hashes any more. Besides `successor` and
+    // `strict_rotated_at`, the new columns are for features that are known to come: a lifetime for
+    // each sign-in, a label, the identity provider's session, the last address and browser, the
+    // level at sign-in and now, and the user's epoch. A release that doesn't know `successor` would
+    // rotate without it. SQLite can't drop a column's own UNIQUE, so the rows move to a new table.
     sql: "
 CREATE TABLE cookie_session_next (
     id BLOB NOT NULL PRIMARY KEY,
@@ -102,14 +105,26 @@ CREATE TABLE IF NOT EXISTS cookie_session_schema (
     oldest_reader INTEGER NOT NULL
 ) STRICT";
 
-/// Brings the file to this release's schema, or leaves it as it is if it is that or a newer one that can be shared.
-pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
-    // The version is read under the write lock: of many processes that start at once, one migrates and the others
-    // then find it done.
+/// The version of SQLite from which on the statements are understood, for `octet_length`.
+const OLDEST_LIBRARY: [u32; 2] = [3, 43];
+
+/// The linked SQLite is older than that.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OldLibrary {
+    pub(super) found: String,
+}
+
+/// Brings the file to this release's schema. Does nothing if it has that already, or a newer one
+/// that can be shared.
+pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError<OldLibrary>> {
+    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *conn).await?.try_get(0)?;
+    check_library(version).map_err(MigrateError::Unfit)?;
+    // The version is read under the write lock, so that when many processes start at once, one
+    // migrates and the others find it done.
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(VERSION_TABLE).execute(&mut *tx).await?;
-    // SQLite begins even an immediate transaction on a read-only file without complaint. A write that changes nothing
-    // makes it say so now rather than at the first sign-in.
+    // SQLite begins even an immediate transaction on a read-only file without an error. A write
+    // that changes nothing makes it fail now rather than at the first sign-in.
     sqlx::raw_sql("UPDATE cookie_session_schema SET version = version WHERE FALSE").execute(&mut *tx).await?;
     let row = sqlx::query("SELECT version, oldest_reader FROM cookie_session_schema").fetch_optional(&mut *tx).await?;
     let (found, oldest_reader) = match row {
@@ -134,9 +149,31 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
     Ok(())
 }
 
+fn check_library(version: String) -> Result<(), OldLibrary> {
+    let mut parts = version.split('.').map_while(|part| part.parse().ok());
+    let found = [parts.next().unwrap_or(0), parts.next().unwrap_or(0)];
+    if found < OLDEST_LIBRARY { Err(OldLibrary { found: version }) } else { Ok(()) }
+}
+
 /// The tables as the first schema had them.
 #[cfg(test)]
 pub(super) fn first() -> String {
     let noted = "INSERT INTO cookie_session_schema (only_row, version, oldest_reader) VALUES (1, 1, 1)";
     [SIGNED_IN.sql, VERSION_TABLE, ";", noted].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_without_a_function_that_the_statements_need_is_refused() {
+        for version in ["3.40.1", "3.42.0", "2.99.0"] {
+            let old = check_library(version.to_owned()).unwrap_err();
+            assert_eq!(old.found, version);
+        }
+        for version in ["3.43.0", "3.43", "3.50.2", "4.0.0"] {
+            assert_eq!(check_library(version.to_owned()), Ok(()));
+        }
+    }
 }

@@ -1,20 +1,20 @@
-//! What is particular to SQLite: opening, migrating, plans, and connections after a failure. The store's behaviour as
-//! such is the shared suite's to test.
+//! Tests of what only SQLite has: migrating, query plans, and connections after a failure. Not
+//! here: opening, see `opening`; and the store's behaviour, which the shared suite tests.
 
-use std::path::Path;
-
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Row};
+use sqlx_sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::*;
 use crate::model::data::Data;
 use crate::model::record::Record;
 use crate::model::token::TokenHash;
+use crate::store::sql::batch::look_up;
 use crate::store::sql::dialect::Statement;
-use crate::store::sql::groups::look_up;
 use crate::store::sql::testing::{self, LIMIT, NOW, dropped_anywhere, each_of_many_gets_its_own, token};
 use crate::store::{Checked, SessionStore, StoreError};
+
+mod opening;
 
 fn record(byte: u8, text: &str) -> Arc<Record> {
     Arc::new(Record {
@@ -53,119 +53,6 @@ async fn a_row_comes_back_exactly_whatever_spelling_opened_the_file() {
 }
 
 #[tokio::test]
-async fn an_opened_file_waits_for_the_disk_unless_told_otherwise() {
-    let folder = TempDir::new().unwrap();
-    let pragma = async |store: &SqliteStore, sql| -> String {
-        sqlx::query(sql).fetch_one(&mut **store.connection().await.unwrap()).await.unwrap().get_unchecked(0)
-    };
-    let store = SqliteStore::open(&file(&folder)).await.unwrap();
-    assert_eq!(pragma(&store, "PRAGMA synchronous").await, "2");
-    assert_eq!(pragma(&store, "PRAGMA journal_mode").await, "wal");
-    let relaxed = SqliteOptions::new(file(&folder)).synchronous_normal_may_lose_writes_on_power_cut();
-    assert_eq!(pragma(&relaxed.open().await.unwrap(), "PRAGMA synchronous").await, "1");
-}
-
-#[tokio::test]
-async fn what_cannot_be_opened_says_why_and_names_the_file() {
-    let folder = TempDir::new().unwrap();
-
-    let inside = folder.path().join("missing/sessions.db");
-    let error = SqliteStore::open(inside.to_str().unwrap()).await.unwrap_err();
-    assert!(matches!(&error, SqliteOpenError::MissingFolder { path } if *path == inside), "{error:?}");
-    assert!(error.to_string().contains("sessions.db"));
-
-    let text = folder.path().join("text");
-    std::fs::write(&text, "not a database, but long enough to have a header of 100 bytes\n".repeat(20)).unwrap();
-    let error = SqliteStore::open(text.to_str().unwrap()).await.unwrap_err();
-    assert!(matches!(&error, SqliteOpenError::NotADatabase { path } if *path == text), "{error:?}");
-
-    let error = SqliteStore::open(folder.path().to_str().unwrap()).await.unwrap_err();
-    assert!(matches!(&error, SqliteOpenError::NotADatabase { path } if path == folder.path()), "{error:?}");
-
-    drop(SqliteStore::open(&file(&folder)).await.unwrap());
-    let error = SqliteStore::open(&format!("sqlite:{}?mode=ro", file(&folder))).await.unwrap_err();
-    assert!(matches!(&error, SqliteOpenError::ReadOnly { path } if path == Path::new(&file(&folder))), "{error:?}");
-
-    for nowhere in ["", "sqlite:", "sqlite://", "postgres://ada:lovelace@localhost/app"] {
-        assert!(matches!(SqliteStore::open(nowhere).await, Err(SqliteOpenError::Location)));
-    }
-    let error = SqliteStore::open("sqlite:a.db?no=such").await.unwrap_err();
-    assert!(matches!(error, SqliteOpenError::Other { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_file_that_is_marked_read_only_is_left_alone_even_by_root() {
-    let folder = TempDir::new().unwrap();
-    SqliteStore::open(&file(&folder)).await.unwrap().pool.close().await;
-    let mut permissions = std::fs::metadata(file(&folder)).unwrap().permissions();
-    permissions.set_readonly(true);
-    std::fs::set_permissions(file(&folder), permissions).unwrap();
-    let error = SqliteStore::open(&file(&folder)).await.unwrap_err();
-    assert!(matches!(error, SqliteOpenError::ReadOnly { .. }), "{error:?}");
-}
-
-/// The modes of a database and of the two files that SQLite keeps beside it.
-#[cfg(unix)]
-fn modes(path: &str) -> [u32; 3] {
-    use std::os::unix::fs::PermissionsExt;
-    ["", "-wal", "-shm"].map(|end| std::fs::metadata(format!("{path}{end}")).unwrap().permissions().mode() & 0o777)
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_file_that_is_created_and_those_beside_it_are_for_their_owner_only() {
-    let folder = TempDir::new().unwrap();
-    for (name, query) in [("a.db", ""), ("b.db", "?mode=rwc"), ("c d%.db", "?cache=private&mode=rwc")] {
-        let path = folder.path().join(name).to_str().unwrap().to_owned();
-        let url = format!("sqlite:{}{query}", path.replace('%', "%25").replace(' ', "%20"));
-        let store = SqliteStore::open(&url).await.unwrap();
-        assert_eq!(modes(&path), [0o600; 3], "{url}");
-        store.create(&record(1, "{}"), &[], LIMIT, NOW).await.unwrap();
-        let again = SqliteStore::open(&path).await.unwrap();
-        assert!(!again.load(&token(&record(1, "{}")), NOW).await.unwrap().is_empty());
-    }
-    let path = folder.path().join("target.db").to_str().unwrap().to_owned();
-    for (link, to) in [("link.db", "further.db"), ("further.db", "target.db")] {
-        std::os::unix::fs::symlink(to, folder.path().join(link)).unwrap();
-    }
-    let _store = SqliteStore::open(folder.path().join("link.db").to_str().unwrap()).await.unwrap();
-    assert_eq!(modes(&path), [0o600; 3], "where a link leads");
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_file_that_is_there_keeps_its_mode() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = TempDir::new().unwrap();
-    for given in [0o644, 0o660] {
-        let path = folder.path().join(format!("{given:o}.db")).to_str().unwrap().to_owned();
-        std::fs::write(&path, "").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(given)).unwrap();
-        let store = SqliteStore::open(&path).await.unwrap();
-        assert_eq!(modes(&path), [given; 3]);
-        store.pool.close().await;
-        let _store = SqliteStore::open(&path).await.unwrap();
-        assert_eq!(modes(&path), [given; 3], "opened again");
-    }
-}
-
-#[tokio::test]
-async fn no_file_is_made_where_none_is_asked_for() {
-    let folder = TempDir::new().unwrap();
-    let path = file(&folder);
-    for query in ["?mode=rw", "?mode=ro", "?mode=rwc&mode=ro"] {
-        let error = SqliteStore::open(&format!("sqlite:{path}{query}")).await.unwrap_err();
-        assert!(matches!(error, SqliteOpenError::Other { .. }), "{query}: {error:?}");
-    }
-    let _store = SqliteStore::open(&format!("sqlite:{path}?mode=memory")).await.unwrap();
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-    // SQLite takes it for a database in memory, or for none: that isn't promised.
-    let uri = "file:no-file-is-made?mode=memory";
-    let _store = SqliteStore::open(uri).await;
-    assert!(!Path::new(uri).exists());
-}
-
-#[tokio::test]
 async fn a_newer_schema_is_refused_unless_this_release_may_share_it() {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(&file(&folder)).await.unwrap();
@@ -189,37 +76,6 @@ async fn many_may_migrate_one_new_file_at_once() {
         let new = record(1, "{}");
         a.create(&new, &[], LIMIT, NOW).await.unwrap();
         assert!(!b.load(&token(&new), NOW).await.unwrap().is_empty());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_may_open_one_new_file_at_once() {
-    for _ in 0..10 {
-        let folder = TempDir::new().unwrap();
-        let opening: Vec<_> = (0..8)
-            .map(|_| {
-                let path = file(&folder);
-                tokio::spawn(async move { SqliteStore::open(&path).await })
-            })
-            .collect();
-        for open in opening {
-            open.await.unwrap().unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_database_in_memory_lives_as_long_as_its_store() {
-    for location in [":memory:", "sqlite::memory:", "sqlite://:memory:"] {
-        let store = SqliteStore::open(location).await.unwrap();
-        let new = record(1, "{}");
-        store.create(&new, &[], LIMIT, NOW).await.unwrap();
-        // A refused sign-in doesn't take the one connection, and with it the database, away.
-        assert_eq!(store.create(&new, &[], LIMIT, NOW).await.unwrap(), crate::store::Created::Taken);
-        let (a, b) = (token(&new), token(&new));
-        let (a, b) = tokio::join!(store.load(&a, NOW), store.load(&b, NOW));
-        assert!(!a.unwrap().is_empty() && !b.unwrap().is_empty());
-        assert!(SqliteStore::open(location).await.unwrap().load(&token(&new), NOW).await.unwrap().is_empty());
     }
 }
 
@@ -272,7 +128,7 @@ async fn a_row_that_cannot_be_read_is_named_without_its_content() {
 }
 
 #[tokio::test]
-async fn data_that_is_no_text_is_told_when_it_is_read() {
+async fn data_that_is_no_text_fails_when_it_is_read() {
     let store = SqliteStore::open("sqlite::memory:").await.unwrap();
     let new = record(1, "{}");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
@@ -305,9 +161,9 @@ async fn what_is_acknowledged_after_a_dropped_operation_is_committed() {
 }
 
 #[tokio::test]
-async fn large_data_is_left_out_of_a_group() {
+async fn large_data_is_left_out_of_a_batch() {
     let folder = TempDir::new().unwrap();
-    testing::a_group_leaves_large_data_out(&SqliteStore::open(&file(&folder)).await.unwrap()).await;
+    testing::a_batch_leaves_large_data_out(&SqliteStore::open(&file(&folder)).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -317,14 +173,14 @@ async fn each_of_many_requests_at_once_gets_its_own() {
 }
 
 #[tokio::test]
-async fn a_connection_is_lent_again() {
+async fn a_connection_is_leased_again() {
     let folder = TempDir::new().unwrap();
     let store = SqliteOptions::new(file(&folder)).max_connections(1).open().await.unwrap();
     let new = record(1, "{}");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
     for _ in 0..3 {
         assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
-        assert_eq!((store.spares.as_ref().unwrap().idle(), store.pool.num_idle()), (1, 0));
+        assert_eq!((store.leases.as_ref().unwrap().idle(), store.pool.num_idle()), (1, 0));
     }
     store.migrate().await.expect("it lends the one connection too");
 }
@@ -338,7 +194,7 @@ fn a_store_can_be_dropped_after_its_runtime() {
         store.create(&record(1, "{}"), &[], LIMIT, NOW).await.unwrap();
         store
     });
-    assert_eq!(store.spares.as_ref().unwrap().idle(), 1);
+    assert_eq!(store.leases.as_ref().unwrap().idle(), 1);
     drop(runtime);
     drop(store);
 }
@@ -431,4 +287,32 @@ async fn what_a_database_says_of_a_row_is_not_shown() {
     let error = store.create(&record(1, r#"{"secret":"in the data"}"#), &[], LIMIT, NOW).await.unwrap_err();
     testing::shows_no_row(&error);
     assert!(format!("{error:?} {error}").contains("refused"), "{error:?}");
+}
+
+#[tokio::test]
+async fn inside_a_transaction_of_the_apps_own_a_session_is_refused_in_the_stores_time() {
+    let folder = TempDir::new().unwrap();
+    let patient = sqlx_sqlite::SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(86_400));
+    let options = SqliteConnectOptions::new().filename(file(&folder)).create_if_missing(true);
+    let store = SqliteStore::new(patient.connect_with(options).await.unwrap());
+    store.migrate().await.unwrap();
+    let held = store.pool.acquire().await.unwrap();
+    let (new, other) = (record(1, "{}"), record(2, "{}"));
+    // From here on nothing waits for SQLite, so the clock may run ahead.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let tokens = token(&new);
+    let (first, second, read) = tokio::join!(
+        store.create(&new, &[], LIMIT, NOW),
+        store.create(&other, &[], LIMIT, NOW),
+        store.load(&tokens, NOW)
+    );
+    for refused in [first.unwrap_err(), second.unwrap_err(), read.unwrap_err()] {
+        assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
+        assert!(refused.to_string().contains("`open` makes a pool of its own"), "{refused}");
+    }
+    assert_eq!(begun.elapsed().as_secs(), FOREIGN_ACQUIRE_TIMEOUT.as_secs());
+    tokio::time::resume();
+    drop(held);
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
 }

@@ -1,5 +1,6 @@
-//! Which `update` functions run on this thread, so that one that changes its own session is found out. Such an update could
-//! never be made: the values that it was worked out from are others by then, so it would be run again for ever.
+//! Which `update` functions run on this thread, to find one that changes its own session. Such an
+//! update could never be made: each run changes the values that it is computed from, so it would be
+//! run again for ever.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 
 thread_local! {
-    /// One within the other, the innermost last.
+    /// Nested calls, the innermost last.
     static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -18,8 +19,9 @@ struct Running {
     refused: bool,
 }
 
-/// The request whose session an update is of: the address of what its handles share. An updater is kept there, so it
-/// doesn't outlive the request, and no other one gets that address meanwhile.
+/// The request whose session an update changes: the address of what the request's handles share.
+/// The updater is kept there too, so it doesn't outlive the request, and no other request gets that
+/// address meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owner(usize);
 
@@ -29,9 +31,10 @@ impl Owner {
     }
 }
 
-/// Runs an update's function, which fails if it tried to change the session of its own request.
+/// Runs an update's function. It is an error if that tried to change the session of its own
+/// request.
 pub(super) fn run<T>(owner: Owner, key: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
-    /// Takes the function from the list when it has ended, by a panic too.
+    /// Takes the function off the list when it ends, by a panic too.
     struct Ends;
     impl Drop for Ends {
         fn drop(&mut self) {
@@ -47,8 +50,8 @@ pub(super) fn run<T>(owner: Owner, key: &str, f: impl FnOnce() -> Result<T>) -> 
     result
 }
 
-/// Refuses to change the session of `request` from inside one of its updates, and remembers it, so that the update fails
-/// whatever its function makes of that.
+/// Refuses to change the session of `request` from inside one of its updates, and remembers that.
+/// So the update fails, whatever its function does with the refusal.
 pub(crate) fn check_may_change<R>(request: &Arc<R>) -> Result<()> {
     let owner = Owner::of(request);
     RUNNING.with_borrow_mut(|all| match all.iter_mut().rfind(|running| running.owner == owner) {

@@ -1,5 +1,5 @@
-//! A value as JSON, as `serde_json::to_value` writes it, but for floats that JSON has no number for: serde_json makes them
-//! null, and here they are an error.
+//! A value as JSON, as `serde_json::to_value` writes it, except for floats that JSON has no number
+//! for. serde_json writes those as null; here they are an error.
 
 use std::fmt::Display;
 
@@ -12,13 +12,15 @@ use serde_json::Value;
 /// `value` as JSON.
 ///
 /// # Errors
-/// What `serde_json::to_value` refuses, and a float anywhere in it that isn't finite.
+/// What `serde_json::to_value` refuses, and a float anywhere in the value that isn't finite.
 pub(super) fn to_value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Value> {
     value.serialize(Finite(serde_json::value::Serializer))
 }
 
-/// Put around a serializer, it hands everything on but floats that aren't finite. Around what a serializer began, such as a
-/// list, it puts itself around each part; and around a part, it sees to it that this meets no serializer without it.
+/// A wrapper that refuses floats that aren't finite and passes on everything else. It wraps a
+/// serializer; or what a serializer began, such as a list, and then each of its parts; or a part,
+/// and then the serializer that the part is given. So no part of a value meets a serializer without
+/// it.
 struct Finite<T>(T);
 
 impl<T: Serialize + ?Sized> Serialize for Finite<&T> {
@@ -48,7 +50,7 @@ macro_rules! hand_on_if_finite {
     };
 }
 
-/// Methods for values that are another one, with or without a name for it.
+/// Methods for values that wrap another one, with or without a name.
 macro_rules! hand_on_around {
     ($($method:ident($($name:ident: $type:ty),*);)*) => {
         $(fn $method<T: Serialize + ?Sized>(self, $($name: $type,)* value: &T) -> Result<S::Ok, S::Error> {
@@ -57,7 +59,7 @@ macro_rules! hand_on_around {
     };
 }
 
-/// Methods that begin a value of several parts.
+/// Methods that begin a value that has parts.
 macro_rules! begin {
     ($($method:ident($($name:ident: $type:ty),*) -> $begun:ident;)*) => {
         $(fn $method(self, $($name: $type),*) -> Result<Self::$begun, S::Error> {
@@ -130,7 +132,7 @@ impl<S: Serializer> Serializer for Finite<S> {
     }
 }
 
-/// One of the traits for values of several parts.
+/// Implements one of the traits for values that have parts.
 macro_rules! parts {
     ($trait:ident: $($method:ident($($name:ident: $type:ty)?))and+ $(, skips $skip:ident)?) => {
         impl<P: $trait> $trait for Finite<P> {
@@ -225,7 +227,7 @@ mod tests {
         }
     }
 
-    /// What `to_value` says of `part` wherever a value can have it.
+    /// What `to_value` gives with `part` at each place where a value can have parts.
     fn everywhere<T: Serialize + Clone>(part: &T) -> Vec<(&'static str, serde_json::Result<Value>)> {
         let part = || part.clone();
         let structure = || Struct { left_out: None, name: "n".into(), part: part() };

@@ -1,4 +1,5 @@
-//! What the function given to `update` may do: read its own session, and whatever it likes with others, but not change its own.
+//! What the function given to `update` may do: read its own session, and whatever it likes with
+//! others, but not change its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicUsize;

@@ -1,4 +1,4 @@
-//! What happens to an operation that has to wait for another one's row.
+//! What happens to an operation that has to wait for a row that another one has locked.
 
 use time::OffsetDateTime;
 
@@ -12,7 +12,8 @@ async fn waiting(conn: &mut PgConnection, schema: &Schema) -> i64 {
     sqlx::query(count).bind(&schema.name).fetch_one(conn).await.unwrap().get(0)
 }
 
-/// A connection that holds the row of `id` in a transaction that has set its activity, and one to look from.
+/// A connection that has locked the row of `id` by setting its activity in a transaction, and one
+/// to look from.
 async fn holding(schema: &Schema, id: SessionId, at: OffsetDateTime) -> (PgConnection, PgConnection) {
     let options = schema.options.clone().application_name("another");
     let mut holds = PgConnection::connect_with(&options).await.unwrap();
@@ -40,14 +41,15 @@ async fn a_session_that_became_active_while_a_sign_in_waited_is_not_the_one_to_g
 }
 
 #[tokio::test]
-async fn whoever_ends_a_session_waits_for_what_that_session_ends() {
+async fn an_end_of_a_session_waits_for_what_that_session_ends() {
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store(4).await;
     let (one, other) = (record(1, "ada"), record(2, "ada"));
     store.create(&one, &[], LIMIT, NOW).await.unwrap();
     store.create(&other, &[], LIMIT, NOW).await.unwrap();
     let (mut holds, mut looks) = holding(&schema, other.id, NOW).await;
-    // On two nodes: on one the second would wait for the first before it takes a connection.
+    // On two nodes: on one, the second change would wait for the first before it takes a
+    // connection.
     let (revokes, signs_out) = (store, schema.store(4).await);
     let (by, target) = (caller(&one), other.id);
     let revocation = tokio::spawn(async move { revokes.end(&by.user_id, target, Some(&by), NOW).await });
@@ -72,7 +74,7 @@ async fn a_migration_that_is_dropped_spoils_no_connection() {
     direct.create(&new, &[], LIMIT, NOW).await.unwrap();
     let mut version = 0;
     for polls in 0..60 {
-        // It has to begin a transaction.
+        // So that the migration begins a transaction.
         run(&mut direct.pool.acquire().await.unwrap(), "UPDATE cookie_session_schema SET version = 0").await;
         let turns = async {
             for _ in 0..polls {
@@ -87,7 +89,7 @@ async fn a_migration_that_is_dropped_spoils_no_connection() {
         let data = NewData::new(version, Data::from_text("{}"));
         version = data.becomes;
         let update = Update { data: Some(data), ..Update::default() };
-        store.apply(&caller(&new), &update, NOW).await.unwrap();
+        store.update(&caller(&new), &update, NOW).await.unwrap();
         let seen = Arc::clone(&direct.load(&token(&new), NOW).await.unwrap()[0]);
         assert_eq!(seen.version, version, "dropped after {polls} polls: what was acknowledged is there for others");
     }

@@ -1,5 +1,6 @@
-//! What the stores on database servers share: one store for all servers, and how it asks them. Each server says how its statements
-//! and transactions run, and what its error codes mean.
+//! What the stores on database servers share: one store for all servers, and how it runs its
+//! operations. Each server defines how its statements and transactions run, and what its error
+//! codes mean.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,154 +8,204 @@ use std::time::Duration;
 use sqlx::error::Error as SqlxError;
 use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Database};
+use url::Url;
 
-use super::groups::Beside;
+use super::batch::SoloLimits;
+use super::change::{BoundStatement, Change};
 use super::migrations::MigrateError;
-use super::row::Columns;
-use super::row::Written;
+use super::row::{Columns, WriteResult};
 use super::statements::{Statements, UserStatements};
-use super::task::{Step, Task};
-use super::users::Idle;
+use super::users::IdleUsers;
 
+mod lock_queues;
 mod open_error;
 mod options;
-mod perform;
-mod places;
+mod retry;
+mod server_url;
 mod store;
 #[cfg(test)]
 pub(in crate::store) mod testing;
 
 pub use open_error::ServerOpenError;
 pub use options::ServerOptions;
-pub(in crate::store) use perform::before_commit;
+pub(in crate::store) use retry::before_commit;
+pub use server_url::UrlFault;
+pub(in crate::store) use server_url::UrlRules;
 pub use store::ServerStore;
 
-/// Reads are faster together from the second on; changes wait for the disk, and the first few do so beside each other.
-const BESIDE: Beside = Beside { reads: 1, writes: 4 };
+/// Reads are faster in a batch as soon as there are two. Changes wait for the disk, and the first
+/// few can wait at the same time.
+const SOLO_LIMITS: SoloLimits = SoloLimits { reads: 1, writes: 4 };
 
-/// How long a server may take for one operation, unless told otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one operation may take unless the application sets it.
+const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For how long a connection may lie unheard before it is asked whether it lives.
+/// How long an idle connection may be silent before it is pinged.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
-/// For how long an idle connection is kept: less than firewalls and load balancers do, as a rule.
+/// How long an idle connection is kept: usually less than firewalls and load balancers keep it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// What a connection is to do.
-pub(in crate::store) enum Work<'a> {
+/// What to do on a connection.
+pub(in crate::store) enum Operation<'a> {
     /// A statement that changes nothing.
-    Read(Step<'a>),
+    Read(BoundStatement<'a>),
     /// A statement that is a transaction of its own, and waits for no lock.
-    Write(Step<'a>),
+    Write(BoundStatement<'a>),
     /// A change that may wait for locks, with its statements.
-    Change(&'a Task, &'a [Step<'a>]),
-    /// Forgetting users, in the turns of all of them: it tells how many.
-    Forget(Idle<'a>),
+    Change(&'a Change, &'a [BoundStatement<'a>]),
+    /// Forgets users, in a transaction that locks them. The result's count is how many.
+    Forget(IdleUsers<'a>),
 }
 
-/// How the store connects: directly, or through a pooler that gives each transaction another connection of the server.
+/// Whose connections these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Pooling {
+    /// The store, which set them up when it opened them.
+    Own,
+    /// The application, with settings of its own.
     Direct,
+    /// A pooler, which may run each transaction on another connection of the server.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]
     ByTransaction,
 }
 
+impl Pooling {
+    /// Whether the next transaction runs on the same connection of the server.
+    pub(in crate::store) const fn keeps_connection(self) -> bool {
+        !matches!(self, Self::ByTransaction)
+    }
+}
+
 /// A database server: PostgreSQL, or MySQL and MariaDB.
 pub(in crate::store) trait Server: Database<Row: Columns> {
-    /// What to call it, and what makes its tables.
+    /// What the server and its parts are called in messages.
     const NAMES: Names;
 
-    /// How many bytes of data a row can hold, whatever the server's settings.
-    const MOST_DATA: Option<usize>;
+    /// What its URLs may have.
+    const URL_RULES: UrlRules;
 
-    /// Whether a connection is as good as before when the future of a single statement is dropped at any point. Otherwise it is
-    /// closed.
+    /// How many bytes of data a row can hold, whatever the server's settings; none if only those
+    /// limit it.
+    const MAX_DATA_BYTES: Option<usize>;
+
+    /// Whether a connection stays usable if the future of a single statement is dropped at any
+    /// point. If not, the connection is closed.
     const SURVIVES_CANCELLING: bool;
 
     fn statements() -> &'static Statements;
 
-    /// How long a change may be without any answer, on a connection of the store's own: longer than the server lets it wait for a lock.
-    const UNANSWERED: Duration;
+    /// How long a change on one of the store's own connections waits for the server's next answer,
+    /// before it is sent again on another. Longer than the server lets it wait for a lock.
+    const ANSWER_TIMEOUT: Duration;
 
-    /// Those that forget users.
+    /// The statements that forget users.
     fn user_statements() -> &'static UserStatements {
         Self::statements().users.as_ref().expect("users of a server take turns on rows of their own")
     }
 
-    /// The options that a URL names, and what a store of its own sets besides, with a limit for each statement; none if it is no URL of
-    /// this server.
-    fn options(url: &str, pooling: Pooling, limit: Duration) -> Option<<Self::Connection as Connection>::Options>;
+    /// The connection options from a URL, with those settings of a store's own connections that fit
+    /// in them. `limit` is how long the server may run one statement.
+    fn options(url: &Url, pooling: Pooling, limit: Duration)
+    -> sqlx::Result<<Self::Connection as Connection>::Options>;
 
-    /// What a store's own pool does with each new connection, whose statements have a limit.
+    /// Sets up the store's own pool, so that each new connection gets the settings that don't fit
+    /// in its options. `limit` is as above.
     fn prepare(pool: PoolOptions<Self>, limit: Duration) -> PoolOptions<Self>;
 
     /// Host and database, which may be shown.
-    fn place(options: &<Self::Connection as Connection>::Options) -> (&str, Option<&str>);
+    fn host_and_database(options: &<Self::Connection as Connection>::Options) -> (&str, Option<&str>);
 
-    /// How many bytes of data a row can hold, as this server is set.
-    fn most_data(conn: &mut Self::Connection) -> impl Future<Output = sqlx::Result<Option<usize>>> + Send;
+    /// How many bytes of data a row can hold with this server's settings.
+    fn max_data_bytes(conn: &mut Self::Connection) -> impl Future<Output = sqlx::Result<Option<usize>>> + Send;
 
-    /// Brings the tables to this release's schema.
-    fn migrate(conn: &mut Self::Connection) -> impl Future<Output = Result<(), MigrateError>> + Send;
+    /// Brings the tables to this release's schema, unless the database is unfit for sessions or
+    /// read-only.
+    fn migrate(conn: &mut Self::Connection) -> impl Future<Output = Result<(), MigrateError<Unfit>>> + Send;
 
-    /// Does the work, once. Notes each answer of the server.
-    fn work(
+    /// Runs the operation once. Of a change of several steps it counts the server's answers, which
+    /// show that the server isn't silent.
+    fn run_operation(
         conn: &mut Self::Connection,
-        work: &Work<'_>,
+        operation: &Operation<'_>,
         pooling: Pooling,
-        answers: &Answers,
-    ) -> impl Future<Output = Result<Written<Self::Row>, Failed>> + Send;
+        answers: &AnswerCount,
+    ) -> impl Future<Output = Result<WriteResult<Self::Row>, Failure>> + Send;
 
-    /// What an error says.
+    /// What an error means.
     fn classify(error: &SqlxError) -> ErrorKind;
 }
 
-/// How a server is spoken of.
+/// What a server is called in messages.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Names {
     pub(in crate::store) server: &'static str,
-    /// Of the store's type.
+    /// The name of the store's type.
     pub(in crate::store) store: &'static str,
-    /// A URL of it.
+    /// An example of a URL.
     pub(in crate::store) url: &'static str,
-    /// What makes its tables.
+    /// The URL's parameter that asks for encryption.
+    pub(in crate::store) tls: &'static str,
+    /// The function that makes its tables.
     pub(in crate::store) migrate: &'static str,
 }
 
-/// What an error of a server or its driver says.
+/// What makes a database unfit for sessions.
+#[derive(Debug)]
+pub(in crate::store) enum Unfit {
+    /// Its encoding, which can't hold every text.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "MySQL's tables have an encoding of their own"))]
+    Encoding(String),
+    /// A setting of the connection: which one, and what to set.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "PostgreSQL's change nothing of this kind"))]
+    Setting(&'static str),
+}
+
+/// Changes nothing, and fails where no session could be changed.
+pub(in crate::store) const WRITE_NOTHING: &str = "UPDATE cookie_session SET version = version WHERE id = ''";
+
+/// What an error of a server or its driver means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum ErrorKind {
     /// The server rolled the transaction back because of another one, so that it can be run again.
     RolledBack,
     /// A lock wasn't free in time, and the server has rolled back what waited for it.
     Locked,
-    /// The server, or who runs it, ended the connection, and it may be after the commit.
+    /// The connection ended, or the error leaves open whether the statement was carried out.
     EndOfConnection,
-    /// The tables, or columns of them, are missing.
+    /// The tables, or some of their columns, are missing.
     NotMigrated,
-    /// User or password are wrong.
+    /// The user or the password is wrong.
     Refused,
+    /// The server takes only encrypted connections.
+    NeedsTls,
     NoDatabase,
     MissingRights,
-    /// The server refused what it was asked, and nothing was changed.
+    ReadOnly,
+    /// A pooler refuses the settings that a connection begins with.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]
+    PoolerRefuses,
+    /// A prepared statement isn't what this connection prepared: the statement ran on another
+    /// connection of the server.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]
+    PreparedElsewhere,
+    /// The server refused the statement, and nothing was changed.
     Other,
 }
 
-/// How a try failed.
-pub(in crate::store) enum Failed {
+/// How an attempt failed.
+pub(in crate::store) enum Failure {
     /// Certainly before its commit.
-    Before(SqlxError),
-    /// It may be at the commit.
-    AtCommit(SqlxError),
+    BeforeCommit(SqlxError),
+    /// Perhaps during its commit.
+    DuringCommit(SqlxError),
 }
 
-/// How often the server has answered during a try.
+/// How often the server has answered during an attempt.
 #[derive(Default)]
-pub(in crate::store) struct Answers(AtomicU32);
+pub(in crate::store) struct AnswerCount(AtomicU32);
 
-impl Answers {
+impl AnswerCount {
     pub(in crate::store) fn note(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

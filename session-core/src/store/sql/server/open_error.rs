@@ -2,42 +2,83 @@
 
 use sqlx::error::Error as SqlxError;
 
-use super::{ErrorKind, Server};
+use super::server_url::UrlFault;
+use super::{ErrorKind, Server, Unfit};
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
-/// Why a database server can't be used for sessions. Nothing of it shows the URL's password.
+/// Why a database server can't be used for sessions. Nothing in it shows the URL's password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerOpenError {
-    /// It is no URL of this server. It isn't repeated here, because it may hold a password.
-    #[error("this is no {server} URL: write `{example}`")]
+    /// The URL can't be used. It isn't repeated here, because it may hold a password.
+    #[error("the {server} URL can't be used: {fault}; it looks like `{example}`")]
     Url {
         /// The server's name.
         server: &'static str,
-        /// How a URL looks.
+        /// An example of a URL.
         example: &'static str,
+        /// What is wrong with it.
+        fault: UrlFault,
     },
-    /// Nobody answers.
-    #[error("no {server} server answers: check host and port of the URL, and that the server runs")]
+    /// No server answers.
+    #[error("no {server} server answers: check host and port of the URL, and that the server runs ({source})")]
     NoServer {
         /// The server's name.
         server: &'static str,
         /// What happened.
         source: DriverError,
     },
-    /// User or password are wrong.
+    /// The user or the password is wrong.
     #[error(
-        "the {server} server refuses this user: check user and password of the URL, and from where the user may connect"
+        "the {server} server refuses this user: check user and password of the URL (there `%` is written as `%25`, `#` as `%23`, \
+         `/` as `%2F`, `?` as `%3F`), and from where the user may connect; if only encrypted, add `sqlx = {{ version = \"0.9\", \
+         default-features = false, features = [\"tls-rustls\"] }}` to your Cargo.toml, and `{tls}` to the URL ({source})"
     )]
     Refused {
         /// The server's name.
         server: &'static str,
+        /// The URL's parameter that asks for encryption.
+        tls: &'static str,
         /// What the server said.
         source: DriverError,
     },
-    /// The database isn't there.
-    #[error("the {server} server has no such database: create it, or correct the URL")]
+    /// The server, the user's rights or the URL demand encryption, which the driver was built
+    /// without, or which the URL doesn't ask for.
+    #[error(
+        "connections to this {server} server have to be encrypted: add `sqlx = {{ version = \"0.9\", default-features = false, \
+         features = [\"tls-rustls\"] }}` to your Cargo.toml, and `{tls}` to the URL ({source})"
+    )]
+    NeedsTls {
+        /// The server's name.
+        server: &'static str,
+        /// The URL's parameter that asks for encryption.
+        tls: &'static str,
+        /// What the server or the driver said.
+        source: DriverError,
+    },
+    /// The URL asks for encryption, and the server offers none.
+    #[error("the URL asks for encryption, which this {server} server doesn't offer: set up TLS there ({source})")]
+    NoTls {
+        /// The server's name.
+        server: &'static str,
+        /// What the driver said.
+        source: DriverError,
+    },
+    /// The user's way to authenticate needs an encrypted password, for which the driver was built
+    /// without.
+    #[error(
+        "this {server} user's password has to be encrypted: add `sqlx = {{ version = \"0.9\", default-features = false, \
+         features = [\"tls-rustls\"] }}` to your Cargo.toml, or \"mysql-rsa\" without TLS ({source})"
+    )]
+    NeedsRsa {
+        /// The server's name.
+        server: &'static str,
+        /// What the driver said.
+        source: DriverError,
+    },
+    /// The database doesn't exist, or the connection names none.
+    #[error("the {server} server has no such database, or the connection names none: create it, or correct the URL")]
     NoDatabase {
         /// The server's name.
         server: &'static str,
@@ -53,6 +94,43 @@ pub enum ServerOpenError {
         /// What the server said.
         source: DriverError,
     },
+    /// The server, or the connection, is read-only.
+    #[error(
+        "this {server} server is read-only, so no session could be stored: connect to the primary, and not to a replica; if this \
+         is the primary, end its read-only mode"
+    )]
+    ReadOnly {
+        /// The server's name.
+        server: &'static str,
+        /// What the server said.
+        source: DriverError,
+    },
+    /// The database can't hold every text.
+    #[error(
+        "the database's encoding is {encoding}, which can't hold every text, such as an emoji: create another with `CREATE \
+         DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+    )]
+    Encoding {
+        /// The encoding, as the server calls it.
+        encoding: String,
+    },
+    /// A setting of the connections doesn't fit.
+    #[error("the connections to the {server} server have {fault}")]
+    Setting {
+        /// The server's name.
+        server: &'static str,
+        /// Which setting, and what to set.
+        fault: &'static str,
+    },
+    /// A pooler refuses the settings that the store's connections begin with.
+    #[error(
+        "a pooler, such as PgBouncer, refuses the settings of this connection: call `transaction_pooling()` on `PostgresOptions`, \
+         and take `options` out of the URL, or on a pool of your own `extra_float_digits(None)` on its options ({source})"
+    )]
+    Pooler {
+        /// What the pooler said.
+        source: DriverError,
+    },
     /// A newer release changed the tables in a way that this one doesn't understand.
     #[error("the session tables are of version {found}, this release knows {known}: use a newer release")]
     NewerSchema {
@@ -61,7 +139,7 @@ pub enum ServerOpenError {
         /// The newest version that this release knows.
         known: i64,
     },
-    /// Anything else that the server has to say.
+    /// Anything else that the server reports.
     #[error("can't use the {server} database for sessions: {source}")]
     Other {
         /// The server's name.
@@ -72,25 +150,63 @@ pub enum ServerOpenError {
 }
 
 impl ServerOpenError {
-    pub(in crate::store) fn url<D: Server>() -> Self {
-        Self::Url { server: D::NAMES.server, example: D::NAMES.url }
+    pub(in crate::store) fn url<D: Server>(fault: UrlFault) -> Self {
+        Self::Url { server: D::NAMES.server, example: D::NAMES.url, fault }
     }
 
-    pub(in crate::store) fn of<D: Server>(error: MigrateError) -> Self {
+    pub(in crate::store) fn of<D: Server>(error: MigrateError<Unfit>) -> Self {
         let server = D::NAMES.server;
         let source = match error {
             MigrateError::Newer { found, known } => return Self::NewerSchema { found, known },
+            MigrateError::Unfit(Unfit::Encoding(encoding)) => return Self::Encoding { encoding },
+            MigrateError::Unfit(Unfit::Setting(fault)) => return Self::Setting { server, fault },
             MigrateError::Sqlx(source) => source,
         };
         let kind = D::classify(&source);
         let is_unreachable = matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut);
+        let tls = Encryption::of(&source);
         let source = source.into();
-        match kind {
-            ErrorKind::Refused => Self::Refused { server, source },
-            ErrorKind::NoDatabase => Self::NoDatabase { server, source },
-            ErrorKind::MissingRights => Self::MissingRights { source },
-            _ if is_unreachable => Self::NoServer { server, source },
-            _ => Self::Other { server, source },
+        match (kind, tls) {
+            (ErrorKind::NeedsTls, _) | (_, Some(Encryption::NotBuilt)) => {
+                Self::NeedsTls { server, tls: D::NAMES.tls, source }
+            }
+            (_, Some(Encryption::NotOffered)) => Self::NoTls { server, source },
+            (_, Some(Encryption::OfPassword)) => Self::NeedsRsa { server, source },
+            (ErrorKind::Refused, None) => Self::Refused { server, tls: D::NAMES.tls, source },
+            (ErrorKind::NoDatabase, None) => Self::NoDatabase { server, source },
+            (ErrorKind::MissingRights, None) => Self::MissingRights { source },
+            (ErrorKind::ReadOnly, None) => Self::ReadOnly { server, source },
+            (ErrorKind::PoolerRefuses, None) => Self::Pooler { source },
+            (_, None) if is_unreachable => Self::NoServer { server, source },
+            (_, None) => Self::Other { server, source },
+        }
+    }
+}
+
+/// What the driver lacks, or misses at the server, to encrypt. It has no codes for these errors,
+/// only texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encryption {
+    NotBuilt,
+    NotOffered,
+    OfPassword,
+}
+
+impl Encryption {
+    fn of(error: &SqlxError) -> Option<Self> {
+        match error {
+            SqlxError::Tls(reason) => {
+                let reason = reason.to_string();
+                if reason.contains("without TLS support") {
+                    Some(Self::NotBuilt)
+                } else if reason.contains("server does not support TLS") {
+                    Some(Self::NotOffered)
+                } else {
+                    None
+                }
+            }
+            SqlxError::Configuration(reason) if reason.to_string().contains("mysql-rsa") => Some(Self::OfPassword),
+            _ => None,
         }
     }
 }

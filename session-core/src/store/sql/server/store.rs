@@ -1,82 +1,93 @@
-//! The store on a database server, whichever it is.
+//! The store on a database server, the same for all servers.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sqlx::pool::Pool;
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-use super::perform::{deadline, perform, perform_again};
-use super::places::{Place, Places};
-use super::{PATIENCE, Pooling, Server, ServerOpenError, ServerOptions, Work};
+use super::lock_queues::{LockQueueGuard, LockQueues};
+use super::retry::{deadline, resume_with_retries, run_with_retries};
+use super::{DEFAULT_QUERY_TIMEOUT, Operation, Pooling, Server, ServerOpenError, ServerOptions};
 use crate::error::StoreError;
 use crate::store::sql::Backend;
-use crate::store::sql::gather::{LATE, Undriven};
-use crate::store::sql::groups::Groups;
-use crate::store::sql::row::Written;
-use crate::store::sql::spares::{Spares, lend};
+use crate::store::sql::batch::Batchers;
+use crate::store::sql::batch::batcher::{REPLY_GRACE, RuntimeIdle};
+use crate::store::sql::change::{BoundStatement, Change};
+use crate::store::sql::connection::lease::{LeasePool, acquire};
+use crate::store::sql::connection::runtime::Ended;
+use crate::store::sql::row::WriteResult;
 use crate::store::sql::statements::Statements;
-use crate::store::sql::task::{Step, Task};
-use crate::store::sql::users::Idle;
+use crate::store::sql::users::IdleUsers;
 
-/// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are two names of it. Clones share the
-/// connections.
+/// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are
+/// two names for it. Clones share the connections.
 ///
-/// A connection belongs to the async runtime that opened it, as sqlx has it. A store that opened its own connections keeps all of
-/// them in the runtime in which it was opened: that of `main`, as a rule. Where that has ended, as that of a test does, it goes on in
-/// the runtime that asks next; one that is there and that nothing runs makes every request a 503. In your own
-/// pool, where one runtime of a process ends while others go on, its connections fail once and are replaced: Actix has a runtime
-/// for each worker, and ends them one by one when it is told to stop.
+/// In sqlx, a connection belongs to the async runtime that opened it. A store that opened its own
+/// connections keeps all of them in the runtime in which it was opened, usually that of `main`. If
+/// that runtime has ended, as a test's does, the store continues in the runtime of the next
+/// operation. If that runtime exists but nothing drives it, every request is a 503. In a pool of
+/// your own, connections fail once when their runtime ends while others continue, and are replaced:
+/// Actix has a runtime for each worker, and ends them one by one when it stops.
 ///
-/// Everything is read from the server that the pool connects to: point it at the primary, because a replica that lags
-/// behind would let revoked sessions in. Times are kept in whole microseconds. A failure says
-/// [`StoreError::NotApplied`](crate::store::StoreError::NotApplied) only if nothing was changed for certain.
+/// Everything is read from the server that the pool connects to. Point it at the primary, because a
+/// replica that lags behind would let revoked sessions in. Times are stored in whole microseconds.
+/// A failure is [`StoreError::NotApplied`] only if it is certain that nothing was changed.
 #[expect(private_bounds, reason = "there are two servers, and no other can be brought from outside")]
 pub struct ServerStore<D: Server> {
     pub(in crate::store) pool: Pool<D>,
-    /// How long the server may take to answer.
+    /// How long one operation may take.
     pub(super) query_timeout: Duration,
     pub(in crate::store) pooling: Pooling,
-    /// What is asked together, if it opened its own connections.
-    pub(super) groups: Option<Arc<Groups<D::Row>>>,
-    /// Its spare connections, if it opened its own.
-    pub(super) spares: Option<Arc<Spares<D>>>,
+    /// Its batchers, if it opened its own connections.
+    pub(super) batchers: Option<Arc<Batchers<D::Row>>>,
+    /// Its own connections, if it opened them.
+    pub(super) leases: Option<Arc<LeasePool<D>>>,
     /// Where changes wait before they take a connection.
-    pub(super) places: Arc<Places>,
+    pub(super) lock_queues: Arc<LockQueues>,
     /// How many bytes of data a row can hold.
-    pub(super) most_data: Option<usize>,
+    pub(super) max_data_bytes: Option<usize>,
 }
 
 #[expect(private_bounds, reason = "as above")]
 impl<D: Server> ServerStore<D> {
-    /// Sessions in the database of your own `pool`, whose settings stay as they are; in MySQL and MariaDB `autocommit` must be on.
-    /// Call [`migrate`](Self::migrate) before the first request. In PostgreSQL the tables are those of the connections'
-    /// `search_path`.
+    /// Sessions in the database of your own `pool`, whose settings stay as they are; in MySQL and
+    /// MariaDB `autocommit` must be on. Call [`migrate`](Self::migrate) before the first request.
+    /// In PostgreSQL the tables are those of the connections' `search_path`.
     ///
-    /// Let nothing else use the pool, or nothing that may be dropped while it begins a transaction: sqlx then leaves the
-    /// transaction open without knowing, and what this store writes on that connection later would not be committed.
+    /// The pool is one of sqlx 0.9, which this crate re-exports as `session_core::sqlx`.
+    ///
+    /// `open` makes a pool of its own, and that is the one to use. On a pool that the application
+    /// uses too, a session that is called inside the application's own transaction may find no free
+    /// connection, and is a 503 after 10 seconds at most, like the requests that wait with it. And
+    /// let nothing else use the pool that may be dropped while it begins a transaction: sqlx then
+    /// leaves the transaction open without knowing, and what this store writes on that connection
+    /// later is not committed.
     pub fn new(pool: Pool<D>) -> Self {
         Self {
             pool,
-            query_timeout: PATIENCE,
+            query_timeout: DEFAULT_QUERY_TIMEOUT,
             pooling: Pooling::Direct,
-            groups: None,
-            spares: None,
-            places: Places::new(),
-            most_data: D::MOST_DATA,
+            batchers: None,
+            leases: None,
+            lock_queues: LockQueues::new(),
+            max_data_bytes: D::MAX_DATA_BYTES,
         }
     }
 
-    /// How long one operation may take, 10 seconds by default: waiting for other changes of the same user, for a connection, and for
-    /// the server. A request that waits longer is a 503, and its connection is closed. How long to wait for a free connection alone is
-    /// the pool's own setting.
+    /// How long one operation may take: 10 seconds unless you set it. That includes waiting for
+    /// other changes of the same user, for connections, and for the server. If it takes longer, the
+    /// request is a 503 and the connection is closed.
     ///
-    /// Where the store opened its own connections, the server's limits are those of
+    /// How long to wait for a connection is the pool's own setting, `acquire_timeout`; in a pool of
+    /// your own the store waits for 10 seconds at most.
+    ///
+    /// If the store opened its own connections, the server's time limits come from
     /// [`ServerOptions::query_timeout`]: set it there.
     #[must_use]
     pub const fn query_timeout(mut self, query_timeout: Duration) -> Self {
@@ -84,8 +95,8 @@ impl<D: Server> ServerStore<D> {
         self
     }
 
-    /// Connects to the database at `url` with the settings of [`ServerOptions::new`], and brings its tables to this
-    /// release's schema.
+    /// Connects to the database at `url` with the settings of [`ServerOptions::new`], and brings
+    /// its tables to this release's schema.
     ///
     /// # Errors
     /// [`ServerOpenError`], which says what to do and never shows the URL's password.
@@ -93,15 +104,17 @@ impl<D: Server> ServerStore<D> {
         ServerOptions::new(url).open().await
     }
 
-    /// Brings the tables to this release's schema: `cookie_session`, `cookie_session_user` and `cookie_session_schema`. Does
-    /// nothing if they are, and is safe to call from many nodes at once.
+    /// Brings the tables to this release's schema: `cookie_session`, `cookie_session_user` and
+    /// `cookie_session_schema`. Does nothing if they have it already, and is safe to call from many
+    /// nodes at once.
     ///
     /// # Errors
     /// [`ServerOpenError`], which says what to do.
     pub async fn migrate(&self) -> Result<(), ServerOpenError> {
         let migrated = async {
-            let mut conn = lend(self.spares.as_ref(), &self.pool, false).await?;
-            // A transaction whose beginning is dropped would stay open on it, and so would a lock of the migration.
+            let mut conn = acquire(self.leases.as_ref(), &self.pool, false, Duration::MAX).await?;
+            // If this is dropped while a transaction begins, the transaction stays open on the
+            // connection, and so does the migration's lock.
             conn.close_on_drop();
             D::migrate(&mut conn).await
         };
@@ -112,113 +125,164 @@ impl<D: Server> ServerStore<D> {
 impl<D: Server> Backend for ServerStore<D> {
     type Row = D::Row;
 
-    fn groups(&self) -> Option<&Groups<D::Row>> {
-        self.groups.as_deref()
+    fn batchers(&self) -> Option<&Batchers<D::Row>> {
+        self.batchers.as_deref()
     }
 
     fn sql(&self) -> &'static Statements {
         D::statements()
     }
 
-    async fn read(&self, step: Step<'_>) -> Result<Vec<D::Row>, StoreError> {
-        Ok(perform(self, Work::Read(step), deadline(self.query_timeout)).await?.rows)
+    async fn read(&self, statement: BoundStatement<'_>) -> Result<Vec<D::Row>, StoreError> {
+        Ok(run_with_retries(self, Operation::Read(statement), deadline(self.query_timeout)).await?.rows)
     }
 
-    async fn write(&self, step: Step<'_>) -> Result<Written<D::Row>, StoreError> {
-        perform(self, Work::Write(step), deadline(self.query_timeout)).await
+    async fn write(&self, statement: BoundStatement<'_>) -> Result<WriteResult<D::Row>, StoreError> {
+        run_with_retries(self, Operation::Write(statement), deadline(self.query_timeout)).await
     }
 
-    fn most_data(&self) -> Option<usize> {
-        self.most_data
+    fn max_data_bytes(&self) -> Option<usize> {
+        self.max_data_bytes
     }
 
-    /// In a task of its own. Given up before it has its place, it never begins; after that, place and connection stay with the task
-    /// until the server is done: or those that are given up would make room for as many that wait at the server.
-    async fn change(&self, task: Task) -> Result<Written<D::Row>, StoreError> {
+    /// Runs in the runtime of the store's own connections, and on a pool of your own in that of the
+    /// caller. If this is dropped before its turn, the change never begins. If it is dropped after
+    /// that, a task of that runtime keeps the turn and the connection until the server is done:
+    /// otherwise each dropped change would let another one wait at the server.
+    async fn change(&self, change: Change) -> Result<WriteResult<D::Row>, StoreError> {
         let deadline = deadline(self.query_timeout);
-        let task = Arc::new(task);
-        let (mut answer, outcome) = oneshot::channel();
-        let (store, change) = (self.clone(), Arc::clone(&task));
-        let work = async move {
-            let place = {
-                let mut place = pin!(timeout_at(deadline, store.places.wait(&change)));
-                let mut given_up = pin!(answer.closed());
-                poll_fn(|context| match place.as_mut().poll(context) {
-                    Poll::Ready(place) => Poll::Ready(Some(place)),
-                    Poll::Pending => given_up.as_mut().poll(context).map(|()| None),
-                })
-                .await
-            };
-            let outcome = match place {
-                Some(Ok(Ok(place))) => store.change_in(&place, &change, deadline).await,
-                Some(Ok(Err(failed))) => Err(StoreError::not_applied(failed)),
-                Some(Err(_)) => Err(StoreError::not_applied(Queued)),
-                None => return,
-            };
-            // The caller may have given up.
-            drop(answer.send(outcome));
+        let change = Arc::new(change);
+        let has_turn = Arc::new(AtomicBool::new(false));
+        let (store, own, noted) = (self.clone(), Arc::clone(&change), Arc::clone(&has_turn));
+        let operation = async move {
+            match timeout_at(deadline, store.lock_queues.wait(&own)).await {
+                Ok(Ok(guard)) => {
+                    noted.store(true, Ordering::Relaxed);
+                    store.run_change(&guard, &own, deadline).await
+                }
+                Ok(Err(failed)) => Err(StoreError::not_applied(failed)),
+                Err(_) => Err(StoreError::not_applied(QueueTimeout)),
+            }
         };
-        match &self.spares {
-            Some(spares) => spares.home().spawn(work),
-            None => drop(tokio::spawn(work)),
-        }
-        match timeout_at(deadline + LATE, outcome).await {
+        let Some(owner) = self.leases.as_ref().map(|leases| leases.owner()).filter(|owner| !owner.is_current()) else {
+            return SpawnOnDrop::new(operation, has_turn, Handle::current()).await;
+        };
+        let runtime = owner.live();
+        let operation = SpawnOnDrop::new(operation, has_turn, runtime.runtime().clone());
+        match timeout_at(deadline + REPLY_GRACE, runtime.spawn_and_wait(operation)).await {
             Ok(Ok(outcome)) => outcome,
-            Err(_) => Err(StoreError::unknown(Undriven)),
-            // Its runtime ended. It may have been done.
-            Ok(Err(_)) => {
-                let steps = task.steps(D::statements());
-                perform_again(self, Work::Change(&task, &steps), deadline, true).await
+            Err(_) => Err(StoreError::unknown(RuntimeIdle)),
+            // The runtime ended, perhaps after the change was carried out.
+            Ok(Err(Ended)) => {
+                let statements = change.statements(D::statements());
+                resume_with_retries(self, Operation::Change(&change, &statements), deadline, true).await
             }
         }
     }
 
-    async fn forget(&self, idle: Idle<'_>) -> Result<u64, StoreError> {
-        Ok(perform(self, Work::Forget(idle), deadline(self.query_timeout)).await?.count)
+    async fn forget(&self, idle: IdleUsers<'_>) -> Result<u64, StoreError> {
+        Ok(run_with_retries(self, Operation::Forget(idle), deadline(self.query_timeout)).await?.count)
     }
 }
 
 #[expect(private_bounds, reason = "as above")]
 impl<D: Server> ServerStore<D> {
-    /// Does a change that has its place.
-    async fn change_in(&self, place: &Place, task: &Task, deadline: Instant) -> Result<Written<D::Row>, StoreError> {
+    /// Runs a change when it is its turn.
+    async fn run_change(
+        &self,
+        guard: &LockQueueGuard,
+        change: &Change,
+        deadline: Instant,
+    ) -> Result<WriteResult<D::Row>, StoreError> {
         let begun = Instant::now();
-        let steps = task.steps(D::statements());
-        let outcome = perform(self, Work::Change(task, &steps), deadline).await;
-        // Those that wait behind a server that doesn't answer needn't find that out one after the other. But where this one had little
-        // time left when it began, that says nothing of the server.
+        let statements = change.statements(D::statements());
+        let outcome = run_with_retries(self, Operation::Change(change, &statements), deadline).await;
+        // When a server doesn't answer, the waiters needn't find that out one after the other. But
+        // a change with little time left when it began shows nothing about the server.
         if outcome.is_err() && Instant::now() >= deadline && begun.elapsed() >= self.query_timeout / 2 {
-            place.fail();
+            guard.dismiss_waiters();
         }
         outcome
+    }
+}
+
+/// Runs a change. If this is dropped after its turn has begun, a task runs the rest.
+struct SpawnOnDrop<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// None while it is polled, so that it isn't polled again after a panic, and when it is done.
+    operation: Option<Pin<Box<F>>>,
+    has_turn: Arc<AtomicBool>,
+    runtime: Handle,
+}
+
+impl<F> SpawnOnDrop<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn new(operation: F, has_turn: Arc<AtomicBool>, runtime: Handle) -> Self {
+        Self { operation: Some(Box::pin(operation)), has_turn, runtime }
+    }
+}
+
+impl<F> Future for SpawnOnDrop<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(mut operation) = self.operation.take() else { return Poll::Pending };
+        let polled = operation.as_mut().poll(context);
+        if polled.is_pending() {
+            self.operation = Some(operation);
+        }
+        polled
+    }
+}
+
+impl<F> Drop for SpawnOnDrop<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn drop(&mut self) {
+        if let Some(operation) = self.operation.take()
+            && self.has_turn.load(Ordering::Relaxed)
+        {
+            self.runtime.spawn(operation);
+        }
     }
 }
 
 /// Other changes of the same user took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("other changes of the same user's sessions took too long")]
-struct Queued;
+struct QueueTimeout;
 
-/// Not derived: the database itself isn't cloned.
+/// Not derived, because the database type isn't cloned.
 impl<D: Server> Clone for ServerStore<D> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
             query_timeout: self.query_timeout,
             pooling: self.pooling,
-            groups: self.groups.clone(),
-            spares: self.spares.clone(),
-            places: Arc::clone(&self.places),
-            most_data: self.most_data,
+            batchers: self.batchers.clone(),
+            leases: self.leases.clone(),
+            lock_queues: Arc::clone(&self.lock_queues),
+            max_data_bytes: self.max_data_bytes,
         }
     }
 }
 
-/// Names the database, and nothing of what is in it.
+/// Shows which database it is, and nothing of its content.
 impl<D: Server> fmt::Debug for ServerStore<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = self.pool.connect_options();
-        let (host, database) = D::place(&options);
+        let (host, database) = D::host_and_database(&options);
         f.debug_struct(D::NAMES.store).field("host", &host).field("database", &database).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

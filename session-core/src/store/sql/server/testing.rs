@@ -1,4 +1,4 @@
-//! The tests that all database servers share, and a place on the server for each.
+//! The tests that all database servers share, and a database on the server for each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,17 @@ use super::{Server, ServerOpenError, ServerOptions, ServerStore};
 use crate::model::data::Data;
 use crate::model::record::Record;
 use crate::model::token::{SealedToken, TokenHash};
+use crate::store::sql::connection::lease::acquire;
 use crate::store::sql::testing::{
-    LIMIT, NOW, SilentProxy, a_group_leaves_large_data_out, caller, dropped_anywhere, each_of_many_gets_its_own,
-    other_runtimes_may_end, record, shows_no_row, the_row_of_the_first_schema_lives_on, token,
+    LIMIT, NOW, SilentProxy, a_batch_leaves_large_data_out, caller, dropped_after_its_runtime, dropped_anywhere,
+    each_of_many_gets_its_own, other_runtimes_may_end, record, shows_no_row, the_row_of_the_first_schema_lives_on,
+    token,
 };
-use crate::store::{Activity, Applied, NewData, Rotation, SessionStore, StoreError, Update};
+use crate::store::{Activity, NewData, Rotation, SessionStore, StoreError, Update, Updated};
+
+mod opening;
+
+pub(in crate::store) use opening::*;
 
 pub(in crate::store) type Options<D> = <<D as sqlx::Database>::Connection as Connection>::Options;
 
@@ -25,10 +31,12 @@ pub(in crate::store) trait TestServer: Server {
     const SERVER: (&'static str, &'static str);
     /// URLs that aren't of this server.
     const OTHER_URLS: [&'static str; 4];
+    /// SQL that makes a connection read-only.
+    const READ_ONLY: &'static str;
     /// The indexes of `cookie_session`.
     const INDEXES: [&'static str; 3];
 
-    /// SQL that makes a place of that name.
+    /// SQL that makes a database or schema of that name.
     fn make(name: &str) -> String;
 
     /// SQL that removes it.
@@ -51,13 +59,13 @@ pub(in crate::store) trait TestServer: Server {
 
     fn run(conn: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
 
-    /// Ends the other connections that use the place: how many.
+    /// Ends the other connections to the database, and returns how many there were.
     fn end_others(conn: &mut Self::Connection, name: &str) -> impl Future<Output = usize> + Send;
 
     /// The tables as the first schema had them, with a row.
     fn first_schema() -> String;
 
-    /// The number that a query gives.
+    /// The number that a query returns.
     fn count(conn: &mut Self::Connection, sql: &str) -> impl Future<Output = i64> + Send;
 
     /// SQL that sets the connection's time zone.
@@ -67,14 +75,14 @@ pub(in crate::store) trait TestServer: Server {
 }
 
 /// A schema, or a database, of a test's own.
-pub(in crate::store) struct Place<D: TestServer> {
+pub(in crate::store) struct TestDatabase<D: TestServer> {
     pub(in crate::store) server: String,
     pub(in crate::store) options: Options<D>,
     pub(in crate::store) name: String,
 }
 
-impl<D: TestServer> Place<D> {
-    /// None, said in a line, where no server is; which fails if all must be tested.
+impl<D: TestServer> TestDatabase<D> {
+    /// None if there is no server, which is printed, or fails if all stores must be tested.
     pub(in crate::store) async fn new() -> Option<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (variable, local) = D::SERVER;
@@ -129,14 +137,20 @@ macro_rules! server_tests {
     ($server:ty: $($name:ident)*) => {
         $(#[tokio::test]
         async fn $name() {
-            let Some(place) = $crate::store::sql::server::testing::Place::<$server>::new().await else { return };
-            $crate::store::sql::server::testing::$name(&place).await;
-            place.end().await;
+            let Some(database) = $crate::store::sql::server::testing::TestDatabase::<$server>::new().await else { return };
+            $crate::store::sql::server::testing::$name(&database).await;
+            database.end().await;
         })*
     };
     ($server:ty) => {
         $crate::store::sql::server::testing::server_tests! { $server:
             what_cannot_be_opened_says_why_and_shows_no_password
+            a_url_that_would_be_misread_names_what_to_write
+            parameters_without_effect_are_one_warning
+            a_url_that_wants_encryption_names_the_drivers_feature
+            what_the_driver_says_of_encryption_is_explained
+            an_ipv6_address_is_one
+            a_read_only_connection_is_refused_with_and_without_tables
             a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it
             a_store_outlives_the_runtime_that_opened_it
             twenty_nodes_may_migrate_at_once
@@ -145,43 +159,28 @@ macro_rules! server_tests {
             tables_of_the_first_schema_migrate_and_their_sessions_live_on
             connections_that_died_in_the_pool_cost_no_read_and_no_sign_in
             a_pool_full_of_dead_connections_costs_no_read
-            a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_told
+            a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_set
             a_pool_without_a_free_connection_is_a_bounded_wait
             what_is_acknowledged_after_a_dropped_operation_is_committed
+            what_is_dropped_after_its_runtime_panics_nowhere
+            a_connection_that_is_opened_in_vain_does_not_lie_in_the_pool
             each_of_many_requests_at_once_gets_its_own
             data_is_sent_once
-            large_data_is_left_out_of_a_group
+            large_data_is_left_out_of_a_batch
             what_a_database_says_of_a_row_is_not_shown
         }
     };
 }
 pub(in crate::store) use server_tests;
 
-pub(in crate::store) async fn what_cannot_be_opened_says_why_and_shows_no_password<D: TestServer>(place: &Place<D>) {
-    for nowhere in D::OTHER_URLS {
-        let error = ServerStore::<D>::open(nowhere).await.unwrap_err();
-        assert!(matches!(error, ServerOpenError::Url { .. }), "{error:?}");
-        assert!(!error.to_string().contains("lovelace"));
-    }
-    let scheme = D::NAMES.url.split(':').next().unwrap();
-    let nobody = ServerOptions::<D>::new(format!("{scheme}://ada:lovelace@127.0.0.1:1/app"));
-    let error = nobody.acquire_timeout(Duration::from_millis(300)).open().await.unwrap_err();
-    assert!(matches!(error, ServerOpenError::NoServer { .. }), "{error:?}");
-    assert!(!format!("{error} {error:?}").contains("lovelace"));
-
-    let missing = D::elsewhere(place.options.clone(), "no_such_database");
-    let error = PoolOptions::<D>::new().connect_with(missing).await.unwrap_err();
-    assert!(matches!(ServerOpenError::of::<D>(error.into()), ServerOpenError::NoDatabase { .. }));
-}
-
 pub(in crate::store) async fn a_runtime_that_ends_takes_no_connection_of_an_opened_store_with_it<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    other_runtimes_may_end(&place.own().open().await.unwrap()).await;
+    other_runtimes_may_end(&database.own().open().await.unwrap()).await;
 }
 
-pub(in crate::store) async fn a_store_outlives_the_runtime_that_opened_it<D: TestServer>(place: &Place<D>) {
-    let options = place.own();
+pub(in crate::store) async fn a_store_outlives_the_runtime_that_opened_it<D: TestServer>(database: &TestDatabase<D>) {
+    let options = database.own();
     let opening = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(options.open()).unwrap()
@@ -191,11 +190,11 @@ pub(in crate::store) async fn a_store_outlives_the_runtime_that_opened_it<D: Tes
     assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
 }
 
-pub(in crate::store) async fn twenty_nodes_may_migrate_at_once<D: TestServer>(place: &Place<D>) {
+pub(in crate::store) async fn twenty_nodes_may_migrate_at_once<D: TestServer>(database: &TestDatabase<D>) {
     for round in 0..5 {
         let nodes: Vec<_> = (0..20)
             .map(|_| {
-                let options = place.options.clone();
+                let options = database.options.clone();
                 tokio::spawn(async move {
                     let mut conn = D::Connection::connect_with(&options).await.unwrap();
                     D::migrate(&mut conn).await
@@ -206,19 +205,19 @@ pub(in crate::store) async fn twenty_nodes_may_migrate_at_once<D: TestServer>(pl
             let outcome = node.await.unwrap();
             assert!(outcome.is_ok(), "round {round}: {outcome:?}");
         }
-        let store = place.store(1).await;
+        let store = database.store(1).await;
         assert!(store.load(&token(&record(1, "ada")), NOW).await.unwrap().is_empty());
-        place.run("DROP TABLE cookie_session, cookie_session_user, cookie_session_schema").await;
+        database.run("DROP TABLE cookie_session, cookie_session_user, cookie_session_schema").await;
     }
 }
 
 pub(in crate::store) async fn a_newer_schema_is_refused_unless_this_release_may_share_it<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    let store = place.store(1).await;
+    let store = database.store(1).await;
     let set = async |version: i64, oldest: i64| {
         let sql = format!("UPDATE cookie_session_schema SET version = {version}, oldest_reader = {oldest}");
-        place.run(&sql).await;
+        database.run(&sql).await;
     };
     set(99, 99).await;
     let error = store.migrate().await.unwrap_err();
@@ -227,8 +226,8 @@ pub(in crate::store) async fn a_newer_schema_is_refused_unless_this_release_may_
     store.migrate().await.expect("a neighbouring release may share it");
 }
 
-pub(in crate::store) async fn without_tables_it_says_to_migrate<D: TestServer>(place: &Place<D>) {
-    let store = ServerStore::new(place.pool(1, place.options.clone()).await);
+pub(in crate::store) async fn without_tables_it_says_to_migrate<D: TestServer>(database: &TestDatabase<D>) {
+    let store = ServerStore::new(database.pool(1, database.options.clone()).await);
     let new = record(1, "ada");
     let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err().to_string();
     assert!(error.contains(D::NAMES.migrate) && error.contains("nothing was changed"), "{error}");
@@ -237,22 +236,22 @@ pub(in crate::store) async fn without_tables_it_says_to_migrate<D: TestServer>(p
 }
 
 pub(in crate::store) async fn tables_of_the_first_schema_migrate_and_their_sessions_live_on<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    place.run(&D::first_schema()).await;
-    the_row_of_the_first_schema_lives_on(&place.store(4).await).await;
-    assert_eq!(D::indexes(&mut place.conn().await).await, D::INDEXES);
+    database.run(&D::first_schema()).await;
+    the_row_of_the_first_schema_lives_on(&database.store(4).await).await;
+    assert_eq!(D::indexes(&mut database.conn().await).await, D::INDEXES);
 }
 
 pub(in crate::store) async fn connections_that_died_in_the_pool_cost_no_read_and_no_sign_in<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    let store = place.store(4).await;
+    let store = database.store(4).await;
     let new = record(1, "ada");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
     for round in 2..12 {
         // As when the server was restarted in between.
-        let ended = D::end_others(&mut place.conn().await, &place.name).await;
+        let ended = D::end_others(&mut database.conn().await, &database.name).await;
         assert!(ended > 0, "there were connections to end");
         let found = store.load(&token(&new), NOW).await.unwrap();
         assert_eq!(found.first().map(|row| row.id), Some(new.id), "{round}");
@@ -260,27 +259,27 @@ pub(in crate::store) async fn connections_that_died_in_the_pool_cost_no_read_and
     }
 }
 
-pub(in crate::store) async fn a_pool_full_of_dead_connections_costs_no_read<D: TestServer>(place: &Place<D>) {
+pub(in crate::store) async fn a_pool_full_of_dead_connections_costs_no_read<D: TestServer>(database: &TestDatabase<D>) {
     let new = record(1, "ada");
-    place.store(1).await.create(&new, &[], LIMIT, NOW).await.unwrap();
+    database.store(1).await.create(&new, &[], LIMIT, NOW).await.unwrap();
     let pool = PoolOptions::<D>::new().max_connections(30).min_connections(30).test_before_acquire(false);
-    let store = ServerStore::new(pool.connect_with(place.options.clone()).await.unwrap());
+    let store = ServerStore::new(pool.connect_with(database.options.clone()).await.unwrap());
     while store.pool.num_idle() < 30 {
         tokio::task::yield_now().await;
     }
-    assert!(D::end_others(&mut place.conn().await, &place.name).await >= 30);
+    assert!(D::end_others(&mut database.conn().await, &database.name).await >= 30);
     assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
 }
 
-pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_told<D>(
-    place: &Place<D>,
+pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_for_no_longer_than_set<D>(
+    database: &TestDatabase<D>,
 ) where
     D: TestServer,
 {
-    let direct = place.store(1).await;
-    let proxy = SilentProxy::start(D::address(&place.options)).await;
-    let through = D::through(place.options.clone(), proxy.port);
-    let store = ServerStore::new(place.pool(2, through).await);
+    let direct = database.store(1).await;
+    let proxy = SilentProxy::start(D::address(&database.options)).await;
+    let through = D::through(database.options.clone(), proxy.port);
+    let store = ServerStore::new(database.pool(2, through).await);
     let (new, by) = (record(1, "ada"), caller(&record(1, "ada")));
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
 
@@ -292,7 +291,7 @@ pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_
         assert!(matches!(read, StoreError::NotApplied(_)), "{read:?}");
         let other = hasty.create(&record(2, "alan"), &[], LIMIT, NOW).await.unwrap_err();
         assert!(matches!(other, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{other:?}");
-        let write = hasty.apply(&by, &update, NOW).await.unwrap_err();
+        let write = hasty.update(&by, &update, NOW).await.unwrap_err();
         assert!(matches!(write, StoreError::NotApplied(_) | StoreError::Unknown(_)), "{write:?}");
     }
     proxy.keep_silent(false);
@@ -300,45 +299,100 @@ pub(in crate::store) async fn a_server_that_accepts_and_never_answers_is_waited_
     assert!(direct.list(&by.user_id, None, NOW).await.is_ok());
 }
 
-pub(in crate::store) async fn a_pool_without_a_free_connection_is_a_bounded_wait<D: TestServer>(place: &Place<D>) {
-    place.store(1).await;
+pub(in crate::store) async fn a_pool_without_a_free_connection_is_a_bounded_wait<D: TestServer>(
+    database: &TestDatabase<D>,
+) {
+    database.store(1).await;
     let pool = PoolOptions::<D>::new().max_connections(1).acquire_timeout(Duration::from_millis(200));
-    let store = ServerStore::new(pool.connect_with(place.options.clone()).await.unwrap());
+    let store = ServerStore::new(pool.connect_with(database.options.clone()).await.unwrap());
     let held = store.pool.acquire().await.unwrap();
     let new = record(1, "ada");
     let refused = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotApplied(_)), "{refused:?}");
+    assert!(refused.to_string().contains("`open` makes a pool of its own"), "{refused}");
     assert!(matches!(store.load(&token(&new), NOW).await.unwrap_err(), StoreError::NotApplied(_)));
     drop(held);
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
 }
 
 pub(in crate::store) async fn what_is_acknowledged_after_a_dropped_operation_is_committed<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    let other = place.store(1).await;
-    dropped_anywhere(&place.store(1).await, &other).await;
-    place.run("DELETE FROM cookie_session").await;
-    dropped_anywhere(&place.own().max_connections(1).open().await.unwrap(), &other).await;
+    let other = database.store(1).await;
+    dropped_anywhere(&database.store(1).await, &other).await;
+    database.run("DELETE FROM cookie_session").await;
+    dropped_anywhere(&database.own().max_connections(1).open().await.unwrap(), &other).await;
 }
 
-pub(in crate::store) async fn each_of_many_requests_at_once_gets_its_own<D: TestServer>(place: &Place<D>) {
-    for options in [place.own(), place.own().max_connections(1)] {
-        each_of_many_gets_its_own(&options.open().await.unwrap()).await;
-        place.run("DELETE FROM cookie_session").await;
+pub(in crate::store) async fn what_is_dropped_after_its_runtime_panics_nowhere<D: TestServer>(
+    database: &TestDatabase<D>,
+) {
+    database.store(1).await.create(&record(1, "ada"), &[], LIMIT, NOW).await.unwrap();
+    let (own, options) = (database.own(), database.options.clone());
+    // Where a runtime catches a panic, only the hook knows.
+    let panics = Arc::new(AtomicU64::new(0));
+    let (thread_name, hook) = (format!("{} without a runtime", D::NAMES.store), std::panic::take_hook());
+    let (watched, counted) = (thread_name.clone(), Arc::clone(&panics));
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some(&watched) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        hook(panic);
+    }));
+    let thread = std::thread::Builder::new().name(thread_name).spawn(move || {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let own = runtime().block_on(own.open()).unwrap();
+        let pool = async { PoolOptions::new().test_before_acquire(false).connect_lazy_with(options) };
+        let direct = ServerStore::new(runtime().block_on(pool));
+        for store in [own, direct] {
+            dropped_after_its_runtime(&store, runtime);
+        }
+    });
+    let joined = tokio::task::spawn_blocking(|| thread.unwrap().join()).await.unwrap();
+    assert!(joined.is_ok() && panics.load(Ordering::SeqCst) == 0, "no panic");
+}
+
+pub(in crate::store) async fn a_connection_that_is_opened_in_vain_does_not_lie_in_the_pool<D: TestServer>(
+    database: &TestDatabase<D>,
+) {
+    let store = database.own().max_connections(1).open().await.unwrap();
+    let lease = || acquire(store.leases.as_ref(), &store.pool, false, Duration::MAX);
+    lease().await.unwrap().close();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (mut opening, before) = (Box::pin(lease()), tasks());
+    std::future::poll_fn(|context| {
+        assert!(opening.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    while tasks() > before {
+        tokio::task::yield_now().await;
+    }
+    // Given up when it is open.
+    drop(opening);
+    while store.pool.size() > 0 {
+        assert_eq!(store.pool.num_idle(), 0, "nobody would know when the server was heard on it");
+        tokio::task::yield_now().await;
     }
 }
 
-pub(in crate::store) async fn large_data_is_left_out_of_a_group<D: TestServer>(place: &Place<D>) {
-    a_group_leaves_large_data_out(&place.own().open().await.unwrap()).await;
+pub(in crate::store) async fn each_of_many_requests_at_once_gets_its_own<D: TestServer>(database: &TestDatabase<D>) {
+    for options in [database.own(), database.own().max_connections(1)] {
+        each_of_many_gets_its_own(&options.open().await.unwrap()).await;
+        database.run("DELETE FROM cookie_session").await;
+    }
 }
 
-pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>) {
+pub(in crate::store) async fn large_data_is_left_out_of_a_batch<D: TestServer>(database: &TestDatabase<D>) {
+    a_batch_leaves_large_data_out(&database.own().open().await.unwrap()).await;
+}
+
+pub(in crate::store) async fn data_is_sent_once<D: TestServer>(database: &TestDatabase<D>) {
     const SIZE: usize = 1 << 20;
     let text = format!(r#"{{"long":"{}"}}"#, "x".repeat(SIZE));
-    place.store(1).await;
-    let proxy = SilentProxy::start(D::address(&place.options)).await;
-    let store = ServerStore::new(place.pool(1, D::through(place.options.clone(), proxy.port)).await);
+    database.store(1).await;
+    let proxy = SilentProxy::start(D::address(&database.options)).await;
+    let store = ServerStore::new(database.pool(1, D::through(database.options.clone(), proxy.port)).await);
     let mut row = (*record(1, "ada")).clone();
     row.data = Data::from_text(text.as_str());
     proxy.said();
@@ -364,8 +418,8 @@ pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>)
         let data = NewData::new(row.version, row.data.clone());
         row.version = data.becomes;
         let update = Update { data: Some(data), ..update };
-        let applied = store.apply(&caller(&row), &update, NOW).await.unwrap();
-        assert!(matches!(applied, Applied::Done { .. }), "{what}: {applied:?}");
+        let applied = store.update(&caller(&row), &update, NOW).await.unwrap();
+        assert!(matches!(applied, Updated::Done { .. }), "{what}: {applied:?}");
         sent_once(what);
         row.token_hash = update.rotation.map_or(row.token_hash, |rotation| rotation.to);
     }
@@ -373,9 +427,9 @@ pub(in crate::store) async fn data_is_sent_once<D: TestServer>(place: &Place<D>)
     assert_eq!((stored[0].version, stored[0].data.text().len()), (row.version, text.len()));
 }
 
-pub(in crate::store) async fn what_a_database_says_of_a_row_is_not_shown<D: TestServer>(place: &Place<D>) {
-    let store = place.store(1).await;
-    place.run("ALTER TABLE cookie_session ADD CONSTRAINT no_agent CHECK (user_agent <> 'agent')").await;
+pub(in crate::store) async fn what_a_database_says_of_a_row_is_not_shown<D: TestServer>(database: &TestDatabase<D>) {
+    let store = database.store(1).await;
+    database.run("ALTER TABLE cookie_session ADD CONSTRAINT no_agent CHECK (user_agent <> 'agent')").await;
     let data = Data::from_text(r#"{"secret":"in the data"}"#);
     let new = Arc::new(Record { data, ..(*record(1, "ada")).clone() });
     let error = store.create(&new, &[], LIMIT, NOW).await.unwrap_err();

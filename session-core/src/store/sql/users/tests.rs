@@ -1,4 +1,4 @@
-//! Forgetting users, on the database servers, and what their clocks say.
+//! Tests of forgetting users on the database servers, and of the servers' clocks.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use time::OffsetDateTime;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::Idle;
+use super::IdleUsers;
 use crate::store::sql::Backend;
 use crate::store::sql::row::micros;
 use crate::store::sql::server::ServerStore;
-use crate::store::sql::server::testing::{Place, TestServer};
+use crate::store::sql::server::testing::{TestDatabase, TestServer};
 use crate::store::sql::testing::{LIMIT, NOW, record};
 use crate::store::{Checked, Forgotten, SessionStore};
 
@@ -25,15 +25,15 @@ macro_rules! user_tests {
     ($server:ty: $($name:ident)*) => {
         $(#[tokio::test]
         async fn $name() {
-            let Some(place) = $crate::store::sql::server::testing::Place::<$server>::new().await else { return };
-            $crate::store::sql::users::tests::$name(&place).await;
-            place.end().await;
+            let Some(database) = $crate::store::sql::server::testing::TestDatabase::<$server>::new().await else { return };
+            $crate::store::sql::users::tests::$name(&database).await;
+            database.end().await;
         })*
     };
     ($server:ty) => {
         $crate::store::sql::users::tests::user_tests! { $server:
             a_user_without_a_session_is_noted_and_then_forgotten
-            whoever_signs_in_again_is_not_forgotten
+            a_user_who_signs_in_again_is_not_forgotten
             users_are_looked_at_in_bounded_batches
             users_whom_a_sign_in_holds_are_left_out
             a_session_that_came_since_the_look_is_seen_under_the_lock
@@ -51,30 +51,33 @@ async fn look<D: TestServer>(store: &ServerStore<D>, since: OffsetDateTime, now:
     forgotten.users
 }
 
-/// The rows of users of which `condition` holds.
-async fn users<D: TestServer>(place: &Place<D>, condition: &str) -> i64 {
-    D::count(&mut place.conn().await, &format!("SELECT count(*) FROM cookie_session_user WHERE {condition}")).await
+/// The rows of users for which `condition` holds.
+async fn users<D: TestServer>(database: &TestDatabase<D>, condition: &str) -> i64 {
+    D::count(&mut database.conn().await, &format!("SELECT count(*) FROM cookie_session_user WHERE {condition}")).await
 }
 
-pub(in crate::store) async fn a_user_without_a_session_is_noted_and_then_forgotten<D: TestServer>(place: &Place<D>) {
-    let store = place.store(2).await;
+pub(in crate::store) async fn a_user_without_a_session_is_noted_and_then_forgotten<D: TestServer>(
+    database: &TestDatabase<D>,
+) {
+    let store = database.store(2).await;
     let (ada, alan) = (record(1, "ada"), record(2, "alan"));
     store.create(&ada, &[], LIMIT, NOW).await.unwrap();
     store.create(&alan, &[], LIMIT, NOW).await.unwrap();
     assert_eq!(look(&store, NOW, NOW).await, 0);
-    assert_eq!(users(place, "idle_since IS NULL").await, 2, "both have a session");
+    assert_eq!(users(database, "idle_since IS NULL").await, 2, "both have a session");
 
     store.end(&ada.user_id, ada.id, None, NOW).await.unwrap();
     let noted = NOW + HOUR;
     assert_eq!(look(&store, noted - DAY, noted).await, 0, "since when isn't known");
-    assert_eq!(users(place, &format!("user_id = 'ada' AND idle_since = {}", micros(noted))).await, 1);
+    assert_eq!(users(database, &format!("user_id = 'ada' AND idle_since = {}", micros(noted))).await, 1);
     let later = noted + DAY - HOUR;
     assert_eq!(look(&store, later - DAY, later).await, 0, "an hour early");
-    assert_eq!(users(place, &format!("user_id = 'ada' AND idle_since = {}", micros(noted))).await, 1, "noted once");
+    assert_eq!(users(database, &format!("user_id = 'ada' AND idle_since = {}", micros(noted))).await, 1, "noted once");
     assert_eq!(look(&store, noted, noted + DAY).await, 1);
-    assert_eq!((users(place, "user_id = 'ada'").await, users(place, "user_id = 'alan'").await), (0, 1));
+    assert_eq!((users(database, "user_id = 'ada'").await, users(database, "user_id = 'alan'").await), (0, 1));
 
-    // An expired row is a session until it is deleted: its user would otherwise come and go with each.
+    // An expired row is a session until it is deleted: otherwise its user would be forgotten and
+    // return with each.
     let end = alan.expires_at + DAY;
     assert_eq!(look(&store, end, end).await, 0);
     assert_eq!(store.purge_expired(end, MANY).await.unwrap(), 1);
@@ -82,24 +85,26 @@ pub(in crate::store) async fn a_user_without_a_session_is_noted_and_then_forgott
     store.create(&record(3, "ada"), &[], LIMIT, NOW).await.unwrap();
 }
 
-pub(in crate::store) async fn whoever_signs_in_again_is_not_forgotten<D: TestServer>(place: &Place<D>) {
-    let store = place.store(2).await;
+pub(in crate::store) async fn a_user_who_signs_in_again_is_not_forgotten<D: TestServer>(database: &TestDatabase<D>) {
+    let store = database.store(2).await;
     let (first, second) = (record(1, "ada"), record(2, "ada"));
     store.create(&first, &[], LIMIT, NOW).await.unwrap();
     store.end(&first.user_id, first.id, None, NOW).await.unwrap();
     assert_eq!(look(&store, NOW - DAY, NOW).await, 0);
     let later = NOW + DAY - HOUR;
     store.create(&second, &[], LIMIT, later).await.unwrap();
-    assert_eq!(users(place, "idle_since IS NULL").await, 1);
+    assert_eq!(users(database, "idle_since IS NULL").await, 1);
     store.end(&second.user_id, second.id, None, later).await.unwrap();
     assert_eq!(look(&store, NOW + HOUR, NOW + HOUR + DAY).await, 0, "the count begins anew");
-    assert_eq!(users(place, "user_id = 'ada'").await, 1);
+    assert_eq!(users(database, "user_id = 'ada'").await, 1);
 }
 
-pub(in crate::store) async fn users_are_looked_at_in_bounded_batches<D: TestServer>(place: &Place<D>) {
-    let store = place.store(2).await;
+pub(in crate::store) async fn users_are_looked_at_in_bounded_batches<D: TestServer>(database: &TestDatabase<D>) {
+    let store = database.store(2).await;
     for user in 0..100 {
-        place.run(&format!("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('user {user:02}', 0)")).await;
+        database
+            .run(&format!("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('user {user:02}', 0)"))
+            .await;
     }
     for number in [1, 2] {
         store.create(&record(number, &format!("user 0{number}")), &[], LIMIT, NOW).await.unwrap();
@@ -111,45 +116,45 @@ pub(in crate::store) async fn users_are_looked_at_in_bounded_batches<D: TestServ
         assert_eq!(forgotten, Forgotten { users, next: next.map(str::to_owned) });
         after = forgotten.next;
     }
-    assert_eq!(users(place, "user_id IN ('user 01', 'user 02')").await, 2);
-    assert_eq!(users(place, "TRUE").await, 2);
+    assert_eq!(users(database, "user_id IN ('user 01', 'user 02')").await, 2);
+    assert_eq!(users(database, "TRUE").await, 2);
 }
 
-pub(in crate::store) async fn users_whom_a_sign_in_holds_are_left_out<D: TestServer>(place: &Place<D>) {
-    let store = place.store(2).await;
-    place.run("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('ada', 0), ('alan', 0)").await;
-    let mut other = place.conn().await;
+pub(in crate::store) async fn users_whom_a_sign_in_holds_are_left_out<D: TestServer>(database: &TestDatabase<D>) {
+    let store = database.store(2).await;
+    database.run("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('ada', 0), ('alan', 0)").await;
+    let mut other = database.conn().await;
     D::run(&mut other, "BEGIN").await;
     D::run(&mut other, "UPDATE cookie_session_user SET idle_since = NULL WHERE user_id = 'ada'").await;
     let looked = tokio::time::timeout(Duration::from_secs(5), look(&store, NOW, NOW)).await;
     assert_eq!(looked.expect("it waits for nobody"), 1);
     D::run(&mut other, "ROLLBACK").await;
-    assert_eq!((users(place, "user_id = 'ada'").await, users(place, "user_id = 'alan'").await), (1, 0));
+    assert_eq!((users(database, "user_id = 'ada'").await, users(database, "user_id = 'alan'").await), (1, 0));
 }
 
 pub(in crate::store) async fn a_session_that_came_since_the_look_is_seen_under_the_lock<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    let store = place.store(2).await;
+    let store = database.store(2).await;
     let new = record(1, "ada");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
-    // As a node leaves it that doesn't know the column.
-    place.run("UPDATE cookie_session_user SET idle_since = 0").await;
+    // As a node that doesn't know the column leaves it.
+    database.run("UPDATE cookie_session_user SET idle_since = 0").await;
     let found = ["ada".to_owned()];
-    assert_eq!(store.forget(Idle { users: &found, since: NOW, now: NOW }).await.unwrap(), 0);
-    place.run("UPDATE cookie_session_user SET idle_since = NULL").await;
-    assert_eq!(store.forget(Idle { users: &found, since: NOW, now: NOW }).await.unwrap(), 0);
-    assert_eq!(users(place, "idle_since IS NULL").await, 1);
+    assert_eq!(store.forget(IdleUsers { users: &found, since: NOW, now: NOW }).await.unwrap(), 0);
+    database.run("UPDATE cookie_session_user SET idle_since = NULL").await;
+    assert_eq!(store.forget(IdleUsers { users: &found, since: NOW, now: NOW }).await.unwrap(), 0);
+    assert_eq!(users(database, "idle_since IS NULL").await, 1);
 }
 
 pub(in crate::store) async fn sign_ins_keep_to_the_limit_while_their_user_is_forgotten<D: TestServer>(
-    place: &Place<D>,
+    database: &TestDatabase<D>,
 ) {
-    let store = place.store(8).await;
+    let store = database.store(8).await;
     for round in 0..25 {
-        // Who is forgotten as soon as it has no session, by nodes that know of no other date.
-        place.run("DELETE FROM cookie_session; DELETE FROM cookie_session_user").await;
-        place.run("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('ada', 0)").await;
+        // Nodes that know of no other date forget this user as soon as there is no session.
+        database.run("DELETE FROM cookie_session; DELETE FROM cookie_session_user").await;
+        database.run("INSERT INTO cookie_session_user (user_id, idle_since) VALUES ('ada', 0)").await;
         let start = Arc::new(Barrier::new(7));
         let mut tasks = JoinSet::new();
         for number in 1..=4 {
@@ -173,13 +178,13 @@ pub(in crate::store) async fn sign_ins_keep_to_the_limit_while_their_user_is_for
             panic!("no caller")
         };
         assert_eq!(listed.len(), LIMIT.get() as usize, "round {round}");
-        assert_eq!(users(place, "user_id = 'ada'").await, 1, "round {round}: who has sessions has a row");
+        assert_eq!(users(database, "user_id = 'ada'").await, 1, "round {round}: who has sessions has a row");
     }
 }
 
-pub(in crate::store) async fn the_servers_time_is_that_of_its_clock<D: TestServer>(place: &Place<D>) {
-    let store = place.store(1).await;
-    // Whatever the zone of the session.
+pub(in crate::store) async fn the_servers_time_is_that_of_its_clock<D: TestServer>(database: &TestDatabase<D>) {
+    let store = database.store(1).await;
+    // Whatever the time zone of the database session.
     for zone in ["+00:00", "-08:00"] {
         D::run(&mut store.pool.acquire().await.unwrap(), &D::zone(zone)).await;
         let before = OffsetDateTime::now_utc();

@@ -1,0 +1,180 @@
+//! Tests of the settings.
+
+mod text;
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::error::ConfigError;
+use crate::keys::{KeyRing, SigningKey};
+
+fn keys() -> KeyRing {
+    KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
+}
+
+#[test]
+fn text_and_builder_give_the_same() {
+    let from_text: SessionConfigBuilder = toml::from_str(
+        "idle_timeout = \"1h\"\ntouch_interval = \"2m\"\nrotation_grace = \"30s\"\nmax_sessions_per_user = 3\ntrusted_proxies = [\"10.0.0.0/8\"]\nforwarding_header = \"X-Forwarded-For\"\non_fingerprint_change = \"end\"\n[refuse_cross_origin]\nexempt = [\"/webhooks/\"]",
+    )
+    .unwrap();
+    let built = SessionConfig::builder()
+        .idle_timeout(Duration::from_secs(3600))
+        .touch_interval(Duration::from_secs(120))
+        .rotation_grace(Duration::from_secs(30))
+        .max_sessions_per_user(3)
+        .trusted_proxies(["10.0.0.0/8".parse().unwrap()])
+        .forwarding_header("X-Forwarded-For")
+        .on_fingerprint_change(FingerprintChange::End)
+        .refuse_cross_origin(CrossOrigin::new().exempt("/webhooks/").unwrap());
+    assert_eq!(format!("{:?}", from_text.build(keys()).unwrap()), format!("{:?}", built.build(keys()).unwrap()));
+}
+
+#[test]
+fn activity_is_written_every_5_minutes_or_quarter_of_the_idle_timeout() {
+    let minutes = Duration::from_mins;
+    for (idle, interval) in [
+        (minutes(60), minutes(5)),
+        (minutes(20), minutes(5)),
+        (minutes(6), Duration::from_secs(90)),
+        (Duration::from_millis(5), Duration::from_micros(1250)),
+        (Duration::from_nanos(3), Duration::from_nanos(1)),
+    ] {
+        let config = SessionConfig::builder().idle_timeout(idle).build(keys()).unwrap();
+        assert_eq!(config.expiry.touch_interval, interval, "{idle:?}");
+        let from_text: SessionConfigBuilder = toml::from_str(&format!("idle_timeout = \"{idle:?}\"")).unwrap();
+        assert_eq!(from_text.build(keys()).unwrap().expiry.touch_interval, interval, "{idle:?}");
+    }
+}
+
+#[test]
+fn a_touch_interval_over_half_of_the_idle_timeout_is_refused() {
+    let idle = Duration::from_mins(10);
+    let built = |interval| SessionConfig::builder().idle_timeout(idle).touch_interval(interval).build(keys());
+    assert_eq!(built(idle / 2).unwrap().expiry.touch_interval, idle / 2);
+    let error = built(idle / 2 + Duration::from_micros(1)).unwrap_err();
+    assert_eq!(error, ConfigError::TouchOverHalfIdle);
+    assert!(error.to_string().contains("`touch_interval`") && error.to_string().contains("`idle_timeout`"));
+    assert_eq!(built(Duration::ZERO).unwrap_err(), ConfigError::Zero { setting: "touch_interval" });
+}
+
+#[test]
+fn a_rotation_grace_is_from_10_seconds_to_5_minutes() {
+    let built = |grace| SessionConfig::builder().rotation_grace(grace).build(keys());
+    assert_eq!(SessionConfig::builder().build(keys()).unwrap().rotation_grace, Duration::from_secs(60));
+    for grace in [Duration::from_secs(10), Duration::from_mins(5)] {
+        assert_eq!(built(grace).unwrap().rotation_grace, grace);
+    }
+    let nanosecond = Duration::from_nanos(1);
+    for (grace, least_or_most) in
+        [(Duration::from_secs(10) - nanosecond, "10 seconds"), (Duration::from_mins(5) + nanosecond, "5 minutes")]
+    {
+        let error = built(grace).unwrap_err().to_string();
+        assert!(error.contains("`rotation_grace`") && error.contains(least_or_most), "{error}");
+    }
+}
+
+/// What `work` writes to the log.
+pub(crate) fn logged(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_cookie_without_secure_warns_at_the_start() {
+    let logged = |builder: SessionConfigBuilder| logged(|| drop(builder.build(keys()).unwrap()));
+    assert!(logged(SessionConfig::builder().insecure_development_cookies()).contains("WARN"));
+    assert!(logged(SessionConfig::builder().cookie_name("s").cookie_secure(false)).contains("WARN"));
+    assert_eq!(logged(SessionConfig::builder()), "");
+}
+
+#[test]
+fn a_secure_cookie_whose_name_does_not_say_so_warns_at_the_start() {
+    let logged = |builder: SessionConfigBuilder| logged(|| drop(builder.build(keys()).unwrap()));
+    let log = logged(SessionConfig::builder().cookie_name("sid"));
+    assert!(log.contains("WARN") && log.contains("\"sid\"") && log.contains("`__Host-sid`"), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for builder in [
+        SessionConfig::builder().cookie_name("sid").cookie_domain("example.com"),
+        SessionConfig::builder().cookie_name("sid").cookie_path("/app"),
+    ] {
+        assert!(logged(builder).contains("`__Secure-sid`"));
+    }
+    for name in ["__Host-sid", "__Secure-sid", "__Http-sid", "__Host-Http-sid"] {
+        assert_eq!(logged(SessionConfig::builder().cookie_name(name)), "", "{name}");
+    }
+    assert!(!logged(SessionConfig::builder().cookie_name("sid").cookie_secure(false)).contains("__Host-"));
+}
+
+#[test]
+fn networks_that_hold_every_address_warn_at_the_start() {
+    let logged = |networks: &str| {
+        let settings = SessionConfig::builder().forwarding_header("X-Forwarded-For");
+        logged(|| drop(settings.parse_trusted_proxies(networks).unwrap().build(keys()).unwrap()))
+    };
+    for networks in ["0.0.0.0/0", "::/0", "10.0.0.0/8, ::ffff:0:0/96"] {
+        let log = logged(networks);
+        assert!(log.contains("WARN") && log.contains("`trusted_proxies` holds every address"), "{log}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+    assert_eq!(logged("10.0.0.0/8, fd00::/8"), "");
+}
+
+#[test]
+fn proxies_that_can_never_match_are_refused_with_the_reason() {
+    let builder = SessionConfig::builder;
+    let network = |text: &str| builder().parse_trusted_proxies(text).unwrap();
+    for (settings, says) in [
+        (network("10.0.0.1"), "`forwarding_header`"),
+        (builder().trust_unix_socket(), "`forwarding_header`"),
+        (builder().forwarding_header("X-Forwarded-For"), "`trust_unix_socket`"),
+        (network("10.0.0.1").forwarding_header(""), "`X-Forwarded-For`"),
+        (network("10.0.0.1").forwarding_header("X-Forwarded-For:"), "`X-Forwarded-For`"),
+        (network("10.0.0.1").forwarding_header("X-Forwarded-For, X-Real-IP"), "one header"),
+        (network("10.0.0.1").forwarding_header("x-forwarded-proto"), "without addresses"),
+        (network("10.0.0.1").forwarding_header("Host"), "without addresses"),
+        (network("0.0.0.0").forwarding_header("X-Forwarded-For"), "\"0.0.0.0/32\""),
+        (network("ff02::1").forwarding_header("X-Forwarded-For"), "multicast"),
+    ] {
+        let error = settings.build(keys()).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
+    assert!(builder().trust_unix_socket().forwarding_header("X-Forwarded-For").build(keys()).is_ok());
+    assert!(network(" , ").build(keys()).is_ok(), "an empty list is none");
+}
+
+#[test]
+fn an_error_that_leaves_main_is_readable() {
+    let error = SessionConfig::builder().idle_timeout(Duration::ZERO).build(keys()).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    let error = SigningKey::from_bytes(b"short").unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[test]
+fn a_bad_setting_in_text_says_which_and_why() {
+    for (text, says) in [
+        ("idle_timeout = \"soon\"", "30 days"),
+        ("idle_timeout = 5", "unit"),
+        ("cookie_same_site = \"laxx\"", "lax"),
+        ("idle_timout = \"1h\"", "idle_timout"),
+    ] {
+        let error = toml::from_str::<SessionConfigBuilder>(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}

@@ -1,0 +1,176 @@
+//! Settings as `figment` 0.10, `config` 0.15, `envy` 0.4, TOML and JSON were seen to give them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::cross_origin::CrossOrigin;
+use crate::transport::cookie::SameSite;
+use crate::visitor::Visitors;
+
+fn read(settings: Value) -> Result<SessionConfigBuilder, String> {
+    serde_json::from_value(settings).map_err(|error| error.to_string())
+}
+
+/// What a configuration is, as `Debug` shows it.
+fn shown(settings: SessionConfigBuilder) -> String {
+    format!("{:?}", settings.build(keys()).unwrap())
+}
+
+fn is_read_as(given: Value, meant: SessionConfigBuilder) {
+    let read = read(given.clone()).unwrap_or_else(|error| panic!("{given}: {error}"));
+    assert_eq!(shown(read), shown(meant), "{given}");
+}
+
+#[test]
+fn the_environment_is_read_as_each_source_gives_it() {
+    let meant = || {
+        let networks = ["10.0.0.1/32", "fd00::/8"].map(|network| network.parse().unwrap());
+        SessionConfig::builder()
+            .purge_after(Duration::from_secs(8 * 3600))
+            .max_data_bytes(65_536)
+            .max_sessions_per_user(3)
+            .cookie_partitioned(true)
+            .cookie_same_site(SameSite::Strict)
+            .on_fingerprint_change(FingerprintChange::End)
+            .trusted_proxies(networks)
+            .forwarding_header("X-Forwarded-For")
+            .visitors(Visitors::new().max_data_bytes(2048))
+    };
+    // Numbers, booleans and lists in brackets: figment.
+    let parsed = json!({
+        "purge_after": "8 hours",
+        "max_data_bytes": 65_536,
+        "max_sessions_per_user": 3,
+        "cookie_partitioned": true,
+        "cookie_same_site": "Strict",
+        "on_fingerprint_change": "END",
+        "trusted_proxies": ["10.0.0.1", "fd00::/8"],
+        "forwarding_header": "X-Forwarded-For",
+        "visitors": {"max_data_bytes": 2048},
+    });
+    is_read_as(parsed.clone(), meant());
+    // Everything as text: config and envy.
+    let mut text = parsed;
+    for (name, value) in [
+        ("max_data_bytes", json!("65536")),
+        ("max_sessions_per_user", json!(" 3 ")),
+        ("cookie_partitioned", json!("TRUE")),
+        ("trusted_proxies", json!("10.0.0.1,fd00::/8")),
+        ("visitors", json!({"max_data_bytes": "2048"})),
+    ] {
+        text[name] = value;
+    }
+    is_read_as(text.clone(), meant());
+    for networks in ["10.0.0.1, fd00::/8,", "[\"10.0.0.1\",\"fd00::/8\"]"] {
+        text["trusted_proxies"] = json!(networks);
+        is_read_as(text.clone(), meant());
+    }
+}
+
+#[test]
+fn null_is_what_is_left_out() {
+    let names = [
+        "idle_timeout",
+        "absolute_timeout",
+        "touch_interval",
+        "rotation_grace",
+        "max_sessions_per_user",
+        "max_data_bytes",
+        "cookie_name",
+        "cookie_path",
+        "cookie_domain",
+        "cookie_secure",
+        "cookie_same_site",
+        "cookie_partitioned",
+        "trusted_proxies",
+        "trust_unix_socket",
+        "forwarding_header",
+        "on_fingerprint_change",
+        "refuse_cross_origin",
+        "purge_after",
+        "insecure_development_cookies",
+        "visitors",
+    ];
+    for name in names {
+        is_read_as(json!({name: null}), SessionConfig::builder());
+    }
+    let error = read(json!({"x": 1})).unwrap_err();
+    for name in names {
+        assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
+    }
+    assert_eq!(error.matches('`').count(), 2 * (names.len() + 1), "each is tried here: {error}");
+    is_read_as(json!({"visitors": {"idle_timeout": null}}), SessionConfig::builder().visitors(Visitors::new()));
+}
+
+#[test]
+fn what_has_settings_of_its_own_can_be_switched_on_by_true() {
+    for on in [json!(true), json!("true"), json!({})] {
+        is_read_as(json!({"visitors": on}), SessionConfig::builder().visitors(Visitors::new()));
+        is_read_as(
+            json!({"refuse_cross_origin": on}),
+            SessionConfig::builder().refuse_cross_origin(CrossOrigin::new()),
+        );
+    }
+    for off in [json!(false), json!("false"), json!(null)] {
+        is_read_as(json!({"visitors": off, "refuse_cross_origin": off}), SessionConfig::builder());
+    }
+    let rules =
+        CrossOrigin::new().allow_origin("https://a.example").unwrap().allow_origin("https://b.example").unwrap();
+    let text = json!({"refuse_cross_origin": {"allow_origins": "https://a.example, https://b.example"}});
+    is_read_as(text, SessionConfig::builder().refuse_cross_origin(rules));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name_and_with_an_example() {
+    for (name, given, says) in [
+        ("idle_timeout", json!(3600), "3600 has no unit: write it like \"30 days\""),
+        ("idle_timeout", json!("3600"), "write it like \"30 days\""),
+        ("touch_interval", json!(1.5), "1.5 has no unit"),
+        ("purge_after", json!("soon"), "write it like"),
+        ("purge_after", json!([]), "[] is no duration"),
+        ("max_data_bytes", json!("64 KiB"), "\"64 KiB\" is no whole number: write it like 65536"),
+        ("max_data_bytes", json!(-1), "-1 is no whole number"),
+        ("max_data_bytes", json!(""), "\"\" is no whole number"),
+        ("max_sessions_per_user", json!(10.5), "write it like 10"),
+        ("max_sessions_per_user", json!(5_000_000_000_u64), "too large"),
+        ("cookie_secure", json!("yes"), "\"yes\" is neither: write true or false"),
+        ("cookie_partitioned", json!(1), "1 is neither: write true or false"),
+        ("insecure_development_cookies", json!("1"), "write true or false"),
+        ("trust_unix_socket", json!("/run/app.sock"), "write true or false"),
+        ("cookie_same_site", json!("laxx"), "`strict`, `lax`, `none`"),
+        ("cookie_same_site", json!(false), "`strict`, `lax`, `none`"),
+        ("on_fingerprint_change", json!("kill"), "`ignore`, `report`, `end`"),
+        ("cookie_name", json!(10.0), "10.0 is no text: write it in quotes, like \"__Host-session\""),
+        ("cookie_domain", json!(""), "leave it out, or write it like \"example.com\""),
+        ("forwarding_header", json!(["a"]), "like \"X-Forwarded-For\""),
+        ("trusted_proxies", json!(["nginx"]), "network \"nginx\": names aren't looked up"),
+        ("trusted_proxies", json!("10.0.0.1,nginx"), "network \"nginx\": names aren't looked up"),
+        ("trusted_proxies", json!([10]), "10 is no text: write it like [\"10.0.0.0/8\"]"),
+        ("trusted_proxies", json!(10.0), "10.0 is no list: write it like [\"10.0.0.0/8\"] or \"10.0.0.0/8\""),
+        ("visitors", json!("on"), "write true or false, or a table"),
+        ("visitors", json!({"max_data_bytes": "4 KiB"}), "`max_data_bytes`: \"4 KiB\" is no whole number"),
+        ("visitors", json!({"max_bytes": 1}), "`max_bytes`"),
+        ("refuse_cross_origin", json!({"allow_origins": "a.example"}), "origin \"a.example\""),
+        ("refuse_cross_origin", json!({"exempt": [1]}), "`exempt`: 1 is no text: write it like [\"/webhooks/\"]"),
+    ] {
+        let error = read(json!({name: given})).expect_err(&given.to_string());
+        assert!(error.contains(&format!("`{name}`")) && error.contains(says), "{name}: {given}: {error}");
+    }
+}
+
+#[test]
+fn a_key_among_the_settings_is_refused_with_the_way_out_and_not_shown() {
+    // `SESSION_KEY`, where all of `SESSION_` is read as settings.
+    for name in ["key", "keys", "signing_key", "secret"] {
+        let error = read(json!({name: "AQEBAQEBAQ"})).unwrap_err();
+        assert!(error.contains(&format!("`{name}`")) && error.contains("passed to `build`"), "{error}");
+        assert!(!error.contains("AQEB"), "{error}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_there_twice_is_refused() {
+    let twice = r#"{"idle_timeout": "1h", "idle_timeout": "2h"}"#;
+    let error = serde_json::from_str::<SessionConfigBuilder>(twice).unwrap_err().to_string();
+    assert!(error.contains("duplicate field `idle_timeout`"), "{error}");
+}
