@@ -70,10 +70,7 @@ impl MemoryStore {
             held.of(&session.user_id).remove_live(session, now);
         }
         let part = held.of(&new.user_id);
-        let mut others = part.live(&new.user_id, now);
-        others.retain(|row| row.id != new.id);
-        let keep = usize::try_from(limit.get() - 1).unwrap_or(usize::MAX);
-        let evicted: Vec<_> = others.iter().skip(keep).map(|row| row.id).collect();
+        let evicted = part.beyond(limit, new, now);
         for id in &evicted {
             part.remove(*id);
         }
@@ -281,6 +278,16 @@ impl Part {
             ids.iter().filter_map(|id| self.rows.get(id)).filter(|row| row.is_live(now)).cloned().collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.last_active_at, row.authenticated_at, row.id)));
         rows
+    }
+
+    /// The user's least recently active live sessions beyond `limit`, but never `new`.
+    fn beyond(&self, limit: NonZeroU32, new: &Record, now: OffsetDateTime) -> Vec<SessionId> {
+        let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+        if self.users.get(&new.user_id).is_none_or(|ids| ids.len() <= limit) {
+            return Vec::new();
+        }
+        let live = self.live(&new.user_id, now);
+        live.iter().map(|row| row.id).filter(|id| *id != new.id).skip(limit - 1).collect()
     }
 
     fn add(&mut self, row: Arc<Record>) {

@@ -2,37 +2,100 @@
 //! family, so the order counts: a page inside an app is shown by the system's browser, whose name
 //! its header has too; Edge's header names Chrome, Chrome's names Safari, and Android's Linux.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 /// Marks, and the family that each shows.
-pub(super) struct Table {
-    pub(super) marks: &'static [(&'static str, &'static str)],
-    /// Finds all of them in one pass.
-    finder: OnceLock<AhoCorasick>,
+pub(super) type Marks = &'static [(&'static str, &'static str)];
+
+/// A table of marks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Table {
+    Robots,
+    Apps,
+    Browsers,
+    Libraries,
+    Scripts,
+    Systems,
+    Televisions,
+    TelevisionNames,
+    ConsoleNames,
+    Handhelds,
 }
 
 impl Table {
-    const fn new(marks: &'static [(&'static str, &'static str)]) -> Self {
-        Self { marks, finder: OnceLock::new() }
+    /// Whether it knows a family.
+    pub(super) fn has(self, family: &str) -> bool {
+        self.marks().iter().any(|(_, its)| *its == family)
     }
 
-    /// The family of the first mark of the table that is found where a word begins, so that `Line/`
-    /// isn't found in `Online/`.
-    pub(super) fn first(&self, user_agent: &str) -> Option<&'static str> {
-        let build = || AhoCorasick::new(self.marks.iter().map(|(mark, _)| mark)).expect("a few hundred short marks");
-        let text = user_agent.as_bytes();
-        let begins_word =
-            |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric() || !text[at].is_ascii_alphanumeric();
-        let found = self.finder.get_or_init(build).find_overlapping_iter(text);
-        let at = found.filter(|found| begins_word(found.start())).map(|found| found.pattern().as_usize()).min()?;
-        Some(self.marks[at].1)
+    pub(super) fn marks(self) -> Marks {
+        ALL[self as usize].1
     }
 }
 
-/// Robots that are known by a name. Others are found by `BOT_WORDS`.
-pub(super) static BOTS: Table = Table::new(&[
+/// Of all tables, in the order in which `Table` names them.
+const ALL: [(Table, Marks); 10] = [
+    (Table::Robots, ROBOTS),
+    (Table::Apps, APPS),
+    (Table::Browsers, BROWSERS),
+    (Table::Libraries, LIBRARIES),
+    (Table::Scripts, SCRIPTS),
+    (Table::Systems, SYSTEMS),
+    (Table::Televisions, TELEVISIONS),
+    (Table::TelevisionNames, TELEVISION_NAMES),
+    (Table::ConsoleNames, CONSOLE_NAMES),
+    (Table::Handhelds, HANDHELDS),
+];
+
+/// Finds the marks of all tables in one pass.
+static FINDER: LazyLock<Finder> = LazyLock::new(Finder::new);
+
+struct Finder {
+    automaton: AhoCorasick,
+    /// The table and the family of each mark.
+    marks: Vec<(Table, &'static str)>,
+}
+
+impl Finder {
+    fn new() -> Self {
+        let marks =
+            || ALL.iter().flat_map(|(table, marks)| marks.iter().map(|(mark, family)| (mark, (*table, *family))));
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(marks().map(|(mark, _)| mark));
+        Self {
+            automaton: automaton.expect("a few hundred short marks"),
+            marks: marks().map(|(_, names)| names).collect(),
+        }
+    }
+}
+
+/// The first mark of each table that is found in a header.
+pub(super) struct Found([Option<usize>; ALL.len()]);
+
+impl Found {
+    /// Looks for marks where a word begins, so that `Line/` isn't found in `Online/`.
+    pub(super) fn new(user_agent: &str) -> Self {
+        let text = user_agent.as_bytes();
+        let begins_word =
+            |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric() || !text[at].is_ascii_alphanumeric();
+        let mut first = [None; ALL.len()];
+        for found in FINDER.automaton.find_overlapping_iter(text).filter(|found| begins_word(found.start())) {
+            let mark = found.pattern().as_usize();
+            let first = &mut first[FINDER.marks[mark].0 as usize];
+            *first = Some(first.map_or(mark, |other: usize| other.min(mark)));
+        }
+        Self(first)
+    }
+
+    /// The family that a table's first mark shows.
+    pub(super) fn family(&self, table: Table) -> Option<&'static str> {
+        self.0[table as usize].map(|mark| FINDER.marks[mark].1)
+    }
+}
+
+/// Robots that are known by a name. Others are found by `ROBOT_WORDS`.
+const ROBOTS: Marks = &[
     ("Googlebot", "Googlebot"),
     ("GoogleBot", "Googlebot"),
     ("googlebot", "Googlebot"),
@@ -67,13 +130,23 @@ pub(super) static BOTS: Table = Table::new(&[
     ("DotBot", "DotBot"),
     ("UptimeRobot", "UptimeRobot"),
     ("Pingdom", "Pingdom"),
-]);
+];
 
 /// What the name of a robot ends in, in any case.
-pub(super) const BOT_WORDS: [&str; 6] = ["bot", "spider", "crawler", "crawl", "slurp", "archiver"];
+pub(super) const ROBOT_WORDS: [&str; 6] = ["bot", "spider", "crawler", "crawl", "slurp", "archiver"];
+
+/// Whether one of those words is somewhere in a header, as it seldom is.
+pub(super) fn has_robot_word(user_agent: &str) -> bool {
+    static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        let finder =
+            AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(ROBOT_WORDS);
+        finder.expect("six short words")
+    });
+    FINDER.is_match(user_agent)
+}
 
 /// Apps that show pages themselves.
-pub(super) static APPS: Table = Table::new(&[
+const APPS: Marks = &[
     ("FBAN/Messenger", "Messenger"),
     ("FB_IAB/MESSENGER", "Messenger"),
     ("FB_IAB/Orca", "Messenger"),
@@ -123,10 +196,10 @@ pub(super) static APPS: Table = Table::new(&[
     ("BingSapphire/", "Bing"),
     ("Zalo ", "Zalo"),
     ("GSA/", "Google"),
-]);
+];
 
 /// Browsers, those that name others in their headers before them.
-pub(super) static BROWSERS: Table = Table::new(&[
+const BROWSERS: Marks = &[
     ("UCBrowser", "UC Browser"),
     ("UC Browser", "UC Browser"),
     ("UCWEB", "UC Browser"),
@@ -205,13 +278,13 @@ pub(super) static BROWSERS: Table = Table::new(&[
     ("Trident/", "Internet Explorer"),
     ("Chrome/", "Chrome"),
     ("Safari/", "Safari"),
-]);
+];
 
 /// Libraries by which apps ask servers.
-pub(super) static LIBRARIES: Table = Table::new(&[("CFNetwork", "CFNetwork"), ("okhttp", "okhttp"), ("Dart/", "Dart")]);
+const LIBRARIES: Marks = &[("CFNetwork", "CFNetwork"), ("okhttp", "okhttp"), ("Dart/", "Dart")];
 
 /// Libraries of scripts and services, and programs of a command line.
-pub(super) static SCRIPTS: Table = Table::new(&[
+const SCRIPTS: Marks = &[
     ("python-requests/", "python-requests"),
     ("python-httpx/", "python-httpx"),
     ("Python-urllib/", "Python-urllib"),
@@ -239,10 +312,10 @@ pub(super) static SCRIPTS: Table = Table::new(&[
     ("PostmanRuntime/", "Postman"),
     ("curl/", "curl"),
     ("Wget/", "Wget"),
-]);
+];
 
 /// Systems, those that name others in their headers before them.
-pub(super) static SYSTEMS: Table = Table::new(&[
+const SYSTEMS: Marks = &[
     ("Windows Phone", "Windows Phone"),
     ("wds ", "Windows Phone"),
     ("Xbox", "Xbox"),
@@ -297,10 +370,10 @@ pub(super) static SYSTEMS: Table = Table::new(&[
     ("Linux", "Linux"),
     ("linux", "Linux"),
     ("Ubuntu", "Linux"),
-]);
+];
 
 /// What only televisions, and the boxes and sticks that are plugged into them, say.
-pub(super) static TELEVISIONS: Table = Table::new(&[
+const TELEVISIONS: Marks = &[
     ("SMART-TV", "TV"),
     ("SmartTV", "TV"),
     ("Smart-TV", "TV"),
@@ -320,10 +393,10 @@ pub(super) static TELEVISIONS: Table = Table::new(&[
     ("MiTV", "TV"),
     ("DTV", "TV"),
     ("OMI/", "TV"),
-]);
+];
 
 /// What users call a television, or what is plugged into it.
-pub(super) static TELEVISION_NAMES: Table = Table::new(&[
+const TELEVISION_NAMES: Marks = &[
     ("; AFT", "Fire TV"),
     ("AppleTV", "Apple TV"),
     ("Apple TV", "Apple TV"),
@@ -345,18 +418,31 @@ pub(super) static TELEVISION_NAMES: Table = Table::new(&[
     ("GoogleTV", "Google TV"),
     ("Google TV", "Google TV"),
     ("Android", "Android TV"),
-]);
+];
 
 /// What users call a console whose header says which one it is.
-pub(super) static CONSOLE_NAMES: Table = Table::new(&[
+const CONSOLE_NAMES: Marks = &[
     ("PlayStation 5", "PlayStation 5"),
     ("PlayStation 4", "PlayStation 4"),
     ("PlayStation 3", "PlayStation 3"),
     ("PLAYSTATION 3", "PlayStation 3"),
     ("PlayStation Vita", "PlayStation Vita"),
     ("PlayStation Portable", "PSP"),
-]);
+];
 
 /// What phones say, and some tablets.
-pub(super) static HANDHELDS: Table =
-    Table::new(&[("Mobile", "Mobile"), ("Phone", "Phone"), ("Opera Mini", "Mobile"), ("Opera Mobi", "Mobile")]);
+const HANDHELDS: Marks =
+    &[("Mobile", "Mobile"), ("Phone", "Phone"), ("Opera Mini", "Mobile"), ("Opera Mobi", "Mobile")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_stand_where_their_names_say() {
+        for (at, (table, marks)) in ALL.into_iter().enumerate() {
+            assert_eq!((table as usize, table.marks()), (at, marks));
+        }
+        assert_eq!(Table::Handhelds as usize, ALL.len() - 1);
+    }
+}

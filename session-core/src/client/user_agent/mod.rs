@@ -5,10 +5,7 @@
 use std::borrow::Cow;
 
 use super::device::Device;
-use marks::{
-    APPS, BOT_WORDS, BOTS, BROWSERS, CONSOLE_NAMES, HANDHELDS, LIBRARIES, SCRIPTS, SYSTEMS, TELEVISION_NAMES,
-    TELEVISIONS, Table,
-};
+use marks::{Found, ROBOT_WORDS, Table, has_robot_word};
 
 mod marks;
 
@@ -40,19 +37,20 @@ impl Device {
 }
 
 fn device(user_agent: &str) -> Device {
-    let os = os(user_agent);
-    let robot = robot(user_agent);
-    let browser = robot.map_or_else(|| browser(user_agent, os), |(family, _)| family);
-    let kind = if robot.is_some() { "bot" } else { kind(user_agent, os, browser) };
+    let found = Found::new(user_agent);
+    let os = os(user_agent, &found);
+    let robot = robot(user_agent, &found);
+    let browser = robot.map_or_else(|| browser(user_agent, &found, os), |(family, _)| family);
+    let kind = if robot.is_some() { "bot" } else { kind(user_agent, &found, os, browser) };
     let name = match robot {
         Some((_, name)) => name.to_owned(),
-        None => name(user_agent, os, browser, kind),
+        None => name(user_agent, &found, browser, kind, os),
     };
     Device { name: name.into(), kind: kind.into(), os: os.into(), browser: browser.into() }
 }
 
-fn os(user_agent: &str) -> &'static str {
-    match SYSTEMS.first(user_agent) {
+fn os(user_agent: &str, found: &Found) -> &'static str {
+    match found.family(Table::Systems) {
         Some(os) => os,
         None if !says(user_agent, "Darwin/") => "",
         // Apps of Apple's systems. Those of Macs said so, as long as the processors differed.
@@ -62,19 +60,12 @@ fn os(user_agent: &str) -> &'static str {
 }
 
 /// A robot's family and its name.
-fn robot(user_agent: &str) -> Option<(&'static str, &str)> {
-    if let Some(family) = BOTS.first(user_agent) {
+fn robot<'a>(user_agent: &'a str, found: &Found) -> Option<(&'static str, &'a str)> {
+    if let Some(family) = found.family(Table::Robots) {
         return Some((family, family));
     }
-    let ends_in = |word: &str, end: &str| {
-        let bytes = word.as_bytes();
-        bytes.len() >= end.len() && bytes[bytes.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
-    };
-    let mut words = user_agent.split(|c: char| !c.is_ascii_alphabetic());
-    // Cubot makes phones.
-    let word = words.find(|word| BOT_WORDS.iter().any(|end| ends_in(word, end)) && !ends_in(word, "cubot"));
-    match word {
-        Some(word) if BOT_WORDS.iter().chain(&["robot"]).any(|it| it.eq_ignore_ascii_case(word)) => Some((BOT, BOT)),
+    match robot_word(user_agent) {
+        Some(word) if ROBOT_WORDS.iter().chain(&["robot"]).any(|it| it.eq_ignore_ascii_case(word)) => Some((BOT, BOT)),
         Some(word) => Some((BOT, word)),
         // The page on which a robot explains itself.
         None if user_agent.contains("+http") => Some((BOT, BOT)),
@@ -82,17 +73,31 @@ fn robot(user_agent: &str) -> Option<(&'static str, &str)> {
     }
 }
 
-fn browser(user_agent: &str, os: &str) -> &'static str {
-    if let Some(family) = APPS.first(user_agent).or_else(|| LIBRARIES.first(user_agent)) {
+/// The first word that ends as robots' names do.
+fn robot_word(user_agent: &str) -> Option<&str> {
+    if !has_robot_word(user_agent) {
+        return None;
+    }
+    let ends_in = |word: &str, end: &str| {
+        let bytes = word.as_bytes();
+        bytes.len() >= end.len() && bytes[bytes.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
+    };
+    let mut words = user_agent.split(|c: char| !c.is_ascii_alphabetic());
+    // Cubot makes phones.
+    words.find(|word| ROBOT_WORDS.iter().any(|end| ends_in(word, end)) && !ends_in(word, "cubot"))
+}
+
+fn browser(user_agent: &str, found: &Found, os: &str) -> &'static str {
+    if let Some(family) = found.family(Table::Apps).or_else(|| found.family(Table::Libraries)) {
         return family;
     }
-    let family = BROWSERS.first(user_agent);
+    let family = found.family(Table::Browsers);
     let is_in_app = || user_agent.contains("; wv)") || user_agent.contains("Version/4.0 Chrome/");
     match family {
         None | Some("Chrome") if os == "Android" && is_in_app() => APP,
         Some("Safari") if os == "Android" => ANDROID_BROWSER,
         Some(family) => family,
-        None => match SCRIPTS.first(user_agent) {
+        None => match found.family(Table::Scripts) {
             Some(family) => family,
             // On these systems what isn't a browser is an app.
             None if matches!(os, "Android" | "iOS" | "iPadOS" | "tvOS" | "watchOS") => APP,
@@ -101,18 +106,17 @@ fn browser(user_agent: &str, os: &str) -> &'static str {
     }
 }
 
-fn kind(user_agent: &str, os: &str, browser: &str) -> &'static str {
-    let is_in = |table: &Table| table.marks.iter().any(|(_, family)| *family == browser);
-    if is_in(&SCRIPTS) {
+fn kind(user_agent: &str, found: &Found, os: &str, browser: &str) -> &'static str {
+    if Table::Scripts.has(browser) {
         return "script";
     }
     if browser == META_QUEST {
         return "headset";
     }
-    if matches!(os, "tvOS" | "Roku" | "Chromecast") || TELEVISIONS.first(user_agent).is_some() {
+    if matches!(os, "tvOS" | "Roku" | "Chromecast") || found.family(Table::Televisions).is_some() {
         return "tv";
     }
-    let is_handheld = HANDHELDS.first(user_agent).is_some();
+    let is_handheld = found.family(Table::Handhelds).is_some();
     match os {
         "PlayStation" | "Xbox" | "Nintendo Switch" | "Nintendo 3DS" | "Nintendo DS" | "Wii" | "Wii U" => "console",
         "watchOS" => "watch",
@@ -125,17 +129,17 @@ fn kind(user_agent: &str, os: &str, browser: &str) -> &'static str {
         "Android" | "HarmonyOS" | "Tizen" | "webOS" if user_agent.starts_with("Mozilla/") => "tablet",
         "Android" | "HarmonyOS" | "Tizen" | "webOS" => "mobile",
         "" | "Linux" if is_handheld => "mobile",
-        "" if is_in(&LIBRARIES) || is_in(&APPS) => "app",
+        "" if Table::Libraries.has(browser) || Table::Apps.has(browser) => "app",
         "" => "",
         _ if matches!(browser, "okhttp" | "Dart") => "app",
         _ => "desktop",
     }
 }
 
-fn name(user_agent: &str, os: &str, browser: &str, kind: &str) -> String {
+fn name(user_agent: &str, found: &Found, browser: &str, kind: &str, os: &str) -> String {
     let place = match kind {
-        "tv" => TELEVISION_NAMES.first(user_agent).unwrap_or("TV"),
-        "console" => CONSOLE_NAMES.first(user_agent).unwrap_or(os),
+        "tv" => found.family(Table::TelevisionNames).unwrap_or("TV"),
+        "console" => found.family(Table::ConsoleNames).unwrap_or(os),
         "headset" => "Meta Quest",
         "watch" => "Apple Watch",
         _ => os,
@@ -143,8 +147,10 @@ fn name(user_agent: &str, os: &str, browser: &str, kind: &str) -> String {
     let program: Cow<'_, str> = match browser {
         _ if matches!(kind, "tv" | "console") && ENGINES.contains(&browser) => "".into(),
         META_QUEST => "".into(),
-        APP => own_name(user_agent).unwrap_or(APP.into()),
-        "CFNetwork" | "okhttp" | "Dart" => own_name(user_agent).unwrap_or_else(|| format!("App ({browser})").into()),
+        APP => own_name(user_agent, found).unwrap_or(APP.into()),
+        "CFNetwork" | "okhttp" | "Dart" => {
+            own_name(user_agent, found).unwrap_or_else(|| format!("App ({browser})").into())
+        }
         "curl" | "Wget" | "Postman" => browser.into(),
         _ if kind == "script" => format!("Script ({browser})").into(),
         _ => browser.into(),
@@ -158,10 +164,10 @@ fn name(user_agent: &str, os: &str, browser: &str, kind: &str) -> String {
 
 /// What an app calls itself at the beginning of its header, such as `Chess` in
 /// `Chess/4.1 CFNetwork/1474 Darwin/23.0.0`.
-fn own_name(user_agent: &str) -> Option<Cow<'_, str>> {
+fn own_name<'a>(user_agent: &'a str, found: &Found) -> Option<Cow<'a, str>> {
     let (name, _) = user_agent.split_once('/')?;
     let is_library =
-        name == "Mozilla" || name == "Dalvik" || LIBRARIES.first(user_agent).is_some_and(|its| its == name);
+        name == "Mozilla" || name == "Dalvik" || found.family(Table::Libraries).is_some_and(|its| its == name);
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || " %-_.&'!+".contains(c));
     let has_letter = name.chars().any(char::is_alphabetic);
     (!is_library && is_plain && has_letter && name.chars().count() <= MAX_OWN_NAME)
@@ -349,8 +355,9 @@ mod tests {
 
     #[test]
     fn families_hold_no_version() {
-        let tables = [&BOTS, &APPS, &BROWSERS, &LIBRARIES, &SCRIPTS, &SYSTEMS];
-        for (mark, family) in tables.into_iter().flat_map(|table| table.marks) {
+        use Table::{Apps, Browsers, Libraries, Robots, Scripts, Systems};
+        let tables = [Robots, Apps, Browsers, Libraries, Scripts, Systems];
+        for (mark, family) in tables.into_iter().flat_map(|table| table.marks()) {
             let is_version =
                 family.contains(|c: char| c.is_ascii_digit()) && !["Nintendo 3DS", "MJ12bot"].contains(family);
             assert!(!mark.is_empty() && !family.is_empty() && !is_version, "{mark}: {family}");
