@@ -160,6 +160,12 @@ impl World {
         Parts { keys, ..self.parts() }.start().await
     }
 
+    /// One more server, on a store in front of the same one. They share faults, gates and events.
+    pub async fn with_store<S: SessionStore>(&self, wrap: impl FnOnce(Arc<dyn SessionStore>) -> S) -> Self {
+        let store: Arc<dyn SessionStore> = Arc::new(wrap(Arc::clone(&self.store)));
+        Parts { store, ..self.parts() }.start().await
+    }
+
     /// One more server on the same store, with a parser of the application's for devices. They
     /// share faults, gates and events.
     pub async fn with_device_parser(&self, parser: impl Fn(&str) -> Device + Send + Sync + 'static) -> Self {

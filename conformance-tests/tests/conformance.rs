@@ -18,6 +18,7 @@ use crate::support::axum::{Axum, AxumOverHttp2};
 use crate::support::broken::Broken;
 use crate::support::broken::users::Forgetting;
 use crate::support::by_hand::ByHand;
+use crate::support::encrypting::Encrypting;
 use crate::support::hyper::Hyper;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::{faults, processes};
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         .trials(processes::trials())
         .trials(faults)
         .trials(on_servers)
+        .trials(encrypted())
         .trials(broken(&memory))
         .trials(broken_rules())
         .run()
@@ -79,6 +81,14 @@ fn behind_a_pooler(server: Result<Postgres, String>) -> Vec<Trial> {
         }
         Err(why) => suite::untested(why).into_iter().collect(),
     }
+}
+
+/// All that goes through a store, with data that is encrypted before it.
+fn encrypted() -> Vec<Trial> {
+    let store: Arc<dyn StoreKind> = Arc::new(Encrypting);
+    let mut trials = suite::mount_store(&store);
+    trials.extend(suite::mount(&Arc::new(Axum), &store));
+    trials
 }
 
 /// That the suite notices each mistake.

@@ -1,9 +1,11 @@
-//! The keys that sign, and how they rotate. Not here: how a key is read, see `text` and `env`; and
-//! what keys sign, see `cookie` and `csrf`.
+//! The keys that sign and encrypt, and how they rotate. Not here: how a key is read, see `text` and
+//! `env`; what keys sign, see `cookie` and `csrf`; and how they encrypt, see `seal`.
 
 pub(crate) mod cookie;
 pub(crate) mod csrf;
 mod env;
+#[cfg(feature = "encryption")]
+pub(crate) mod seal;
 mod text;
 
 use std::fmt;

@@ -10,6 +10,7 @@ pub mod cookie;
 pub mod csrf;
 pub mod data;
 pub mod devices;
+pub mod encryption;
 pub mod expiry;
 pub mod extract;
 pub mod faults;
@@ -34,6 +35,7 @@ pub fn all() -> impl Iterator<Item = Scenario> {
         client::SCENARIOS,
         csrf::SCENARIOS,
         start::SCENARIOS,
+        encryption::SCENARIOS,
         faults::SCENARIOS,
         visitor::SCENARIOS,
     ]

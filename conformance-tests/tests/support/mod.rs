@@ -4,6 +4,7 @@ pub(crate) mod actix;
 pub(crate) mod axum;
 pub(crate) mod broken;
 pub(crate) mod by_hand;
+pub(crate) mod encrypting;
 pub(crate) mod faults;
 mod http1;
 pub(crate) mod hyper;

@@ -107,7 +107,7 @@ fn is_raised(record: &Record) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use time::macros::datetime;
 
     use std::time::Duration;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// A row whose token 1 was replaced by token 2.
-    fn rotated(seen: bool) -> Record {
+    pub(crate) fn rotated(seen: bool) -> Record {
         Record {
             id: SessionId::from_bytes([1; 16]),
             user_id: UserId::parse("ada").unwrap(),

@@ -39,6 +39,8 @@ use crate::model::user_id::UserId;
 use crate::model::version;
 pub use crate::model::version::Fate;
 
+#[cfg(feature = "encryption")]
+mod encrypted;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -55,8 +57,10 @@ pub(crate) mod write_queues;
 
 pub use memory::MemoryStore;
 
-/// The stores of the databases whose features are on.
+/// The stores whose features are on.
 pub mod databases {
+    #[cfg(feature = "encryption")]
+    pub use super::encrypted::Encrypted;
     #[cfg(feature = "mysql")]
     pub use super::mysql::{MySqlOptions, MySqlStore};
     #[cfg(feature = "postgres")]
