@@ -85,7 +85,7 @@ pub use session_core::testing;
 pub use session_core::{
     Answer, CleanupTask, ConfigError, CookieSessionService, CrossOrigin, DataError, Device, Error as ErrorKind, Event,
     FingerprintChange, FlashLevel, FlashMessage, Incoming, IpNet, KeyError, KeyRing, MemoryStore, Next, SameSite,
-    SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, UserIdError, Visitors,
+    SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, TokenReuse, UserIdError, Visitors,
 };
 pub use user::{CurrentUser, LoadUser};
 

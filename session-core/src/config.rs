@@ -45,6 +45,24 @@ pub enum FingerprintChange {
     End,
 }
 
+/// What happens when a token is presented though its browser has long replaced it: after the
+/// rotation's grace, and after its successor was presented or replaced as well. The request
+/// isn't signed in, in any case. A thief and the owner of a stolen cookie are told apart by nothing, so
+/// either of them can cause this.
+///
+/// There is no alarm if a request is under way for less than the grace, and an answer arrives
+/// before the next rotation. A browser that lost what it had stored since causes one, such as one
+/// whose profile was restored from yesterday's backup, or a copied virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenReuse {
+    /// An [`Event`](crate::Event) reports it, once for a session and a client. This is the default.
+    Report,
+    /// An event reports it, and the session ends: thief and owner have to sign in. So does a user
+    /// who restores a browser's profile; and an old cookie, wherever it was kept, can end the session.
+    End,
+}
+
 /// A checked configuration.
 ///
 /// ```
@@ -64,12 +82,15 @@ pub struct SessionConfig {
     pub(crate) csrf_keys: CsrfKeys,
     pub(crate) cookie: Arc<CookieRules>,
     pub(crate) expiry: Expiry,
+    /// None: only where the application says so.
+    pub(crate) rotate_every: Option<Duration>,
     pub(crate) rotation_grace: Duration,
     pub(crate) max_sessions: NonZeroU32,
     pub(crate) max_data_bytes: usize,
     /// None: a client's address is its peer's.
     pub(crate) proxies: Option<Arc<Proxies>>,
     pub(crate) on_fingerprint_change: FingerprintChange,
+    pub(crate) on_token_reuse: TokenReuse,
     /// None: cross-origin requests aren't refused.
     pub(crate) cross_origin: Option<CrossOrigin>,
     pub(crate) purge_after: Duration,

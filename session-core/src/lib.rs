@@ -30,7 +30,7 @@ pub use adapter::flash::Flash;
 pub use adapter::require_sign_in::RequireSignIn;
 pub use client::device::Device;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder};
+pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder, TokenReuse};
 pub use error::{ConfigError, DataError, EncodeError, Error, ErrorResponse, KeyError, Result, StoreError, UserIdError};
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};

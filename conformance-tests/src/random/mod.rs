@@ -14,10 +14,12 @@ use session_core::{CookieSession, CookieSessionService};
 
 use crate::trial::proves;
 use crate::world::StoreKind;
+use thefts::STEPS;
 
 mod flash;
 mod handles;
 mod rotations;
+mod thefts;
 mod unsteady;
 mod visitors;
 
@@ -25,10 +27,10 @@ mod visitors;
 pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
     let mut trials = Vec::new();
     // Split, so that the parts run at once and none of them takes long.
-    let (parts, rounds, schedules, visits, messages) = match store.name() {
-        "memory" => (4, 25_000, 5_000, 2_500, 2_500),
-        "postgres" | "mysql" => (4, 500, 250, 50, 50),
-        _ => (1, 500, 500, 200, 200),
+    let (parts, rounds, schedules, visits, messages, thefts) = match store.name() {
+        "memory" => (4, 25_000, 5_000, 2_500, 2_500, 250),
+        "postgres" | "mysql" => (4, 500, 250, 50, 50, 5),
+        _ => (1, 500, 500, 200, 200, 20),
     };
     for part in 0..parts {
         let (from, kind) = (part * rounds, Arc::clone(store));
@@ -40,6 +42,11 @@ pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
         let name = format!("{schedules} schedules of rotations from seed {from}");
         trials.push(proves("core", store.name(), &["ROT-7", "ROT-6"], &name, move || {
             rotations::schedules(kind, from..from + schedules)
+        }));
+        let (from, kind) = (part * thefts, Arc::clone(store));
+        let name = format!("{} requests with a stolen cookie or their own from seed {from}", thefts * STEPS);
+        trials.push(proves("core", store.name(), &["ROT-10", "ROT-9", "ROT-6"], &name, move || {
+            thefts::schedules(kind, from..from + thefts)
         }));
         let (from, kind) = (part * visits, Arc::clone(store));
         let name = format!("{visits} rounds of a visitor's requests from seed {from}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{DAY, FingerprintChange};
+use super::{DAY, FingerprintChange, TokenReuse};
 use crate::client::networks::parse;
 use crate::error::ConfigError;
 use crate::policy::cross_origin::CrossOrigin;
@@ -49,6 +49,8 @@ pub struct SessionConfigBuilder {
     pub(super) absolute_timeout: Duration,
     /// None: derived from the idle timeout.
     pub(super) touch_interval: Option<Duration>,
+    /// None: only where the application says so.
+    pub(super) rotate_every: Option<Duration>,
     pub(super) rotation_grace: Duration,
     pub(super) max_sessions_per_user: u32,
     pub(super) max_data_bytes: usize,
@@ -62,6 +64,7 @@ pub struct SessionConfigBuilder {
     pub(super) trust_unix_socket: bool,
     pub(super) forwarding_header: Option<String>,
     pub(super) on_fingerprint_change: FingerprintChange,
+    pub(super) on_token_reuse: TokenReuse,
     pub(super) refuse_cross_origin: Option<CrossOrigin>,
     pub(super) purge_after: Duration,
     pub(super) insecure_development_cookies: bool,
@@ -72,6 +75,7 @@ settings!(SessionConfigBuilder {
     idle_timeout: duration,
     absolute_timeout: duration,
     touch_interval: |given| duration(given).map(Some),
+    rotate_every: |given| duration(given).map(Some),
     rotation_grace: duration,
     max_sessions_per_user: |given| whole(given, 10),
     max_data_bytes: |given| whole(given, 65_536),
@@ -85,6 +89,7 @@ settings!(SessionConfigBuilder {
     trust_unix_socket: truth,
     forwarding_header: |given| text(given, "X-Forwarded-For").map(Some),
     on_fingerprint_change: choice,
+    on_token_reuse: choice,
     refuse_cross_origin: switched,
     purge_after: duration,
     insecure_development_cookies: truth,
@@ -102,6 +107,7 @@ impl Default for SessionConfigBuilder {
             idle_timeout: 7 * DAY,
             absolute_timeout: 30 * DAY,
             touch_interval: None,
+            rotate_every: None,
             rotation_grace: Duration::from_secs(60),
             max_sessions_per_user: 10,
             max_data_bytes: 64 << 10,
@@ -115,6 +121,7 @@ impl Default for SessionConfigBuilder {
             trust_unix_socket: false,
             forwarding_header: None,
             on_fingerprint_change: FingerprintChange::Report,
+            on_token_reuse: TokenReuse::Report,
             refuse_cross_origin: None,
             purge_after: DAY,
             insecure_development_cookies: false,
@@ -142,6 +149,18 @@ impl SessionConfigBuilder {
     /// at least that often is never signed out for being idle.
     pub const fn touch_interval(mut self, interval: Duration) -> Self {
         self.touch_interval = Some(interval);
+        self
+    }
+
+    /// Rotates tokens by themselves: the response to a request whose token is older than this sends
+    /// the token's successor, made in the same step that stores the request's data and activity
+    /// (ASVS 5.0 7.2.4). A token that was copied is worth no more than this, and its use is noticed
+    /// soon: see [`on_token_reuse`](Self::on_token_reuse). It also renews the cookie where browsers
+    /// keep cookies for 7 days only. Default: none, tokens are rotated where the application says
+    /// so. 10 minutes are a good choice. At least twice the
+    /// [`rotation_grace`](Self::rotation_grace).
+    pub const fn rotate_every(mut self, interval: Duration) -> Self {
+        self.rotate_every = Some(interval);
         self
     }
 
@@ -254,6 +273,13 @@ impl SessionConfigBuilder {
     /// reports it.
     pub const fn on_fingerprint_change(mut self, change: FingerprintChange) -> Self {
         self.on_fingerprint_change = change;
+        self
+    }
+
+    /// What happens when a token is presented that its browser has long replaced: two browsers have
+    /// the cookie. Default: an event reports it.
+    pub const fn on_token_reuse(mut self, reuse: TokenReuse) -> Self {
+        self.on_token_reuse = reuse;
         self
     }
 

@@ -52,6 +52,9 @@ impl SessionConfigBuilder {
             return Err(ConfigError::TooSmall { setting: "rotation_grace", least: "10 seconds" });
         }
         most(self.rotation_grace > *ROTATION_GRACE.end(), "rotation_grace", "5 minutes")?;
+        if self.rotate_every.is_some_and(|interval| interval < self.rotation_grace * 2) {
+            return Err(ConfigError::TooSmall { setting: "rotate_every", least: "twice the `rotation_grace`" });
+        }
         let proxies = self.proxies()?;
         let cookie = self.cookie()?;
         let visitors = self.visitors.as_ref().map(|visitors| visitors.check(MAX_LIFETIME, self.max_data_bytes));
@@ -67,11 +70,13 @@ impl SessionConfigBuilder {
                     .touch_interval
                     .unwrap_or_else(|| Expiry::default_touch_interval(self.idle_timeout)),
             },
+            rotate_every: self.rotate_every,
             rotation_grace: self.rotation_grace,
             max_sessions: NonZeroU32::new(self.max_sessions_per_user).expect("checked above"),
             max_data_bytes: self.max_data_bytes,
             proxies: proxies.map(Arc::new),
             on_fingerprint_change: self.on_fingerprint_change,
+            on_token_reuse: self.on_token_reuse,
             cross_origin: self.refuse_cross_origin,
             purge_after: self.purge_after,
         })

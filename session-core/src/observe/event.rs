@@ -2,10 +2,13 @@
 //! application's observer. No event holds a token, a token hash, a signing key or a value of a
 //! session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::StoreError;
+use crate::model::record::ClientInfo;
 use crate::model::session_id::SessionId;
+use crate::model::user_id::UserId;
 
 /// Something worth knowing that no return value shows.
 #[derive(Debug, Clone)]
@@ -17,6 +20,21 @@ pub enum Event {
     FingerprintChanged {
         /// Which session.
         id: SessionId,
+        /// Whether the session was ended for it.
+        ended: bool,
+    },
+    /// A token was presented though its browser has long replaced it, so two browsers have the
+    /// cookie: see [`TokenReuse`](crate::TokenReuse). Each process reports it once for a session and
+    /// a `User-Agent`, as long as it remembers: for the last 1,024 of them.
+    TokenReused {
+        /// Which session.
+        id: SessionId,
+        /// Whose session it is.
+        user_id: UserId,
+        /// The client that signed in.
+        signed_in: Arc<ClientInfo>,
+        /// The client that presented the old token.
+        presented: ClientInfo,
         /// Whether the session was ended for it.
         ended: bool,
     },
@@ -98,6 +116,15 @@ impl Event {
         match self {
             Self::FingerprintChanged { id, ended } => {
                 tracing::warn!(%id, ended, "session used from another OS or browser family");
+            }
+            Self::TokenReused { id, user_id, signed_in, presented, ended } => {
+                // What clients send may hold line breaks.
+                let (by, ip) = (&presented.device_name, &presented.ip_address);
+                let (signed_in_by, signed_in_ip) = (&signed_in.device_name, &signed_in.ip_address);
+                let user = user_id.as_str();
+                tracing::warn!(
+                    %id, ?user, ?by, ?ip, ?signed_in_by, ?signed_in_ip, ended, "session token used again after it was replaced"
+                );
             }
             Self::ActivityNotRecorded { id, error } => tracing::warn!(%id, %error, "session activity not recorded"),
             Self::DataDropped { id } => tracing::info!(%id, "session ended meanwhile, its changes were dropped"),

@@ -1,4 +1,4 @@
 //! What the application can observe.
 
-pub(crate) mod changed_clients;
 pub(crate) mod event;
+pub(crate) mod reported_clients;

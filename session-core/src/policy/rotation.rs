@@ -22,6 +22,9 @@
 //! with P is then never sent C, and sees the session as it was at the sign-in ([`lowered`]).
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
 
 use crate::model::record::Record;
 use crate::model::standing::Standing;
@@ -101,6 +104,12 @@ pub(crate) fn lowered(mut record: Arc<Record>, standing: Standing) -> Arc<Record
     record
 }
 
+/// Whether a token of `record` that is dead was replaced long ago, so that its browser had the time
+/// to store what it was replaced by. Visitors' tokens aren't replaced.
+pub(crate) fn is_reuse(record: &Record, now: OffsetDateTime, grace: Duration) -> bool {
+    now - record.token_issued_at >= grace && !record.user_id.is_visitor()
+}
+
 /// Whether the user proved their identity with the last rotation or after it.
 fn is_raised(record: &Record) -> bool {
     record.authenticated_at >= record.token_issued_at
@@ -110,15 +119,12 @@ fn is_raised(record: &Record) -> bool {
 pub(crate) mod tests {
     use time::macros::datetime;
 
-    use std::time::Duration;
-
-    use time::OffsetDateTime;
-
     use super::*;
     use crate::model::data::Data;
     use crate::model::session_id::SessionId;
     use crate::model::user_id::Shard;
     use crate::model::user_id::UserId;
+    use std::time::Duration;
 
     const SIGNED_IN: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
     const ROTATED: OffsetDateTime = datetime!(2030-01-02 0:00 UTC);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::operation::Now;
+use super::rotate::NextToken;
+use super::state::State;
 use super::taking::PutBack;
 use super::{Permit, Request, Stored};
 use crate::error::Error;
@@ -42,7 +44,8 @@ impl Request {
             return None;
         }
         let is_due = self.due_activity(&progress).is_some();
-        if is_due && !is_behind {
+        let rotates = !is_failure && self.rotation_is_due(&progress);
+        if (is_due || rotates) && !is_behind {
             return None;
         }
         progress.end_handler(status);
@@ -67,6 +70,17 @@ impl Request {
             .or_else(|| active.is_first_seen.then(presented))
     }
 
+    /// Whether the token is to be replaced by the way: it is the session's current one, the browser
+    /// is known to have it, and it is old.
+    fn rotation_is_due(&self, progress: &super::Progress) -> bool {
+        let Some(interval) = self.service.config.rotate_every else { return false };
+        let State::Carried(active) = &progress.state else { return false };
+        let (record, now) = (&active.record, active.extracted_at);
+        let is_known =
+            progress.presented.is_some() && !active.is_first_seen && active.token.is_same(&record.token_hash);
+        is_known && now - record.token_issued_at >= interval
+    }
+
     /// Waits for the operations before it, and stores what is pending.
     pub(crate) async fn commit(self: Arc<Self>, status: u16) -> Failed {
         let mut permit = Permit::of(&self).await;
@@ -77,7 +91,12 @@ impl Request {
         }
         let (lost, is_failure) = {
             let mut progress = self.lock();
-            (progress.failed_status, progress.end_handler(status))
+            let due = if self.rotation_is_due(&progress) { progress.presented.take() } else { None };
+            let (lost, is_failure) = (progress.failed_status, progress.end_handler(status));
+            // Without randomness the next request tries again.
+            let next = due.filter(|_| !is_failure).map(|token| NextToken::of(&token).inspect_err(Error::trace));
+            progress.to_rotate = next.and_then(Result::ok);
+            (lost, is_failure)
         };
         if is_failure && self.lock().has_taken() {
             permit = self.put_back_all(permit).await;
@@ -98,6 +117,7 @@ impl Request {
                 }
             },
         };
+        self.lock().to_rotate = None;
         if failed.is_some() {
             // The response says that they aren't stored, so they must not be stored later.
             self.lock().state.discard();

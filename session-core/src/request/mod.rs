@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use crate::client::Client;
-use crate::config::FingerprintChange;
+use crate::config::{FingerprintChange, TokenReuse};
 use crate::error::{Error, Result, StoreError};
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
@@ -27,7 +27,7 @@ use crate::service::Shared;
 use crate::store::{MAX_LOADED, SessionKey};
 use crate::transport::cookie::CookieMatches;
 use operation::Order;
-use rotate::OpenStrict;
+use rotate::{NextToken, OpenStrict};
 use sign_in::Unfetched;
 use taking::PutBack;
 
@@ -75,6 +75,8 @@ pub(crate) struct Progress {
     /// The other live sessions that the request's cookies named, by any of their tokens, whether it
     /// still counts or not.
     also_named: Vec<SessionKey>,
+    /// What the commit is to replace it by.
+    to_rotate: Option<NextToken>,
     /// Changes are on their way to the store.
     in_flight: bool,
     /// Changes were lost with this status: the response can't claim success.
@@ -124,6 +126,7 @@ impl Request {
                 carried: false,
                 client: Client::default(),
                 presented: None,
+                to_rotate: None,
                 also_named: Vec::new(),
                 in_flight: false,
                 failed_status: None,
@@ -167,13 +170,17 @@ impl Request {
         let now = service.now();
         let grace = service.config.rotation_grace;
         let (mut also_named, mut chosen, mut visitor) = (Vec::new(), None, None);
-        let mut has_dead_token = false;
+        let (mut has_dead_token, mut reused) = (false, ArrayVec::<_, MAX_LOADED>::new());
         for record in service.store.load(sessions, now).await? {
             // A row that wasn't asked for is ignored, or a sign-out would end it too.
             if !sessions.iter().any(|session| session.id == record.id) {
                 continue;
             }
-            let best = if chosen.is_some() { None } else { best_of(&found, &record, now, grace) };
+            let best = best_of(&found, &record, now, grace);
+            if best.is_none() && rotation::is_reuse(&record, now, grace) {
+                reused.push(Arc::clone(&record));
+            }
+            let best = best.filter(|_| chosen.is_none());
             let key = |record: &Record| SessionKey { user_id: record.user_id.clone(), id: record.id };
             match best {
                 // A user who is signed in counts before a visitor.
@@ -190,6 +197,9 @@ impl Request {
                     also_named.push(key(&record));
                 }
             }
+        }
+        for record in reused {
+            self.found_reuse(&record, now).await?;
         }
         if chosen.is_some() {
             also_named.extend(visitor.take().map(|visitor| visitor.key()));
@@ -234,6 +244,27 @@ impl Request {
         progress.presented = Some(token);
         if let Some(successor) = successor {
             progress.advance(Transition::SendAgain(successor));
+        }
+        Ok(())
+    }
+
+    /// Does what is configured where a token of this session was presented long after it was replaced.
+    #[cold]
+    async fn found_reuse(&self, record: &Record, now: OffsetDateTime) -> Result<(), StoreError> {
+        let service = &self.service;
+        let ended = service.config.on_token_reuse == TokenReuse::End;
+        if ended {
+            service.store.end(&record.user_id, record.id, None, now).await?;
+        }
+        let client = self.lock().client.clone();
+        if service.reused_tokens.is_new(record.id, client.user_agent()) {
+            service.emit(&Event::TokenReused {
+                id: record.id,
+                user_id: record.user_id.clone(),
+                signed_in: Arc::clone(&record.client),
+                presented: client.info(&service.device_rules),
+                ended,
+            });
         }
         Ok(())
     }

@@ -10,10 +10,27 @@ use crate::error::{Error, Result, StoreError};
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::standing::Standing;
-use crate::model::token::{SessionToken, TokenHash, TokenRef};
+use crate::model::token::{SealedToken, SessionToken, TokenHash, TokenRef};
 use crate::policy::rotation::{Rotation as Decided, successor};
 use crate::request::state::{State, Transition};
 use crate::store::{Activity, Caller, Rotation, Update, Updated};
+
+/// The successor of a token.
+pub(super) struct NextToken {
+    pub(super) token: SessionToken,
+    sealed: SealedToken,
+}
+
+impl NextToken {
+    pub(super) fn of(token: &SessionToken) -> Result<Self> {
+        let next = token.next()?;
+        Ok(Self { sealed: token.seal(&next), token: next })
+    }
+
+    pub(super) fn rotation(&self) -> Rotation {
+        Rotation { to: self.token.hash(), successor: Some(self.sealed) }
+    }
+}
 
 /// A strict rotation that the store was asked for and whose outcome may be unknown.
 #[derive(Clone)]
@@ -42,13 +59,12 @@ impl Request {
         let id = caller.id;
         let now = service.now();
         let activity = service.config.expiry.renewal(now, absolute_expires_at);
-        let next = presented.as_ref().map(SessionToken::next).transpose()?;
-        let sealed = presented.as_ref().zip(next.as_ref()).map(|(presented, next)| presented.seal(next));
-        let rotation = next.as_ref().map(|next| Rotation { to: next.hash(), successor: sealed });
+        let next = presented.as_ref().map(NextToken::of).transpose()?;
+        let rotation = next.as_ref().map(NextToken::rotation);
         let update = Update { activity: Some(activity), rotation, ..Update::default() };
         let applied = self.update_twice(&caller, &update, now).await.map_err(|error| service.failed(error))?;
         let did = match (applied, next, presented) {
-            (Updated::Done { expires_at }, Some(token), _) => {
+            (Updated::Done { expires_at }, Some(NextToken { token, .. }), _) => {
                 Some(Transition::Rotate { token, strict: false, at: now, expires_at })
             }
             (Updated::Superseded(row), _, Some(presented)) => {

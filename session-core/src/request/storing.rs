@@ -17,7 +17,8 @@
 //! 503.
 
 use super::Request;
-use super::rotate::conflict_without_data;
+use super::rotate::{NextToken, conflict_without_data};
+use super::state::Transition;
 use crate::error::{Error, StoreError};
 use crate::model::session_id::SessionId;
 use crate::observe::event::Event;
@@ -109,6 +110,9 @@ impl Request {
         };
         let id = caller.id;
         let mut taken = ChangesInFlight { request: self, id, pending };
+        // Not with a write that is asked for again: it may have been made without.
+        let is_open = taken.pending.as_ref().is_some_and(Pending::is_open);
+        let next = if always || is_open { None } else { self.lock().to_rotate.take() };
         let queues = queues && taken.pending.is_some();
         let mut unanswered = 0;
         let mut place = if queues { service.write_queues.join_existing(id).await } else { None };
@@ -123,15 +127,23 @@ impl Request {
             let expiry = service.config.expiry_of(&caller.user_id);
             // The first presentation of a rotated token counts as due.
             let first = || seen.then(|| expiry.presentation(now, last_active_at, absolute_expires_at));
-            let activity = expiry.due(now, last_active_at, absolute_expires_at).or_else(first);
+            let activity = match &next {
+                Some(_) => Some(expiry.renewal(now, absolute_expires_at)),
+                None => expiry.due(now, last_active_at, absolute_expires_at).or_else(first),
+            };
             let data = taken.pending.as_ref().map(Pending::to_store);
             if data.is_none() && activity.is_none() && !always {
                 return Ok(Stored::Done);
             }
-            let update = Update { data, activity, rotation: None, seen };
+            let rotation = next.as_ref().map(NextToken::rotation);
+            let update = Update { data, activity, rotation, seen };
             match service.store.update(&caller, &update, now).await {
                 Ok(Updated::Done { expires_at }) => {
-                    return taken.stored(activity.map(|activity| (activity, expires_at)));
+                    let stored = taken.stored(activity.map(|activity| (activity, expires_at)))?;
+                    if let Some(NextToken { token, .. }) = next {
+                        self.lock().advance(Transition::Rotate { token, strict: false, at: now, expires_at });
+                    }
+                    return Ok(stored);
                 }
                 Ok(Updated::Gone) => {
                     let had_changes = taken.pending.take().is_some();
@@ -142,7 +154,20 @@ impl Request {
                     let is_visitor = had_changes && caller.user_id.is_visitor();
                     return Ok(if is_visitor { Stored::VisitorEnded } else { Stored::Ended });
                 }
-                Ok(Updated::Superseded(_)) => return Err(taken.failed(service.failed(rotated_unasked()))),
+                Ok(Updated::Superseded(row)) => {
+                    let Some(NextToken { token, .. }) = next else {
+                        return Err(taken.failed(service.failed(rotated_unasked())));
+                    };
+                    // All else was done.
+                    let stored = taken.stored(activity.map(|activity| (activity, activity.expires_at)))?;
+                    // By this request's own try, whose answer was lost; or by another request, which
+                    // sends its token.
+                    if row.token_hash.is_same(&token.hash()) {
+                        let (at, expires_at) = (row.token_issued_at, row.expires_at);
+                        self.lock().advance(Transition::Rotate { token, strict: false, at, expires_at });
+                    }
+                    return Ok(stored);
+                }
                 Ok(Updated::Conflict(fresh)) => {
                     let Some(pending) = &mut taken.pending else {
                         return Err(taken.failed(service.failed(conflict_without_data())));

@@ -19,8 +19,8 @@ use crate::model::session_id::SessionId;
 use crate::model::snapshot::Session;
 use crate::model::standing::Standing;
 use crate::model::user_id::UserId;
-use crate::observe::changed_clients::ChangedClients;
 use crate::observe::event::Event;
+use crate::observe::reported_clients::ReportedClients;
 use crate::policy::answer::{Answer, Incoming};
 use crate::policy::rotation::lowered;
 use crate::store::write_queues::WriteQueues;
@@ -56,7 +56,8 @@ pub(crate) struct Shared {
     pub(crate) most_data: usize,
     pub(crate) write_queues: Arc<WriteQueues<SessionId>>,
     pub(crate) device_rules: DeviceRules,
-    pub(crate) changed_clients: Arc<ChangedClients>,
+    pub(crate) changed_clients: Arc<ReportedClients>,
+    pub(crate) reused_tokens: Arc<ReportedClients>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
     pub(crate) admission: Option<Arc<Admission>>,
@@ -87,6 +88,7 @@ impl CookieSessionService {
             write_queues,
             device_rules: DeviceRules::default(),
             changed_clients: Arc::default(),
+            reused_tokens: Arc::default(),
             clock,
             observer: None,
             admission: None,

@@ -2,10 +2,19 @@
 
 use crate::scenario::Scenario;
 
+pub mod automatic;
 pub mod lost;
+pub mod reuse;
 pub mod rotation;
 pub mod strict;
 pub mod superseded;
 
 /// The scenarios of each file.
-pub const SCENARIOS: &[&[Scenario]] = &[rotation::SCENARIOS, superseded::SCENARIOS, lost::SCENARIOS, strict::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[
+    rotation::SCENARIOS,
+    superseded::SCENARIOS,
+    lost::SCENARIOS,
+    strict::SCENARIOS,
+    automatic::SCENARIOS,
+    reuse::SCENARIOS,
+];

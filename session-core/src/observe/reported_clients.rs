@@ -1,4 +1,4 @@
-//! Which changes of a client were reported, so that each is reported once and not at every request.
+//! Which clients of a session were reported, so that each is reported once and not at every request.
 //! Kept in this process, and bounded.
 
 use std::collections::{HashSet, VecDeque};
@@ -11,31 +11,31 @@ use crate::model::session_id::SessionId;
 const MOST: usize = 1024;
 
 /// A session, and the hash of the `User-Agent` that it was used with.
-type Change = (SessionId, u64);
+type Use = (SessionId, u64);
 
-/// The changes that were reported last.
+/// Those that were reported last.
 #[derive(Default)]
-pub(crate) struct ChangedClients {
+pub(crate) struct ReportedClients {
     hasher: RandomState,
     reported: Mutex<Reported>,
 }
 
 #[derive(Default)]
 struct Reported {
-    all: HashSet<Change>,
-    oldest_first: VecDeque<Change>,
+    all: HashSet<Use>,
+    oldest_first: VecDeque<Use>,
 }
 
-impl ChangedClients {
+impl ReportedClients {
     /// Whether this client of a session is new here. From now on it is not.
     pub(crate) fn is_new(&self, id: SessionId, user_agent: &[u8]) -> bool {
-        let change = (id, self.hasher.hash_one(user_agent));
+        let used = (id, self.hasher.hash_one(user_agent));
         // Nothing panics between two consistent states.
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if !reported.all.insert(change) {
+        if !reported.all.insert(used) {
             return false;
         }
-        reported.oldest_first.push_back(change);
+        reported.oldest_first.push_back(used);
         if reported.oldest_first.len() > MOST
             && let Some(oldest) = reported.oldest_first.pop_front()
         {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_client_is_new_once_for_each_session() {
-        let clients = ChangedClients::default();
+        let clients = ReportedClients::default();
         let [one, other] = [1, 2].map(|byte| SessionId::from_bytes([byte; 16]));
         assert!(clients.is_new(one, b"a") && clients.is_new(one, b"b") && clients.is_new(other, b"a"));
         assert!(!clients.is_new(one, b"a") && !clients.is_new(one, b"b") && !clients.is_new(other, b"a"));
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let (clients, id) = (ChangedClients::default(), SessionId::from_bytes([1; 16]));
+        let (clients, id) = (ReportedClients::default(), SessionId::from_bytes([1; 16]));
         let all: Vec<_> = (0..=MOST).map(|i| i.to_string()).collect();
         assert!(all.iter().all(|client| clients.is_new(id, client.as_bytes())));
         assert!(all[1..].iter().all(|client| !clients.is_new(id, client.as_bytes())), "the last ones are known");
