@@ -191,30 +191,3 @@ impl fmt::Debug for Facts {
         f.debug_struct("Facts").field("candidates", &self.found.sessions().len()).finish_non_exhaustive()
     }
 }
-
-#[cfg(all(test, feature = "http"))]
-mod tests {
-    use super::*;
-    use crate::config::SessionConfig;
-    use crate::config::tests::logged;
-    use crate::keys::{KeyRing, SigningKey};
-    use crate::store::MemoryStore;
-
-    #[test]
-    fn a_page_over_plain_http_is_a_warning_where_the_cookie_is_secure_and_never_comes() {
-        let headers = |cookie: &str| {
-            let lines = [("origin", "http://shop.example"), ("host", "shop.example"), ("cookie", cookie)];
-            let lines = lines.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-            http::HeaderMap::from_iter(lines)
-        };
-        let keys = || KeyRing::new(SigningKey::from_bytes(&[7; 32]).unwrap());
-        let service = CookieSessionService::new(MemoryStore::new(), SessionConfig::builder().build(keys()).unwrap());
-        let read = |cookie| logged(|| drop(service.begin(None).scope().read(&headers(cookie), None)));
-        assert_eq!(read("__Host-session=any"), "", "it came back");
-        assert!(read("theme=dark").contains("http://shop.example"));
-
-        let config = SessionConfig::builder().insecure_development_cookies().build(keys()).unwrap();
-        let service = CookieSessionService::new(MemoryStore::new(), config);
-        assert_eq!(logged(|| drop(service.begin(None).scope().read(&headers("theme=dark"), None))), "");
-    }
-}

@@ -131,7 +131,7 @@ impl CookieRules {
         }
         if prefixed(HOST_PREFIX) && (self.domain.is_some() || self.path != "/" || !self.secure) {
             return refuse(
-                "a `__Host-` cookie must be `Secure`, have the path `/` and have no domain. Leave `cookie_secure`, `cookie_path` \
+                "a `__Host-` cookie must be `Secure`, with `Path=/` and without a `Domain`. Leave `cookie_secure`, `cookie_path` \
                  and `cookie_domain` out, or choose another `cookie_name`. For development over plain `http://` there is \
                  `insecure_development_cookies`",
             );
