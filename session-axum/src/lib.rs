@@ -78,8 +78,6 @@ pub use layer::{CookieSessionLayer, CookieSessionMiddleware, ResponseFuture};
 pub use require_sign_in::RequireSignIn;
 pub use session_core;
 pub use session_core::adapter::FromSession;
-#[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
-pub use session_core::store::databases::*;
 #[cfg(feature = "testing")]
 pub use session_core::testing;
 pub use session_core::{
@@ -87,6 +85,17 @@ pub use session_core::{
     FingerprintChange, FlashLevel, FlashMessage, Incoming, IpNet, KeyError, KeyRing, MemoryStore, Next, SameSite,
     SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, TokenReuse, UserIdError, Visitors,
 };
+// By name, and not by a glob, so that the compiler says which feature a missing one needs.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite", feature = "sqlite-unbundled"))]
+pub use session_core::DriverError;
+#[cfg(any(feature = "sqlite", feature = "sqlite-unbundled"))]
+pub use session_core::{LocationFault, SqliteOpenError, SqliteOptions, SqliteStore};
+#[cfg(feature = "mysql")]
+pub use session_core::{MySqlOptions, MySqlStore};
+#[cfg(feature = "postgres")]
+pub use session_core::{PostgresOptions, PostgresStore};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use session_core::{ServerOpenError, ServerOptions, ServerStore, UrlFault};
 pub use user::{CurrentUser, LoadUser};
 
 /// Makes layers of a service.

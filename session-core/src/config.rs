@@ -18,6 +18,7 @@ use crate::keys::csrf::CsrfKeys;
 use crate::model::user_id::UserId;
 use crate::policy::cross_origin::CrossOrigin;
 use crate::policy::expiry::Expiry;
+use crate::policy::plain_http::PlainHttpNotice;
 use crate::transport::cookie::CookieRules;
 use crate::visitor::VisitorRules;
 
@@ -81,6 +82,8 @@ pub struct SessionConfig {
     pub(crate) cookie_keys: CookieKeys,
     pub(crate) csrf_keys: CsrfKeys,
     pub(crate) cookie: Arc<CookieRules>,
+    /// None: the cookie isn't `Secure`.
+    pub(crate) plain_http: Option<Arc<PlainHttpNotice>>,
     pub(crate) expiry: Expiry,
     /// None: only where the application says so.
     pub(crate) rotate_every: Option<Duration>,

@@ -69,7 +69,7 @@ pub enum Error {
     #[error("the operating system's random generator failed")]
     NoRandomness,
     /// The request passed no session layer. 500.
-    #[error("no session layer around this handler: add `{layer}` to the app")]
+    #[error("no session layer around this handler: add `{layer}` to the app, after its routes and guards")]
     NoLayer {
         /// What to add.
         layer: &'static str,
@@ -280,7 +280,7 @@ mod tests {
     fn a_fault_of_the_program_is_logged_once_with_its_reason() {
         let key = || "k".to_owned();
         for (error, says) in [
-            (Error::NoLayer { layer: "SomeLayer" }, "SomeLayer"),
+            (Error::NoLayer { layer: "SomeLayer" }, "`SomeLayer` to the app, after its routes"),
             (Error::WrongType { key: key(), expected: "u64" }, "u64"),
             (Error::UpdatePanicked { key: key() }, "panicked"),
             (Error::UpdateChangesSession { key: key() }, "compute"),

@@ -50,8 +50,17 @@ pub use service::CookieSessionService;
 pub use service::cleanup::CleanupTask;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
 pub use sqlx;
-#[allow(unused_imports, unreachable_pub, reason = "without features there is none")]
-pub use store::databases::*;
+// By name, and not by a glob, so that the compiler says which feature a missing one needs.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
+pub use store::databases::DriverError;
+#[cfg(feature = "sqlite-unbundled")]
+pub use store::databases::{LocationFault, SqliteOpenError, SqliteOptions, SqliteStore};
+#[cfg(feature = "mysql")]
+pub use store::databases::{MySqlOptions, MySqlStore};
+#[cfg(feature = "postgres")]
+pub use store::databases::{PostgresOptions, PostgresStore};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use store::databases::{ServerOpenError, ServerOptions, ServerStore, UrlFault};
 pub use store::{MemoryStore, SessionStore};
 pub use transport::cookie::SameSite;
 pub use visitor::Visitors;

@@ -85,10 +85,11 @@ impl Scope {
             None => peer.map(|ip| ip.to_canonical()),
             Some(proxies) => proxies.address(peer, || headers.lines(proxies.header())),
         };
-        Facts {
-            found: config.cookie.find(&config.cookie_keys, headers.lines("cookie")),
-            client: Client::new(address, headers.lines("user-agent").next().unwrap_or_default()),
+        let found = config.cookie.find(&config.cookie_keys, headers.lines("cookie"));
+        if let Some(notice) = config.plain_http.as_ref().filter(|_| !found.present) {
+            notice.look_at(config.cookie_name(), |name| headers.lines(name).next());
         }
+        Facts { found, client: Client::new(address, headers.lines("user-agent").next().unwrap_or_default()) }
     }
 
     /// Looks the session up, once a request, in one store call or none. Ready at once, without a

@@ -62,6 +62,7 @@ impl SessionConfigBuilder {
             visitors: visitors.transpose()?,
             cookie_keys: keys.of_cookie(&cookie.name),
             csrf_keys: keys.of_csrf(&cookie.name),
+            plain_http: cookie.secure.then(Arc::default),
             cookie: Arc::new(cookie),
             expiry: Expiry {
                 idle: self.idle_timeout,

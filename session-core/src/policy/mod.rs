@@ -5,4 +5,5 @@ pub(crate) mod cross_origin;
 pub(crate) mod expiry;
 pub(crate) mod next;
 pub(crate) mod origin;
+pub(crate) mod plain_http;
 pub(crate) mod rotation;

@@ -3,7 +3,7 @@
 //! `cross_origin`.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A page's origin: scheme, host and port.
 #[derive(Debug, Clone)]
@@ -74,6 +74,22 @@ impl<'a> Origin<'a> {
         let Some(default) = self.default_port() else { return false };
         self.authority.host.is_same(&host.host)
             && self.authority.port.unwrap_or(default) == host.port.unwrap_or(default)
+    }
+
+    /// Whether its scheme is `http`.
+    pub(crate) fn is_plain_http(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("http")
+    }
+
+    /// Whether its host is the browser's own machine, by its name or address.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match &self.authority.host {
+            Host::Name(name) => {
+                let last = name.rsplit('.').next().unwrap_or_default();
+                last.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+            }
+            Host::V6(address) => address.is_loopback(),
+        }
     }
 
     fn default_port(&self) -> Option<u16> {

@@ -130,7 +130,11 @@ impl CookieRules {
             return refuse("browsers know the prefixes `__Host-` and `__Secure-` in this spelling only");
         }
         if prefixed(HOST_PREFIX) && (self.domain.is_some() || self.path != "/" || !self.secure) {
-            return refuse("a `__Host-` cookie has no `Domain`, `Path=/` and `Secure`: change those or the name");
+            return refuse(
+                "a `__Host-` cookie must be `Secure`, with `Path=/` and without a `Domain`. Leave `cookie_secure`, `cookie_path` \
+                 and `cookie_domain` out, or choose another `cookie_name`. For development over plain `http://` there is \
+                 `insecure_development_cookies`",
+            );
         }
         if (prefixed(SECURE_PREFIX) || prefixed("__Http-")) && !self.secure {
             return refuse("a cookie with this prefix must be `Secure`: change that or the name");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde_json::json;
 use session_core::{SameSite, SessionConfig, SessionConfigBuilder};
 use tracing::Level;
@@ -21,6 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("COOK-9", "bad names, paths and domains are refused", bad_text),
     scenario!("COOK-9", "a lifetime over 400 days is refused", over_400_days),
     scenario!("COOK-9", "a Secure cookie whose name has no prefix is a warning", no_prefix),
+    scenario!("COOK-9", "a page over plain http that drops the cookie is one warning", plain_http),
     scenario!("COOK-9", "good settings work, each with HttpOnly", good_settings),
     scenario!("COOK-9", "HttpOnly can't be switched off", http_only_stays),
 ];
@@ -52,7 +54,7 @@ async fn host_prefix(world: World) {
     }
     refused(&world, builder().cookie_domain("example.com"), &["__Host-", "Domain"]);
     refused(&world, builder().cookie_path("/app"), &["__Host-", "Path"]);
-    refused(&world, builder().cookie_secure(false), &["__Host-", "Secure"]);
+    refused(&world, builder().cookie_secure(false), &["__Host-", "Secure", "insecure_development_cookies"]);
 }
 
 async fn secure_prefix(world: World) {
@@ -114,6 +116,23 @@ async fn no_prefix(world: World) {
     for settings in [builder(), named("__Host-sid"), named("__Secure-sid").cookie_domain("example.com")] {
         assert_eq!(warned(settings), []);
     }
+}
+
+async fn plain_http(world: World) {
+    let warned = |world: &World, origin: &str, cookie: &str| {
+        let lines = [("origin", origin), ("host", "shop.example"), ("cookie", cookie)];
+        let lines = lines.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        let guard = world.service.begin(None);
+        logged(|| drop(guard.scope().read(&HeaderMap::from_iter(lines), None))).len()
+    };
+    let world = world.with_config(|settings| settings).await;
+    assert_eq!(warned(&world, "https://shop.example", ""), 0);
+    assert_eq!(warned(&world, "http://shop.example", "__Host-session=it-is-kept"), 0);
+    assert_eq!(warned(&world, "http://shop.example", ""), 1);
+    assert_eq!(warned(&world, "http://shop.example", ""), 0, "it is said once");
+
+    let development = world.with_config(SessionConfigBuilder::insecure_development_cookies).await;
+    assert_eq!(warned(&development, "http://shop.example", ""), 0);
 }
 
 async fn good_settings(world: World) {

@@ -1,5 +1,6 @@
 //! Why a SQLite file can't be used, and what to do about it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error_codes::{code, primary};
@@ -7,8 +8,9 @@ use super::schema::OldLibrary;
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
-/// Why a SQLite file can't be used.
-#[derive(Debug, thiserror::Error)]
+/// Why a SQLite file can't be used. `Debug` shows the same as `Display`, because that is what an
+/// error that leaves `main` is printed as.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteOpenError {
     /// It is empty, or another database's URL. It isn't repeated here, because such a URL may hold
@@ -93,6 +95,12 @@ pub enum LocationFault {
     /// It is a path with a URL's parameters.
     #[error("a path has no parameters: begin with `sqlite:` to make it a URL")]
     Parameters,
+}
+
+impl fmt::Debug for SqliteOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl SqliteOpenError {

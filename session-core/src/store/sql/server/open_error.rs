@@ -1,5 +1,7 @@
 //! Why a database server can't be used, and what to do about it.
 
+use std::fmt;
+
 use sqlx::error::Error as SqlxError;
 
 use super::server_url::UrlFault;
@@ -7,8 +9,9 @@ use super::{ErrorKind, Server, Unfit};
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
-/// Why a database server can't be used for sessions. Nothing in it shows the URL's password.
-#[derive(Debug, thiserror::Error)]
+/// Why a database server can't be used for sessions. Nothing in it shows the URL's password. `Debug`
+/// shows the same as `Display`, because that is what an error that leaves `main` is printed as.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerOpenError {
     /// The URL can't be used. It isn't repeated here, because it may hold a password.
@@ -78,7 +81,9 @@ pub enum ServerOpenError {
         source: DriverError,
     },
     /// The database doesn't exist, or the connection names none.
-    #[error("the {server} server has no such database, or the connection names none: create it, or correct the URL")]
+    #[error(
+        "the {server} server has no such database, or the connection names none: create it, or correct the URL ({source})"
+    )]
     NoDatabase {
         /// The server's name.
         server: &'static str,
@@ -88,7 +93,7 @@ pub enum ServerOpenError {
     /// The user may not make or use the tables.
     #[error(
         "this user may not make the session tables: grant CREATE, or migrate as another user and grant SELECT, INSERT, UPDATE \
-         and DELETE on cookie_session, cookie_session_user and cookie_session_schema"
+         and DELETE on cookie_session, cookie_session_user and cookie_session_schema ({source})"
     )]
     MissingRights {
         /// What the server said.
@@ -97,7 +102,7 @@ pub enum ServerOpenError {
     /// The server, or the connection, is read-only.
     #[error(
         "this {server} server is read-only, so no session could be stored: connect to the primary, and not to a replica; if this \
-         is the primary, end its read-only mode"
+         is the primary, end its read-only mode ({source})"
     )]
     ReadOnly {
         /// The server's name.
@@ -147,6 +152,12 @@ pub enum ServerOpenError {
         /// What the server said.
         source: DriverError,
     },
+}
+
+impl fmt::Debug for ServerOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl ServerOpenError {

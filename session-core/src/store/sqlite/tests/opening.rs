@@ -25,6 +25,7 @@ async fn what_cannot_be_opened_says_why_and_names_the_file() {
     let error = SqliteStore::open(inside.to_str().unwrap()).await.unwrap_err();
     assert!(matches!(&error, SqliteOpenError::MissingFolder { path } if *path == inside), "{error:?}");
     assert!(error.to_string().contains("sessions.db"));
+    assert_eq!(format!("{error:?}"), error.to_string(), "as it leaves `main`");
 
     let text = folder.path().join("text");
     std::fs::write(&text, "not a database, but long enough to have a header of 100 bytes\n".repeat(20)).unwrap();
