@@ -88,6 +88,8 @@ pub use session_core::{
 // By name, and not by a glob, so that the compiler says which feature a missing one needs.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite", feature = "sqlite-unbundled"))]
 pub use session_core::DriverError;
+#[cfg(feature = "encryption")]
+pub use session_core::Encrypted;
 #[cfg(any(feature = "sqlite", feature = "sqlite-unbundled"))]
 pub use session_core::{LocationFault, SqliteOpenError, SqliteOptions, SqliteStore};
 #[cfg(feature = "mysql")]

@@ -47,8 +47,8 @@ pub enum FingerprintChange {
 }
 
 /// What happens when a token is presented though its browser has long replaced it: after the
-/// rotation's grace, and after its successor was presented or replaced as well. The request
-/// isn't signed in, in any case. A thief and the owner of a stolen cookie are told apart by nothing, so
+/// rotation's grace, and after its successor was presented or replaced as well. The request isn't
+/// signed in, in any case. A thief and the owner of a stolen cookie are told apart by nothing, so
 /// either of them can cause this.
 ///
 /// There is no alarm if a request is under way for less than the grace, and an answer arrives
@@ -60,7 +60,8 @@ pub enum TokenReuse {
     /// An [`Event`](crate::Event) reports it, once for a session and a client. This is the default.
     Report,
     /// An event reports it, and the session ends: thief and owner have to sign in. So does a user
-    /// who restores a browser's profile; and an old cookie, wherever it was kept, can end the session.
+    /// who restores a browser's profile; and an old cookie, wherever it was kept, can end the
+    /// session.
     End,
 }
 

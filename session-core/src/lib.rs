@@ -53,6 +53,8 @@ pub use sqlx;
 // By name, and not by a glob, so that the compiler says which feature a missing one needs.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
 pub use store::databases::DriverError;
+#[cfg(feature = "encryption")]
+pub use store::databases::Encrypted;
 #[cfg(feature = "sqlite-unbundled")]
 pub use store::databases::{LocationFault, SqliteOpenError, SqliteOptions, SqliteStore};
 #[cfg(feature = "mysql")]

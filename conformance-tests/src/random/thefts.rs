@@ -1,7 +1,7 @@
-//! ROT-9, ROT-10: a cookie in two browsers, or in one with two tabs, while tokens are rotated by the
-//! way. A model of the tokens, made from the contract alone, says who is signed in and which use is
-//! a reuse. With one browser that keeps what it stored there is no alarm, whatever gets lost; with
-//! two there is one at the first use that doesn't follow the other's rotation.
+//! ROT-9, ROT-10: a cookie in one browser or in two, while tokens are rotated by the way. A model
+//! of the tokens, made from the contract alone, says who is signed in and which use is a reuse.
+//! With one browser that keeps what it stored there is no alarm, whatever gets lost; with two there
+//! is one at the first use that doesn't follow the other's rotation.
 
 use std::ops::Range;
 use std::sync::Arc;

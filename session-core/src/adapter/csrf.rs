@@ -156,7 +156,8 @@ macro_rules! __csrf_token_type {
         /// very session. Extracting it checks nothing: put its text into the form, and
         /// [`verify`](Self::verify) what the form's request sent. Extracting it without a session
         /// is a 401, so a page before the sign-in needs [visitors](::session_core::Visitors). This
-        /// dereferences to [the core's type](::session_core::CsrfToken), which is documented in full.
+        /// dereferences to [the core's type](::session_core::CsrfToken), which is documented in
+        /// full.
         #[derive(Debug, Clone)]
         pub struct CsrfToken($crate::CsrfToken);
 

@@ -152,7 +152,7 @@ impl SessionConfigBuilder {
         self
     }
 
-    /// Rotates tokens by themselves: the response to a request whose token is older than this sends
+    /// Rotates tokens by the way: the response to a request whose token is older than this sends
     /// the token's successor, made in the same step that stores the request's data and activity
     /// (ASVS 5.0 7.2.4). A token that was copied is worth no more than this, and its use is noticed
     /// soon: see [`on_token_reuse`](Self::on_token_reuse). It also renews the cookie where browsers

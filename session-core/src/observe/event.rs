@@ -24,8 +24,8 @@ pub enum Event {
         ended: bool,
     },
     /// A token was presented though its browser has long replaced it, so two browsers have the
-    /// cookie: see [`TokenReuse`](crate::TokenReuse). Each process reports it once for a session and
-    /// a `User-Agent`, as long as it remembers: for the last 1,024 of them.
+    /// cookie: see [`TokenReuse`](crate::TokenReuse). Each process reports it once for a session
+    /// and a `User-Agent`, as long as it remembers: for the last 1,024 of them.
     TokenReused {
         /// Which session.
         id: SessionId,

@@ -1,5 +1,5 @@
-//! Which clients of a session were reported, so that each is reported once and not at every request.
-//! Kept in this process, and bounded.
+//! Which clients of a session were reported, so that each is reported once and not at every
+//! request. Kept in this process, and bounded.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -248,7 +248,8 @@ impl Request {
         Ok(())
     }
 
-    /// Does what is configured where a token of this session was presented long after it was replaced.
+    /// Does what is configured where a token of this session was presented long after it was
+    /// replaced.
     #[cold]
     async fn found_reuse(&self, record: &Record, now: OffsetDateTime) -> Result<(), StoreError> {
         let service = &self.service;

@@ -160,8 +160,8 @@ impl Request {
                     };
                     // All else was done.
                     let stored = taken.stored(activity.map(|activity| (activity, activity.expires_at)))?;
-                    // By this request's own try, whose answer was lost; or by another request, which
-                    // sends its token.
+                    // By this request's own try, whose answer was lost; or by another request,
+                    // which sends its token.
                     if row.token_hash.is_same(&token.hash()) {
                         let (at, expires_at) = (row.token_issued_at, row.expires_at);
                         self.lock().advance(Transition::Rotate { token, strict: false, at, expires_at });

@@ -9,8 +9,9 @@ use super::{ErrorKind, Server, Unfit};
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
 
-/// Why a database server can't be used for sessions. Nothing in it shows the URL's password. `Debug`
-/// shows the same as `Display`, because that is what an error that leaves `main` is printed as.
+/// Why a database server can't be used for sessions. Nothing in it shows the URL's password.
+/// `Debug` shows the same as `Display`, because that is what an error that leaves `main` is printed
+/// as.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerOpenError {
