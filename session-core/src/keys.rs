@@ -1,9 +1,10 @@
-//! The keys that sign, and how they rotate. Not here: how a key is read, see `text` and `env`; and
-//! what keys sign, see `cookie` and `csrf`.
+//! The keys that sign, and how they rotate. Not here: how a key is read, see `text` and `env`; what
+//! is mistaken for a key, see `mistaken`; and what keys sign, see `cookie` and `csrf`.
 
 pub(crate) mod cookie;
 pub(crate) mod csrf;
 mod env;
+mod mistaken;
 mod text;
 
 use std::fmt;
@@ -61,7 +62,8 @@ impl SigningKey {
 
     /// A key from base64 text, standard or URL-safe, with or without padding, as `openssl rand
     /// -base64 32` prints it. Blanks and line breaks, one pair of quotes around it, `base64:`
-    /// before it and a byte order mark are read over.
+    /// before it, and a byte order mark or a zero-width space around it, are read over. At least 64
+    /// hexadecimal digits are base64 too.
     ///
     /// ```
     /// use session_core::SigningKey;
@@ -74,7 +76,8 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`KeyError::NotBase64`], which names the place; [`KeyError::ShortText`] if it decodes to
-    /// less than 32 bytes; [`KeyError::Empty`]; or [`KeyError::Zeros`].
+    /// less than 32 bytes; [`KeyError::NoSecret`] for what no random generator makes;
+    /// [`KeyError::Empty`]; or [`KeyError::Zeros`].
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         text::read(text)
     }

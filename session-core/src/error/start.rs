@@ -42,6 +42,12 @@ pub enum KeyError {
     /// All bytes of the key are zero.
     #[error("the key is all zeros, so it is no secret: make one with `openssl rand -base64 32`")]
     Zeros,
+    /// The text could be read as base64, but no random generator has made it.
+    #[error("the key is {what}: make one with `openssl rand -base64 32`")]
+    NoSecret {
+        /// What it is, without showing it.
+        what: &'static str,
+    },
     /// The ring is full.
     #[error("at most 8 keys can verify only: drop those retired for longer than the absolute timeout")]
     TooMany,
