@@ -161,10 +161,64 @@ fn what_cannot_be_read_is_refused_by_name_and_with_an_example() {
 #[test]
 fn a_key_among_the_settings_is_refused_with_the_way_out_and_not_shown() {
     // `SESSION_KEY`, where all of `SESSION_` is read as settings.
-    for name in ["key", "keys", "signing_key", "secret"] {
+    for name in ["key", "keys", "signing_key", "secret", "KEY", "SESSION_KEY", "signingKey", "Secret"] {
         let error = read(json!({name: "AQEBAQEBAQ"})).unwrap_err();
         assert!(error.contains(&format!("`{name}`")) && error.contains("passed to `build`"), "{error}");
         assert!(!error.contains("AQEB"), "{error}");
+    }
+}
+
+#[test]
+fn quotes_and_blanks_around_a_setting_are_read_over() {
+    // As `docker --env-file` passes on `IDLE_TIMEOUT="30m"`.
+    for (quoted, meant) in [
+        (json!({"idle_timeout": "\"30m\""}), json!({"idle_timeout": "30m"})),
+        (json!({"idle_timeout": " '30m'\r\n"}), json!({"idle_timeout": "30m"})),
+        (json!({"max_data_bytes": "\"10\""}), json!({"max_data_bytes": 10})),
+        (json!({"cookie_partitioned": "'true'"}), json!({"cookie_partitioned": true})),
+        (json!({"cookie_same_site": "\"Strict\""}), json!({"cookie_same_site": "strict"})),
+        (json!({"cookie_name": "\" __Host-sid \""}), json!({"cookie_name": "__Host-sid"})),
+        (json!({"visitors": "\"true\""}), json!({"visitors": true})),
+        (json!({"visitors": {"idle_timeout": "'1h'"}}), json!({"visitors": {"idle_timeout": "1h"}})),
+    ] {
+        is_read_as(quoted, read(meant).unwrap());
+    }
+    for networks in ["\"10.0.0.1,fd00::/8\"", "'[\"10.0.0.1\",\"fd00::/8\"]'"] {
+        let with = |networks| json!({"trusted_proxies": networks, "forwarding_header": "'X-Real-IP'"});
+        is_read_as(with(networks), read(with("10.0.0.1,fd00::/8")).unwrap());
+    }
+    for text in ["\"\"", "\"", "\"30m'", "''30m''"] {
+        let error = read(json!({"idle_timeout": text})).expect_err(text);
+        assert!(error.contains("`idle_timeout`") && error.contains("30 days"), "{error}");
+    }
+}
+
+#[test]
+fn a_setting_in_another_spelling_is_refused_with_the_right_one() {
+    for (given, meant) in [
+        ("idleTimeout", "idle_timeout"),
+        ("IDLE_TIMEOUT", "idle_timeout"),
+        ("idle-timeout", "idle_timeout"),
+        ("TrustedProxies", "trusted_proxies"),
+        ("same_site", "cookie_same_site"),
+        ("domain", "cookie_domain"),
+    ] {
+        let error = read(json!({given: "x"})).unwrap_err();
+        assert!(error.contains(&format!("`{given}` is no setting: write it `{meant}`")), "{error}");
+    }
+    let error = read(json!({"cookieHttpOnly": false})).unwrap_err();
+    assert!(error.contains("`cookieHttpOnly`") && error.contains("can't be switched off"), "{error}");
+    for several in ["timeout", "xyz", ""] {
+        let error = read(json!({several: "x"})).unwrap_err();
+        assert!(error.contains("`idle_timeout`, `absolute_timeout`"), "{error}");
+    }
+}
+
+#[test]
+fn a_duration_in_m_is_neither_minutes_nor_months() {
+    for text in ["30M", "30 M", "1h 30M", "PT30M"] {
+        let error = read(json!({"purge_after": text})).unwrap_err();
+        assert!(error.contains("`purge_after`") && error.contains("\"minutes\" or \"months\""), "{error}");
     }
 }
 
