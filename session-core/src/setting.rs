@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error};
 use serde_json::Value;
 
@@ -19,9 +20,11 @@ impl<'de, T, F: FnOnce(Value) -> Result<T, String>> DeserializeSeed<'de> for Set
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
         let named = |error: &dyn Display| D::Error::custom(format_args!("`{}`: {error}", self.name));
-        match serde::Deserialize::deserialize(deserializer).map_err(|error: D::Error| named(&error))? {
-            Value::Null => Ok(None),
-            given => (self.read)(tidy(given)).map(Some).map_err(|reason| named(&reason)),
+        match Option::<Value>::deserialize(deserializer).map_err(|error| named(&error))? {
+            None => Ok(None),
+            // What is written as a number and is none, such as TOML's `inf`.
+            Some(Value::Null) => Err(named(&"no number is infinite here, or none: leave it out for the default")),
+            Some(given) => (self.read)(tidy(given)).map(Some).map_err(|reason| named(&reason)),
         }
     }
 }

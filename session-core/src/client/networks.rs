@@ -114,6 +114,8 @@ pub(crate) fn hold_everything(networks: &[IpNet]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn all(networks: &[&str]) -> Vec<IpNet> {
@@ -244,6 +246,42 @@ mod tests {
         ] {
             let error = meant(vec![parse(text).unwrap()]).unwrap_err().to_string();
             assert!(error.contains("no proxy has"), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_in_a_network_if_their_first_bits_are_equal(own: u32, bits in 0..=32u8, flipped in 0..32u32, is_mapped: bool) {
+            let own = own.max(1);
+            prop_assume!(bits < 32 || (own >> 28 != 0xe && own != u32::MAX));
+            prop_assume!(bits < 4 || own >> 28 != 0xe);
+            let text = |address: Ipv4Addr| if is_mapped && bits > 0 {
+                format!("{}/{}", address.to_ipv6_mapped(), 96 + bits)
+            } else {
+                format!("{address}/{bits}")
+            };
+            let networks = all(&[&text(own.into())]);
+            let other = own ^ (1 << (31 - flipped));
+            for (address, is_inside) in [(own, true), (other, flipped >= u32::from(bits))] {
+                let address = Ipv4Addr::from(address);
+                prop_assert_eq!(holds(&networks, &address.to_string()), is_inside, "{} in {}", address, text(own.into()));
+                prop_assert_eq!(holds(&networks, &address.to_ipv6_mapped().to_string()), is_inside);
+            }
+            prop_assert_eq!(hold_everything(&networks), bits == 0);
+        }
+
+        #[test]
+        fn any_text_is_a_network_that_holds_itself_or_an_error_that_shows_it(
+            text in "([0-9a-f:./]{0,20}|.{0,20}|(10\\.){0,5}|[0-9,;/ #%*-]{0,12}){0,3}",
+        ) {
+            match parse(&text) {
+                Ok(network) => {
+                    if let Ok(meant) = meant(vec![network]) {
+                        prop_assert!(holds(&meant, &network.addr().to_string()), "{text}");
+                    }
+                }
+                Err(error) => prop_assert!(error.to_string().contains(&format!("{:?}", text.trim())), "{error}"),
+            }
         }
     }
 }

@@ -35,10 +35,7 @@ pub(super) const fn is_invisible(character: char) -> bool {
 /// What a text of base64's digits is, if no random generator has made it. Each of these is less
 /// likely of a random key than one in a hundred million.
 pub(super) fn no_secret(key: &str, digits: &[u8]) -> Option<&'static str> {
-    let any = |is: fn(&u8) -> bool| key.as_bytes().iter().any(is);
     let hex = digits.strip_prefix(b"0x").unwrap_or(digits);
-    let has_digit = any(u8::is_ascii_digit);
-    let has_words = |letters: bool| !has_digit && !letters;
     if digits.iter().all(|digit| *digit == b'A') {
         // Zeros, which have an error of their own.
         None
@@ -46,12 +43,22 @@ pub(super) fn no_secret(key: &str, digits: &[u8]) -> Option<&'static str> {
         Some("one character over and over, which is no secret")
     } else if hex.iter().all(u8::is_ascii_hexdigit) && (hex.len() != digits.len() || !is_long_hex(hex)) {
         Some("hexadecimal, and not base64 of at least 32 bytes")
-    } else if has_words(any(u8::is_ascii_uppercase))
-        || has_words(any(u8::is_ascii_lowercase)) && key.contains(['_', '-', ' '])
-    {
+    } else if are_words(key) {
         Some("words or a placeholder, which are no secret")
     } else {
         None
+    }
+}
+
+/// Whether letters are all of one case, as in words, and not as in a random key or in hexadecimal.
+fn are_words(key: &str) -> bool {
+    let any = |is: fn(&u8) -> bool| key.as_bytes().iter().any(is);
+    let is_parted = key.contains(['_', '-']);
+    match (any(u8::is_ascii_uppercase), any(u8::is_ascii_lowercase), any(u8::is_ascii_digit)) {
+        (false, _, false) => true,
+        (false, _, true) => (is_parted || key.contains(' ')) && any(|byte| matches!(byte, b'g'..=b'z')),
+        (true, false, false) => is_parted,
+        (true, _, _) => false,
     }
 }
 
@@ -86,6 +93,8 @@ mod tests {
             ("replace_this_with_a_random_key_of_your_own_please", "a placeholder"),
             ("CHANGE-ME-CHANGE-ME-CHANGE-ME-CHANGE-ME-CHANGE-ME", "a placeholder"),
             ("correct horse battery staple correct horse battery staple", "words"),
+            ("a text of 64 characters that are words and could be read as base64", "words"),
+            ("my-super-secret-session-key-number-1-of-production", "words"),
             (&hex[..62], "hexadecimal"),
             (&format!("{hex}ab"), "hexadecimal"),
             (&hex[..48].to_uppercase(), "hexadecimal"),
@@ -96,7 +105,9 @@ mod tests {
             assert!(matches!(error, KeyError::NoSecret { .. }) && message.contains(says), "{text:?}: {message}");
             assert!(message.contains("openssl rand -base64 32") && !message.contains(&text[..8]), "{message}");
         }
-        for text in [&hex, &hex.to_uppercase(), "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="] {
+        let spaced = hex.replace("cdef", "cdef ");
+        let uuids = "123e4567-e89b-12d3-a456-426614174000".repeat(2);
+        for text in [&hex, &hex.to_uppercase(), &spaced, &uuids, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="] {
             assert!(read(text).is_ok(), "{text}");
         }
     }

@@ -146,6 +146,12 @@ impl Given {
             Value::Array(values) => values.into_iter().map(Self::of).collect(),
             Value::String(text) => {
                 let text = Zeroizing::new(text);
+                let whole = text.trim();
+                let inside = |quote: char| whole.strip_prefix(quote)?.strip_suffix(quote);
+                let text = inside('"').or_else(|| inside('\'')).unwrap_or(whole);
+                if let Ok(Value::Array(values)) = serde_json::from_str(text) {
+                    return values.into_iter().map(Self::of).collect();
+                }
                 let parts = text.split(',').filter(|part| !part.trim().is_empty());
                 parts.map(|part| Self(Some(Zeroizing::new(part.to_owned())))).collect()
             }
@@ -304,7 +310,10 @@ mod tests {
             (json!(keys), 2),
             (json!(keys.join(",")), 2),
             (json!(format!(" {} , {},", keys[0], keys[1])), 2),
+            (json!(format!("\"{}\"", keys.join(","))), 2),
+            (json!(format!("[\"{}\", \"{}\"]", keys[0], keys[1])), 2),
             (json!(keys[0]), 1),
+            (json!(format!("'{}'", keys[0])), 1),
             (json!(""), 0),
             (json!([]), 0),
             (Value::Null, 0),

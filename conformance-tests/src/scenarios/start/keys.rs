@@ -56,7 +56,7 @@ async fn refused_by_place(_: World) {
         ("A".repeat(43), "zeros"),
         ("x".repeat(64), "over and over"),
         ("/run/secrets/session_key".to_owned(), "path of a file"),
-        ("a long text that is made of words and could be read as base64".to_owned(), "words"),
+        ("a text of 64 characters that are words and could be read as base64".to_owned(), "words"),
         ("0123456789abcdef".repeat(3), "hexadecimal"),
         (format!("SESSION_KEY={KEY}"), "character 12 "),
         (format!("{KEY},{KEY}"), "`verify_with`"),

@@ -1,11 +1,36 @@
 //! Settings as `figment` 0.10, `config` 0.15, `envy` 0.4, TOML and JSON were seen to give them.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::cross_origin::CrossOrigin;
 use crate::transport::cookie::SameSite;
 use crate::visitor::Visitors;
+
+/// All settings.
+const NAMES: [&str; 20] = [
+    "idle_timeout",
+    "absolute_timeout",
+    "touch_interval",
+    "rotation_grace",
+    "max_sessions_per_user",
+    "max_data_bytes",
+    "cookie_name",
+    "cookie_path",
+    "cookie_domain",
+    "cookie_secure",
+    "cookie_same_site",
+    "cookie_partitioned",
+    "trusted_proxies",
+    "trust_unix_socket",
+    "forwarding_header",
+    "on_fingerprint_change",
+    "refuse_cross_origin",
+    "purge_after",
+    "insecure_development_cookies",
+    "visitors",
+];
 
 fn read(settings: Value) -> Result<SessionConfigBuilder, String> {
     serde_json::from_value(settings).map_err(|error| error.to_string())
@@ -69,36 +94,14 @@ fn the_environment_is_read_as_each_source_gives_it() {
 
 #[test]
 fn null_is_what_is_left_out() {
-    let names = [
-        "idle_timeout",
-        "absolute_timeout",
-        "touch_interval",
-        "rotation_grace",
-        "max_sessions_per_user",
-        "max_data_bytes",
-        "cookie_name",
-        "cookie_path",
-        "cookie_domain",
-        "cookie_secure",
-        "cookie_same_site",
-        "cookie_partitioned",
-        "trusted_proxies",
-        "trust_unix_socket",
-        "forwarding_header",
-        "on_fingerprint_change",
-        "refuse_cross_origin",
-        "purge_after",
-        "insecure_development_cookies",
-        "visitors",
-    ];
-    for name in names {
+    for name in NAMES {
         is_read_as(json!({name: null}), SessionConfig::builder());
     }
     let error = read(json!({"x": 1})).unwrap_err();
-    for name in names {
+    for name in NAMES {
         assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
     }
-    assert_eq!(error.matches('`').count(), 2 * (names.len() + 1), "each is tried here: {error}");
+    assert_eq!(error.matches('`').count(), 2 * (NAMES.len() + 1), "each is tried here: {error}");
     is_read_as(json!({"visitors": {"idle_timeout": null}}), SessionConfig::builder().visitors(Visitors::new()));
 }
 
@@ -215,6 +218,15 @@ fn a_setting_in_another_spelling_is_refused_with_the_right_one() {
 }
 
 #[test]
+fn a_number_that_is_none_is_not_the_default() {
+    for text in ["max_sessions_per_user = inf", "max_data_bytes = -inf", "idle_timeout = nan", "visitors = inf"] {
+        let error = toml::from_str::<SessionConfigBuilder>(text).unwrap_err().to_string();
+        let name = text.split(' ').next().unwrap();
+        assert!(error.contains(&format!("`{name}`")) && error.contains("leave it out"), "{error}");
+    }
+}
+
+#[test]
 fn a_duration_in_m_is_neither_minutes_nor_months() {
     for text in ["30M", "30 M", "1h 30M", "PT30M"] {
         let error = read(json!({"purge_after": text})).unwrap_err();
@@ -227,4 +239,39 @@ fn a_setting_that_is_there_twice_is_refused() {
     let twice = r#"{"idle_timeout": "1h", "idle_timeout": "2h"}"#;
     let error = serde_json::from_str::<SessionConfigBuilder>(twice).unwrap_err().to_string();
     assert!(error.contains("duplicate field `idle_timeout`"), "{error}");
+}
+
+/// What a source may give.
+fn given() -> impl Strategy<Value = Value> {
+    let text = "([0-9]{0,22}|[a-zA-Z]{0,6}|[ ,./:;\"'\\[\\]{}%#*-]{0,3}|.{0,4}){0,4}";
+    let leaf = prop_oneof![
+        text.prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            ("[a-z_]{0,9}", inner).prop_map(|(name, value)| json!({name: value})),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn anything_is_a_setting_or_refused_by_name(name in proptest::sample::select(&NAMES[..]), given in given()) {
+        match read(json!({name: given.clone()})) {
+            Ok(settings) => drop(settings.build(keys())),
+            Err(error) => prop_assert!(error.contains(&format!("`{name}`")), "{given}: {error}"),
+        }
+    }
+
+    #[test]
+    fn any_name_but_those_is_refused_and_its_value_not_shown(name in "[a-zA-Z_ -]{0,12}|[a-z_]*(key|Secret)") {
+        prop_assume!(!NAMES.contains(&name.as_str()));
+        let error = read(json!({name.clone(): "5e9cZq7"})).unwrap_err();
+        prop_assert!(error.contains(&format!("`{name}`")) && !error.contains("5e9cZq7"), "{error}");
+    }
 }
