@@ -1,9 +1,11 @@
 //! The keys that sign and encrypt, and how they rotate. Not here: how a key is read, see `text` and
-//! `env`; what keys sign, see `cookie` and `csrf`; and how they encrypt, see `seal`.
+//! `env`; what is mistaken for a key, see `mistaken`; what keys sign, see `cookie` and `csrf`; and
+//! how they encrypt, see `seal`.
 
 pub(crate) mod cookie;
 pub(crate) mod csrf;
 mod env;
+mod mistaken;
 #[cfg(feature = "encryption")]
 pub(crate) mod seal;
 mod text;
@@ -63,7 +65,8 @@ impl SigningKey {
 
     /// A key from base64 text, standard or URL-safe, with or without padding, as `openssl rand
     /// -base64 32` prints it. Blanks and line breaks, one pair of quotes around it, `base64:`
-    /// before it and a byte order mark are read over.
+    /// before it, and a byte order mark or a zero-width space around it, are read over. At least 64
+    /// hexadecimal digits are base64 too.
     ///
     /// ```
     /// use session_core::SigningKey;
@@ -76,7 +79,8 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`KeyError::NotBase64`], which names the place; [`KeyError::ShortText`] if it decodes to
-    /// less than 32 bytes; [`KeyError::Empty`]; or [`KeyError::Zeros`].
+    /// less than 32 bytes; [`KeyError::NoSecret`] for what no random generator makes;
+    /// [`KeyError::Empty`]; or [`KeyError::Zeros`].
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         text::read(text)
     }

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error};
 use serde_json::Value;
 
@@ -19,11 +20,21 @@ impl<'de, T, F: FnOnce(Value) -> Result<T, String>> DeserializeSeed<'de> for Set
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
         let named = |error: &dyn Display| D::Error::custom(format_args!("`{}`: {error}", self.name));
-        match serde::Deserialize::deserialize(deserializer).map_err(|error: D::Error| named(&error))? {
-            Value::Null => Ok(None),
-            given => (self.read)(given).map(Some).map_err(|reason| named(&reason)),
+        match Option::<Value>::deserialize(deserializer).map_err(|error| named(&error))? {
+            None => Ok(None),
+            // What is written as a number and is none, such as TOML's `inf`.
+            Some(Value::Null) => Err(named(&"no number is infinite here, or none: leave it out for the default")),
+            Some(given) => (self.read)(tidy(given)).map(Some).map_err(|reason| named(&reason)),
         }
     }
+}
+
+/// Text without blanks and one pair of quotes around it, which `docker --env-file` keeps.
+fn tidy(given: Value) -> Value {
+    let Value::String(text) = &given else { return given };
+    let text = text.trim();
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(text).trim().into()
 }
 
 /// Implements `Deserialize` for a struct of settings: each field is read by a function of what is
@@ -74,12 +85,19 @@ pub(crate) fn known<E: Error>(
     seen: &mut Vec<&'static str>,
 ) -> Result<&'static str, E> {
     let Some(known) = names.iter().copied().find(|known| *known == name) else {
-        if name.contains("key") || name.contains("secret") {
+        let given = plain(name);
+        if given.contains("key") || given.contains("secret") {
             return Err(E::custom(format_args!(
                 "`{name}` is no setting: keys are passed to `build`, so leave it out of what settings are read from"
             )));
         }
-        return Err(E::unknown_field(name, names));
+        if given.ends_with("httponly") {
+            return Err(E::custom(format_args!("`{name}` is no setting, and can't be switched off: leave it out")));
+        }
+        return Err(match meant(&given, names) {
+            Some(meant) => E::custom(format_args!("`{name}` is no setting: write it `{meant}`")),
+            None => E::unknown_field(name, names),
+        });
     };
     if seen.contains(&known) {
         return Err(E::duplicate_field(known));
@@ -88,10 +106,24 @@ pub(crate) fn known<E: Error>(
     Ok(known)
 }
 
+/// A name as the spellings of all languages and systems have it.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// The one setting that is spelt otherwise, such as `idleTimeout`, or without its beginning.
+fn meant(given: &str, names: &[&'static str]) -> Option<&'static str> {
+    let mut like = names.iter().copied().filter(|name| given.len() > 3 && plain(name).ends_with(given));
+    like.next().filter(|_| like.next().is_none())
+}
+
 /// A duration as text, such as `30 days` or `5m`.
 pub(crate) fn duration(given: Value) -> Result<Duration, String> {
     const EXAMPLE: &str = "write it like \"30 days\" or \"5m\"";
     match given {
+        Value::String(text) if text.split(|c: char| !c.is_alphabetic()).any(|unit| unit == "M") => {
+            Err(format!("{text:?} could be minutes or months: write \"minutes\" or \"months\""))
+        }
         Value::String(text) => humantime::parse_duration(text.trim())
             .map_err(|error| format!("{text:?} is no duration: {error}; {EXAMPLE}")),
         Value::Number(number) => Err(format!("{number} has no unit: {EXAMPLE}")),

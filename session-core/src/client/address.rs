@@ -26,11 +26,12 @@ pub(crate) struct Proxies {
 /// What was said once, or needn't be said any more.
 #[derive(Debug, Default)]
 struct Notices {
-    /// Whether a trusted proxy has sent the header: then the settings are right.
+    /// Whether a trusted proxy has named an address in the header: then the settings are right.
     is_proven: AtomicBool,
     has_said_no_peer: AtomicBool,
     has_said_stranger: AtomicBool,
     has_said_no_header: AtomicBool,
+    has_said_no_address: AtomicBool,
 }
 
 impl Proxies {
@@ -69,17 +70,20 @@ impl Proxies {
 
     fn walk<'a>(&self, proxy: Option<IpAddr>, lines: impl Iterator<Item = &'a [u8]>) -> Option<IpAddr> {
         let lines: Vec<&[u8]> = lines.collect();
-        if lines.is_empty() {
-            self.warn_of_no_header(proxy);
-        } else if !self.notices.is_proven.load(Ordering::Relaxed) {
-            self.notices.is_proven.store(true, Ordering::Relaxed);
-        }
         let mut good = proxy;
+        let mut names_any = false;
         for element in lines.iter().rev().flat_map(|line| self.syntax.elements(line)).take(MAX_HOPS) {
             let Some(ip) = self.syntax.address(element) else { break };
-            good = Some(ip);
+            (good, names_any) = (Some(ip), true);
             if !self.trusts(ip) {
                 break;
+            }
+        }
+        if !self.notices.is_proven.load(Ordering::Relaxed) {
+            match (names_any, lines.is_empty()) {
+                (true, _) => self.notices.is_proven.store(true, Ordering::Relaxed),
+                (false, true) => self.warn_of_no_header(proxy),
+                (false, false) => self.warn_of_no_address(proxy),
             }
         }
         good
@@ -117,12 +121,25 @@ impl Proxies {
     }
 
     fn warn_of_no_header(&self, proxy: Option<IpAddr>) {
-        if self.is_open(&self.notices.has_said_no_header) && is_first(&self.notices.has_said_no_header) {
+        if is_first(&self.notices.has_said_no_header) {
             let peer = proxy.map(tracing::field::display);
             tracing::warn!(
                 peer,
                 "a trusted proxy has sent no header `{0}`, so its own address is recorded. If it names the client in another \
                  header, set `forwarding_header` to that; otherwise let it send `{0}`",
+                self.header
+            );
+        }
+    }
+
+    /// Without what the header says, which could be anything.
+    fn warn_of_no_address(&self, proxy: Option<IpAddr>) {
+        if is_first(&self.notices.has_said_no_address) {
+            let peer = proxy.map(tracing::field::display);
+            tracing::warn!(
+                peer,
+                "a trusted proxy has sent a header `{}` whose last entry is no address, so the proxy's own address is recorded. \
+                 Let the proxy write the client's address there, or set `forwarding_header` to the header in which it does",
                 self.header
             );
         }
@@ -135,6 +152,8 @@ fn is_first(has_said: &AtomicBool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::client::networks::{meant, parse};
     use crate::config::tests::logged;
@@ -236,11 +255,93 @@ mod tests {
         assert!(log.contains("WARN") && log.contains("10.0.0.1") && log.contains("`forwarding_header`"), "{log}");
         assert_eq!(ask(&unproven, "10.0.0.1", &[]), "", "said once");
 
+        // A header in which nothing can be read proves nothing.
+        for line in ["for=unknown", "for=_hidden", "proto=https", "198.51.100.7", ""] {
+            let unread = proxies(&["10.0.0.0/8"], "Forwarded");
+            let log = ask(&unread, "10.0.0.1", &[line]);
+            assert!(log.contains("WARN") && log.contains("last entry is no address"), "{line}: {log}");
+            assert!(log.contains("10.0.0.1") && log.contains("`forwarding_header`"), "{log}");
+            assert!(!log.contains("198.51.100.7") && log.lines().count() == 1, "{log}");
+            assert_eq!(ask(&unread, "10.0.0.1", &[line]), "", "said once");
+            assert!(ask(&unread, "10.0.0.1", &[]).contains("has sent no header"));
+        }
+
         let proven = proxies(&["10.0.0.0/8"], "Forwarded");
         for (peer, lines) in
             [("10.0.0.1", &["for=198.51.100.7"][..]), ("10.0.0.1", &[]), ("192.0.2.1", &["for=6.6.6.6"])]
         {
             assert_eq!(ask(&proven, peer, lines), "", "{peer}");
+        }
+    }
+
+    /// What one hop writes about the hop before it, and whom that names, if any.
+    fn hop(header: &'static str) -> impl Strategy<Value = (String, Option<IpAddr>)> {
+        let inside = (0..=255u8).prop_map(|last| IpAddr::from([10, 0, 0, last]));
+        let outside = any::<u16>().prop_map(|low| IpAddr::from([198, 51, (low >> 8) as u8, low as u8]));
+        let v6 = any::<u16>().prop_map(|low| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 1, low]));
+        let ip = prop_oneof![inside, outside, v6];
+        let named = (ip, 0..4u8).prop_map(move |(ip, form)| {
+            let bare = match (header, form, ip) {
+                ("cloudfront-viewer-address", _, ip) => format!("{ip}:4711"),
+                (_, 1, ip) => std::net::SocketAddr::from((ip, 80)).to_string(),
+                (_, 2, IpAddr::V6(ip)) => format!("[{ip}]"),
+                (_, 3, IpAddr::V4(ip)) => ip.to_ipv6_mapped().to_string(),
+                (_, _, ip) => ip.to_string(),
+            };
+            let text = match (header, form) {
+                ("forwarded", 0) => format!("FOR=\"{bare}\""),
+                ("forwarded", 1) => format!("proto=https;by=\"x,for=6.6.6.6;\";for=\"{bare}\""),
+                ("forwarded", 2) => {
+                    format!("for=\"\\{}\";host=\"\\\"\"", bare.replace('1', "\\1").trim_start_matches('\\'))
+                }
+                ("forwarded", _) => format!(";for=\"{bare}\" ;"),
+                _ => bare,
+            };
+            (text, Some(ip))
+        });
+        let silent = prop_oneof![
+            Just("unknown"),
+            Just("_hidden"),
+            Just("for=unknown"),
+            Just("for=\"_a:_b\""),
+            Just("proto=https"),
+            Just("6.6.6.6.6"),
+            Just("0.0.0.0"),
+            Just("\u{e9}"),
+        ];
+        prop_oneof![4 => named, 1 => silent.prop_map(|text| (text.to_owned(), None))]
+    }
+
+    /// Whom the hops name, written without the code above: the peer is trusted, so the last hop's
+    /// word counts; if that names a trusted proxy, the word before it, and so on.
+    fn model(peer: IpAddr, hops: &[(String, Option<IpAddr>)]) -> IpAddr {
+        let is_ours = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 10);
+        match hops.split_last() {
+            Some((&(_, Some(named)), before)) if is_ours(peer) => model(named, before),
+            _ => peer,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_false_address_is_recorded(
+            (header, hops) in prop_oneof![Just("x-forwarded-for"), Just("forwarded"), Just("cloudfront-viewer-address")]
+                .prop_flat_map(|header| (Just(header), proptest::collection::vec(hop(header), 0..8))),
+            spoofed in "[ -~]{0,40}",
+            is_ours: bool,
+            ends in proptest::collection::vec(any::<bool>(), 8),
+        ) {
+            let peer = IpAddr::from([if is_ours { 10 } else { 192 }, 0, 0, 1]);
+            // What a client put before is the left-most element; a comma of its own ends it.
+            let mut lines = vec![format!("{spoofed},?")];
+            for ((text, _), is_line) in hops.iter().zip(ends) {
+                match lines.last_mut() {
+                    Some(line) if !is_line => *line += &format!(" ,\t,{text}"),
+                    _ => lines.push(text.clone()),
+                }
+            }
+            let found = proxies(&["10.0.0.0/8"], header).address(Some(peer), || lines.iter().map(|l| l.as_bytes()));
+            prop_assert_eq!(found, Some(model(peer, &hops)), "{:?}", lines);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! leads, see `address`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How a forwarding header is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Syntax {
             }
         };
         // These are the addresses of no client.
-        address.map(|ip| ip.to_canonical()).filter(|ip| !ip.is_unspecified() && !ip.is_multicast())
+        let is_no_client = |ip: &IpAddr| ip.is_unspecified() || ip.is_multicast() || *ip == Ipv4Addr::BROADCAST;
+        address.map(|ip| ip.to_canonical()).filter(|ip| !is_no_client(ip))
     }
 }
 
@@ -192,6 +193,7 @@ mod tests {
             ("0.0.0.0", "malformed"),
             ("::", "malformed"),
             ("224.0.0.1", "malformed"),
+            ("255.255.255.255", "malformed"),
             ("010.0.0.1", "malformed"),
             ("\"198.51.100.7\"", "malformed"),
             ("unknown", "malformed"),

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::builder::SessionConfigBuilder;
 use super::{MAX_DATA_BYTES, MAX_SESSIONS, ROTATION_GRACE, SessionConfig};
@@ -13,14 +14,23 @@ use crate::policy::expiry::Expiry;
 use crate::transport::cookie::{CookieRules, MAX_LIFETIME};
 
 /// Headers about forwarding, or taken for such, that hold no client's address.
-const NOT_FORWARDING: [&str; 7] = [
+const NOT_FORWARDING: [&str; 16] = [
+    "Authorization",
+    "Cookie",
     "Host",
+    "Origin",
+    "Referer",
+    "User-Agent",
     "Via",
     "X-Forwarded-Host",
+    "X-Forwarded-Method",
     "X-Forwarded-Port",
     "X-Forwarded-Prefix",
     "X-Forwarded-Proto",
+    "X-Forwarded-Scheme",
     "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Uri",
 ];
 
 impl SessionConfigBuilder {
@@ -43,7 +53,7 @@ impl SessionConfigBuilder {
         most(self.max_sessions_per_user > MAX_SESSIONS, "max_sessions_per_user", "1000")?;
         most(self.max_data_bytes > MAX_DATA_BYTES, "max_data_bytes", "8 MiB: keep larger things elsewhere")?;
         if self.idle_timeout > self.absolute_timeout {
-            return Err(ConfigError::IdleOverAbsolute);
+            return Err(ConfigError::IdleOverAbsolute { of: "" });
         }
         if self.touch_interval.is_some_and(|interval| interval > self.idle_timeout / 2) {
             return Err(ConfigError::TouchOverHalfIdle);
@@ -54,6 +64,13 @@ impl SessionConfigBuilder {
         most(self.rotation_grace > *ROTATION_GRACE.end(), "rotation_grace", "5 minutes")?;
         if self.rotate_every.is_some_and(|interval| interval < self.rotation_grace * 2) {
             return Err(ConfigError::TooSmall { setting: "rotate_every", least: "twice the `rotation_grace`" });
+        }
+        if self.idle_timeout < Duration::from_secs(1) {
+            tracing::warn!(
+                "`idle_timeout` is {:?}, so users are signed out between two requests: as text, `30m` is 30 minutes and `30ms` \
+                 are milliseconds",
+                self.idle_timeout
+            );
         }
         let proxies = self.proxies()?;
         let cookie = self.cookie()?;
@@ -97,6 +114,11 @@ impl SessionConfigBuilder {
         };
         if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return refuse("`forwarding_header` must be the name of one header, such as `X-Forwarded-For`");
+        }
+        if header.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("HTTP_")) {
+            return refuse(
+                "`forwarding_header` is spelt as a CGI variable: write it as in the request, such as `X-Forwarded-For`",
+            );
         }
         if NOT_FORWARDING.iter().any(|other| header.eq_ignore_ascii_case(other)) {
             return refuse("`forwarding_header` names a header without addresses: it is one such as `X-Forwarded-For`");

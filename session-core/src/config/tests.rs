@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::error::ConfigError;
 use crate::keys::{KeyRing, SigningKey};
+use crate::visitor::Visitors;
 
 fn keys() -> KeyRing {
     KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
@@ -56,6 +57,15 @@ fn a_touch_interval_over_half_of_the_idle_timeout_is_refused() {
     assert_eq!(error, ConfigError::TouchOverHalfIdle);
     assert!(error.to_string().contains("`touch_interval`") && error.to_string().contains("`idle_timeout`"));
     assert_eq!(built(Duration::ZERO).unwrap_err(), ConfigError::Zero { setting: "touch_interval" });
+}
+
+#[test]
+fn tokens_are_rotated_at_least_two_graces_apart() {
+    let built = |every| SessionConfig::builder().rotate_every(Duration::from_secs(every)).build(keys());
+    assert_eq!(SessionConfig::builder().build(keys()).unwrap().rotate_every, None);
+    assert_eq!(built(120).unwrap().rotate_every, Some(Duration::from_secs(120)));
+    let error = built(119).unwrap_err().to_string();
+    assert!(error.contains("`rotate_every`") && error.contains("twice the `rotation_grace`"), "{error}");
 }
 
 #[test]
@@ -122,6 +132,14 @@ fn a_secure_cookie_whose_name_does_not_say_so_warns_at_the_start() {
 }
 
 #[test]
+fn an_idle_timeout_under_a_second_warns_at_the_start() {
+    let logged = |idle| logged(|| drop(SessionConfig::builder().idle_timeout(idle).build(keys()).unwrap()));
+    let log = logged(Duration::from_millis(30));
+    assert!(log.contains("WARN") && log.contains("`idle_timeout` is 30ms") && log.contains("`30m`"), "{log}");
+    assert_eq!((log.lines().count(), &*logged(Duration::from_secs(1))), (1, ""));
+}
+
+#[test]
 fn networks_that_hold_every_address_warn_at_the_start() {
     let logged = |networks: &str| {
         let settings = SessionConfig::builder().forwarding_header("X-Forwarded-For");
@@ -148,6 +166,9 @@ fn proxies_that_can_never_match_are_refused_with_the_reason() {
         (network("10.0.0.1").forwarding_header("X-Forwarded-For, X-Real-IP"), "one header"),
         (network("10.0.0.1").forwarding_header("x-forwarded-proto"), "without addresses"),
         (network("10.0.0.1").forwarding_header("Host"), "without addresses"),
+        (network("10.0.0.1").forwarding_header("X-Forwarded-SSL"), "without addresses"),
+        (network("10.0.0.1").forwarding_header("Authorization"), "without addresses"),
+        (network("10.0.0.1").forwarding_header("HTTP_X_FORWARDED_FOR"), "as in the request"),
         (network("0.0.0.0").forwarding_header("X-Forwarded-For"), "\"0.0.0.0/32\""),
         (network("ff02::1").forwarding_header("X-Forwarded-For"), "multicast"),
     ] {
@@ -156,6 +177,20 @@ fn proxies_that_can_never_match_are_refused_with_the_reason() {
     }
     assert!(builder().trust_unix_socket().forwarding_header("X-Forwarded-For").build(keys()).is_ok());
     assert!(network(" , ").build(keys()).is_ok(), "an empty list is none");
+}
+
+#[test]
+fn an_idle_timeout_over_the_absolute_one_is_refused_and_says_whose() {
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    let users = SessionConfig::builder().idle_timeout(days(31));
+    let visitors = SessionConfig::builder().visitors(Visitors::new().idle_timeout(days(31)));
+    for (settings, names) in [
+        (users, ["`idle_timeout`", "`absolute_timeout`"]),
+        (visitors, ["`visitors.idle_timeout`", "`visitors.absolute_timeout`"]),
+    ] {
+        let error = settings.build(keys()).unwrap_err().to_string();
+        assert!(names.iter().all(|name| error.contains(name)) && error.contains("30 days unless it is set"), "{error}");
+    }
 }
 
 #[test]

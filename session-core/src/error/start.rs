@@ -42,6 +42,12 @@ pub enum KeyError {
     /// All bytes of the key are zero.
     #[error("the key is all zeros, so it is no secret: make one with `openssl rand -base64 32`")]
     Zeros,
+    /// The text could be read as base64, but no random generator has made it.
+    #[error("the key is {what}: make one with `openssl rand -base64 32`")]
+    NoSecret {
+        /// What it is, without showing it.
+        what: &'static str,
+    },
     /// The ring is full.
     #[error("at most 8 keys can verify only: drop those retired for longer than the absolute timeout")]
     TooMany,
@@ -98,8 +104,13 @@ pub enum ConfigError {
         least: &'static str,
     },
     /// The idle timeout is longer than the absolute one.
-    #[error("`idle_timeout` is longer than `absolute_timeout`: shorten the one or lengthen the other")]
-    IdleOverAbsolute,
+    #[error(
+        "`{of}idle_timeout` is longer than `{of}absolute_timeout`, which is 30 days unless it is set: shorten the one or lengthen the other"
+    )]
+    IdleOverAbsolute {
+        /// `visitors.` for those of visitors, else empty.
+        of: &'static str,
+    },
     /// Activity would be recorded too seldom to keep a session alive.
     #[error(
         "`touch_interval` is over half of `idle_timeout`, which would sign active users out: shorten the one, lengthen the other, or leave `touch_interval` out"

@@ -8,11 +8,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::mistaken::{is_invisible, is_path, meaning, no_secret};
 use super::{KeyRing, MIN_KEY_BYTES, SigningKey};
 use crate::error::KeyError;
 
-/// Some editors begin files with it.
-const BYTE_ORDER_MARK: char = '\u{feff}';
 /// What some frameworks write before a key.
 const PREFIX: &str = "base64:";
 
@@ -30,6 +29,9 @@ pub(super) fn read(text: &str) -> Result<SigningKey, KeyError> {
     }
     if let Some(at) = key.find("-----") {
         return refuse(at, "a line of PEM");
+    }
+    if is_path(key) {
+        return Err(KeyError::NoSecret { what: "the path of a file, and not what the file holds" });
     }
     let mut digits = Zeroizing::new(Vec::with_capacity(key.len()));
     // Which of the two alphabets it is in, once that shows.
@@ -50,7 +52,7 @@ pub(super) fn read(text: &str) -> Result<SigningKey, KeyError> {
             }
             'A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '_' | '+' | '/' => {
                 if let Some(at) = padding {
-                    return refuse(at, "a `=` that isn't at its end");
+                    return refuse(at, "a `=` that isn't at its end, so perhaps a name before the key, or two keys");
                 }
                 if url_safe.is_some() && is_url_safe.is_some() && url_safe != is_url_safe {
                     return refuse(at, "a character of the other alphabet (`-` and `_`, or `+` and `/`, but not both)");
@@ -62,17 +64,16 @@ pub(super) fn read(text: &str) -> Result<SigningKey, KeyError> {
                     digit => u8::try_from(digit).expect("matched as ASCII"),
                 });
             }
-            '$' => return refuse(at, "a `$`, so perhaps a command or a variable that no shell has replaced"),
-            '"' | '\'' | '`' => return refuse(at, "a quotation mark without its pair"),
-            character if character.is_ascii_control() => return refuse(at, "a control character"),
-            character if !character.is_ascii() => return refuse(at, "a character that isn't ASCII"),
-            _ => return refuse(at, "a character that base64 doesn't have"),
+            wrong => return refuse(at, meaning(wrong)),
         }
     }
     // Four characters are three bytes.
     let bytes = digits.len() * 3 / 4;
     if bytes < MIN_KEY_BYTES {
         return Err(KeyError::ShortText { characters: digits.len() + padded, bytes });
+    }
+    if let Some(what) = no_secret(key, &digits) {
+        return Err(KeyError::NoSecret { what });
     }
     if let Some(at) = padding
         && (padded > 2 || (digits.len() + padded) % 4 != 0)
@@ -85,14 +86,15 @@ pub(super) fn read(text: &str) -> Result<SigningKey, KeyError> {
     SigningKey::from_bytes(&bytes)
 }
 
-/// The key without what stands around it: blanks, a byte order mark, one pair of quotes, and
+/// The key without what stands around it: blanks, what can't be seen, one pair of quotes, and
 /// `base64:`.
 fn unwrapped(text: &str) -> &str {
-    let around = |character: char| character.is_whitespace() || character == BYTE_ORDER_MARK;
+    let around = |character: char| character.is_whitespace() || is_invisible(character);
     let text = text.trim_matches(around);
     let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     let text = inside('"').or_else(|| inside('\'')).unwrap_or(text).trim_matches(around);
-    text.strip_prefix(PREFIX).unwrap_or(text).trim_start()
+    let has_prefix = text.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    if has_prefix { text[PREFIX.len()..].trim_start() } else { text }
 }
 
 /// Reads the key as base64 text, as [`SigningKey::from_base64`] does. Mind that some formats quote
@@ -144,6 +146,12 @@ impl Given {
             Value::Array(values) => values.into_iter().map(Self::of).collect(),
             Value::String(text) => {
                 let text = Zeroizing::new(text);
+                let whole = text.trim();
+                let inside = |quote: char| whole.strip_prefix(quote)?.strip_suffix(quote);
+                let text = inside('"').or_else(|| inside('\'')).unwrap_or(whole);
+                if let Ok(Value::Array(values)) = serde_json::from_str(text) {
+                    return values.into_iter().map(Self::of).collect();
+                }
                 let parts = text.split(',').filter(|part| !part.trim().is_empty());
                 parts.map(|part| Self(Some(Zeroizing::new(part.to_owned())))).collect()
             }
@@ -193,7 +201,10 @@ mod tests {
             format!("\"{first}\n{second}\n\""),
             format!("base64:{key}"),
             format!("\"base64:{key}\""),
+            format!("BASE64: {key}"),
             format!("\u{feff}{key}"),
+            format!("\u{200b}{key}\u{2060}\u{feff}\n"),
+            format!("\u{a0}'\u{200d}{key}'\u{ad}"),
             format!("\u{feff}\"base64:{key}\"\r\n"),
             key.replace('+', "-").replace('/', "_"),
         ] {
@@ -224,9 +235,23 @@ mod tests {
         for (text, place, says) in [
             (at(17, '!'), 17, "doesn't have"),
             (at(1, '.'), 1, "doesn't have"),
-            (at(20, '\u{200b}'), 20, "ASCII"),
-            (at(20, '\u{feff}'), 20, "ASCII"),
+            (at(20, '\u{200b}'), 20, "can't be seen"),
+            (at(20, '\u{feff}'), 20, "can't be seen"),
             (at(21, 'é'), 21, "ASCII"),
+            (format!("{key}\0"), 65, "control"),
+            (format!("“{key}”"), 1, "word processors"),
+            (format!("{key},{key}"), 65, "`verify_with`"),
+            (format!("{key} {key}"), 63, "two keys"),
+            (format!("SESSION_KEY={key}"), 12, "a name before the key"),
+            (format!("export SESSION_KEY={key}"), 19, "a name before the key"),
+            (format!("SESSION_KEY: {key}"), 12, "a name before the key"),
+            ("vault:secret/data/app#session_key".to_owned(), 6, "where it is kept"),
+            (format!("{key} # of 2026"), 66, "a comment"),
+            (key.replace('=', "%3D"), 63, "percent-encoded"),
+            ("{{ session_key }}".to_owned(), 1, "a placeholder"),
+            ("<a long key of your own goes here, please>".to_owned(), 1, "a placeholder"),
+            (format!("[{}]", ["1"; 32].join(",")), 1, "a list"),
+            (format!("{key}\\n"), 65, "an escape"),
             (at(9, '\u{7}'), 9, "control"),
             (at(30, '='), 30, "its end"),
             (at(30, '_'), 30, "alphabet"),
@@ -237,7 +262,6 @@ mod tests {
             ("$(openssl rand -base64 32)".to_owned(), 1, "no shell has replaced"),
             ("${SESSION_KEY}".to_owned(), 1, "no shell has replaced"),
             (format!("-----BEGIN KEY-----\n{digits}"), 1, "PEM"),
-            ("/run/secrets/the_signing_key_of_this_application".to_owned(), 17, "alphabet"),
             // A character of it is missing, or one is changed.
             (format!("{}=", &digits[1..]), 62, "missing"),
             (format!("{digits}==="), 63, "too many"),
@@ -286,7 +310,10 @@ mod tests {
             (json!(keys), 2),
             (json!(keys.join(",")), 2),
             (json!(format!(" {} , {},", keys[0], keys[1])), 2),
+            (json!(format!("\"{}\"", keys.join(","))), 2),
+            (json!(format!("[\"{}\", \"{}\"]", keys[0], keys[1])), 2),
             (json!(keys[0]), 1),
+            (json!(format!("'{}'", keys[0])), 1),
             (json!(""), 0),
             (json!([]), 0),
             (Value::Null, 0),
@@ -326,10 +353,11 @@ mod tests {
         fn no_error_shows_the_key(start in "[A-Za-z0-9]{4,60}", wrong in "[^A-Za-z0-9+/=_$`'\"\\s-]", end in "[A-Za-z0-9]{4,60}") {
             let text = format!("{start}{wrong}{end}");
             let error = read(&text).unwrap_err();
+            let fixed = format!("{FIXED}{}", meaning(wrong.chars().next().unwrap()));
             for shown in [error.to_string(), format!("{error:?}")] {
                 let windows = start.as_bytes().windows(4).chain(end.as_bytes().windows(4));
                 for part in windows.map(|part| str::from_utf8(part).unwrap()) {
-                    prop_assert!(!shown.contains(part) || FIXED.contains(part), "{shown}");
+                    prop_assert!(!shown.contains(part) || fixed.contains(part), "{shown}");
                 }
             }
         }

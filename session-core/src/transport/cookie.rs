@@ -149,8 +149,10 @@ impl CookieRules {
         if !self.path.starts_with('/') || unsafe_text(&self.path) {
             return refuse("`Path` must start with `/` and hold no `;`, control or non-ASCII character");
         }
-        if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || unsafe_text(domain)) {
-            return refuse("`Domain` must not be empty, nor hold `;`, control or non-ASCII characters");
+        if self.domain.as_deref().is_some_and(|domain| !is_domain(domain)) {
+            return refuse(
+                "`Domain` must be the name of a host alone, such as `example.com`, without scheme, port, path or `*`; other scripts than ASCII as `xn--…`",
+            );
         }
         Ok(self)
     }
@@ -251,6 +253,14 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
         start = end + 1;
         pair
     })
+}
+
+/// Whether browsers can take it for a host's name, with one dot before it or without. With anything
+/// more they drop the cookie.
+fn is_domain(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let host = text.strip_prefix('.').unwrap_or(text);
+    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_part))
 }
 
 /// The characters of a token (RFC 9110 5.6.2).

@@ -92,7 +92,7 @@ impl Visitors {
         most(self.absolute_timeout > longest, "visitors.absolute_timeout", browsers)?;
         most(self.max_data_bytes > most_data, "visitors.max_data_bytes", "`max_data_bytes`")?;
         if self.idle_timeout > self.absolute_timeout {
-            return Err(ConfigError::IdleOverAbsolute);
+            return Err(ConfigError::IdleOverAbsolute { of: "visitors." });
         }
         let expiry = Expiry {
             idle: self.idle_timeout,

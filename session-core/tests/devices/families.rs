@@ -20,7 +20,8 @@ pub(crate) const BROWSERS: &[Family] = &[
     (&["Brave"], &["Brave"]),
     (&["CCBot"], &["CCBot"]),
     (&["CFNetwork"], &["CFNetwork"]),
-    (&["Chrome"], &["Chrome", "Chrome Mobile", "Chrome Mobile iOS", "HeadlessChrome"]),
+    (&["Chrome"], &["Chrome", "Chrome Mobile", "Chrome Mobile iOS"]),
+    (&["Headless Chrome"], &["HeadlessChrome"]),
     (&["Chromium"], &["Chromium"]),
     (&["curl"], &["curl"]),
     (&["Cốc Cốc"], &["Coc Coc"]),
@@ -117,6 +118,7 @@ pub(crate) const BROWSERS: &[Family] = &[
     (&["X"], &["Twitter"]),
     (&["Yandex"], &["Yandex Browser"]),
     (&["YandexBot"], &["YandexBot"]),
+    (&["ureq"], &["ureq"]),
 ];
 
 /// Theirs name the distributions of Linux, and don't part iPads from iPhones.
@@ -128,6 +130,7 @@ pub(crate) const SYSTEMS: &[Family] = &[
     (&["HarmonyOS"], &["HarmonyOS"]),
     (&["iOS", "iPadOS"], &["iOS"]),
     (&["KaiOS"], &["KaiOS"]),
+    (&["Kindle"], &["Kindle"]),
     (
         &["Linux"],
         &[

@@ -200,17 +200,20 @@ async fn not_matching_is_said_once(world: World) {
         (None, &[], "`trust_unix_socket`"),
         (Some([172, 17, 0, 1]), &[("forwarded", "for=198.51.100.7")], "172.17.0.1"),
         (Some(here), &[("x-forwarded-for", "198.51.100.7")], "`forwarding_header`"),
+        (Some(here), &[("forwarded", "for=unknown")], "last entry is no address"),
+        (Some(here), &[("forwarded", "198.51.100.7")], "last entry is no address"),
     ] {
         let world = fresh().await;
         let first = warned(&world, peer, lines);
         assert!(first.len() == 1 && first[0].contains(says), "{says}: {first:?}");
         assert!(warned(&world, peer, lines).is_empty(), "{says}: once");
     }
-    // Once a proxy has sent the header, a client's own is no sign of wrong settings.
+    // Once a proxy has named an address, a client's own is no sign of wrong settings.
     let world = fresh().await;
     for (peer, lines) in [
         (here, &[("forwarded", "for=198.51.100.7")][..]),
         (here, &[]),
+        (here, &[("forwarded", "for=unknown")]),
         ([192, 0, 2, 1], &[("forwarded", "for=6.6.6.6")]),
     ] {
         assert!(warned(&world, Some(peer), lines).is_empty(), "{peer:?}");

@@ -89,6 +89,26 @@ async fn bad_text(world: World) {
         refused(&world, named("s").cookie_domain(text), &["Domain"]);
         refused(&world, named("s").cookie_path(format!("/{text}")), &["Path"]);
     }
+    for domain in [
+        "",
+        ".",
+        "https://example.com",
+        "example.com:443",
+        "example.com/",
+        "*.example.com",
+        "example.com.",
+        "..example.com",
+        " example.com",
+        "a.example, b.example",
+        "ada@example.com",
+        "bücher.example",
+        "[::1]",
+    ] {
+        refused(&world, named("s").cookie_domain(domain), &["Domain", "`example.com`", "xn--"]);
+    }
+    for domain in ["example.com", ".example.com", "xn--bcher-kva.example", "EXAMPLE.com", "my_app.test", "localhost"] {
+        assert!(named("s").cookie_domain(domain).build(world.keys.clone()).is_ok(), "{domain}");
+    }
 }
 
 async fn over_400_days(world: World) {

@@ -34,6 +34,7 @@ async fn what_tools_add(world: World) {
         format!("'{KEY}'"),
         format!("base64:{KEY}"),
         format!("\u{feff}{KEY}"),
+        format!("\u{200b}{KEY}\u{200b}\n"),
         format!("\u{feff}\"base64:{first}\r\n{second}\""),
         KEY.trim_end_matches('=').to_owned(),
     ] {
@@ -53,6 +54,12 @@ async fn refused_by_place(_: World) {
         ("abcdefghijklmnopqrstuvwxyz012345".to_owned(), "32 characters are read as base64, so they make 24 bytes"),
         (String::new(), "empty"),
         ("A".repeat(43), "zeros"),
+        ("x".repeat(64), "over and over"),
+        ("/run/secrets/session_key".to_owned(), "path of a file"),
+        ("a text of 64 characters that are words and could be read as base64".to_owned(), "words"),
+        ("0123456789abcdef".repeat(3), "hexadecimal"),
+        (format!("SESSION_KEY={KEY}"), "character 12 "),
+        (format!("{KEY},{KEY}"), "`verify_with`"),
     ] {
         let error = SigningKey::from_base64(&text).expect_err(&text);
         for message in [error.to_string(), format!("{error:?}")] {

@@ -24,7 +24,7 @@ async fn settings_as_text(world: World) {
         "cookie_partitioned": "true",
         "cookie_same_site": "None",
         "absolute_timeout": "1 day",
-        "idle_timeout": "1h",
+        "idle_timeout": "\"1h\"",
         "max_sessions_per_user": "1",
         "trusted_proxies": "10.0.0.0/8, 127.0.0.1",
         "forwarding_header": "X-Forwarded-For",
@@ -72,7 +72,10 @@ async fn refused_by_name(_: World) {
         ("cookie_same_site", json!("laxx"), "`lax`"),
         ("cookie_name", json!(5), "\"__Host-session\""),
         ("visitors", json!([]), "true or false"),
+        ("purge_after", json!("30M"), "\"minutes\" or \"months\""),
+        ("maxDataBytes", json!(1), "write it `max_data_bytes`"),
         ("key", json!("s3cret"), "`build`"),
+        ("SESSION_KEY", json!("s3cret"), "`build`"),
     ] {
         let error = read(json!({name: given})).expect_err(name);
         assert!(error.contains(&format!("`{name}`")) && error.contains(says), "{name}: {given}: {error}");

@@ -121,7 +121,7 @@ fn kind(user_agent: &str, found: &Found, os: &str, browser: &str) -> &'static st
         "PlayStation" | "Xbox" | "Nintendo Switch" | "Nintendo 3DS" | "Nintendo DS" | "Wii" | "Wii U" => "console",
         "watchOS" => "watch",
         "iOS" | "Windows Phone" | "KaiOS" => "mobile",
-        "iPadOS" => "tablet",
+        "iPadOS" | "Kindle" | "Kobo" => "tablet",
         "Android" | "HarmonyOS" | "Tizen" | "webOS" if says(user_agent, "Tablet") => "tablet",
         "Android" | "HarmonyOS" | "Tizen" | "webOS" if is_handheld => "mobile",
         "HarmonyOS" if says(user_agent, "PC") => "desktop",
@@ -151,7 +151,7 @@ fn name(user_agent: &str, found: &Found, browser: &str, kind: &str, os: &str) ->
         "CFNetwork" | "okhttp" | "Dart" => {
             own_name(user_agent, found).unwrap_or_else(|| format!("App ({browser})").into())
         }
-        "curl" | "Wget" | "Postman" => browser.into(),
+        "curl" | "Wget" | "Postman" | "Insomnia" | "Bruno" | "PowerShell" => browser.into(),
         _ if kind == "script" => format!("Script ({browser})").into(),
         _ => browser.into(),
     };
@@ -332,6 +332,50 @@ mod tests {
             ("curl/8.14.1", "curl", "script"),
             ("x", "", ""),
             ("", "", ""),
+        ]);
+    }
+
+    #[test]
+    fn readers_and_tools() {
+        all_are(&[
+            (
+                "Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) AppleWebKit/531.2+ (KHTML, like Gecko) Version/5.0 \
+                 Safari/533.2+ Kindle/3.0+",
+                "Safari on Kindle",
+                "tablet",
+            ),
+            (
+                "Mozilla/5.0 (Linux; U; Android 2.0; en-us;) AppleWebKit/533.1 (KHTML, like Gecko) Version/4.0 Mobile \
+                 Safari/533.1 (Kobo Touch 0384/4.41)",
+                "Safari on Kobo",
+                "tablet",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1",
+                "PowerShell on Windows",
+                "script",
+            ),
+            ("insomnia/11.6.1", "Insomnia", "script"),
+            ("hyper/1.7.0", "Script (hyper)", "script"),
+            ("Wget2/2.2.0", "Wget", "script"),
+            (&format!("{CHROME} OPR/122.0.0.0 (Edition GX-CN)"), "Opera GX on Windows", "desktop"),
+            (&CHROME.replace("Chrome/139.0.0.0", "HeadlessChrome/139.0.0.0"), "Headless Chrome", "bot"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 LibreWolf/140.0",
+                "LibreWolf on Linux",
+                "desktop",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Code/1.105.1 \
+                 Chrome/138.0 Electron/37.6 Safari/537.36",
+                "Visual Studio Code on macOS",
+                "desktop",
+            ),
+            (
+                "Mozilla/5.0 (Nintendo Switch 2; WebApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0",
+                "Nintendo Switch 2",
+                "console",
+            ),
         ]);
     }
 
