@@ -40,7 +40,7 @@ pub(crate) fn mount(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
         }));
         let (from, kind) = (part * schedules, Arc::clone(store));
         let name = format!("{schedules} schedules of rotations from seed {from}");
-        trials.push(proves("core", store.name(), &["ROT-7", "ROT-6"], &name, move || {
+        trials.push(proves("core", store.name(), &["ROT-7", "ROT-6", "ROT-9", "ROT-10"], &name, move || {
             rotations::schedules(kind, from..from + schedules)
         }));
         let (from, kind) = (part * thefts, Arc::clone(store));

@@ -1,12 +1,12 @@
-//! ROT-6, ROT-7: rotations from one browser on two nodes, given up, tried again, with answers lost
-//! on both ways and statements that land late. Whichever token the browser ends up with, it is
-//! signed in.
+//! ROT-6, ROT-7, ROT-9, ROT-10: rotations from one browser on two nodes, given up, tried again,
+//! with answers lost on both ways and statements that land late. Whichever token the browser ends
+//! up with, it is signed in.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use session_core::{CookieSessionService, KeyRing, ManualClock, SessionConfig, SigningKey};
+use session_core::{CookieSessionService, Event, KeyRing, ManualClock, SessionConfig, SigningKey};
 
 use super::unsteady::{Sky, Unsteady, Weather};
 use super::{Answer, Jar, Random, dropped_after, on_one_thread, request, respond, sign_in};
@@ -17,15 +17,17 @@ const STEPS: usize = 12;
 pub(super) async fn schedules(kind: Arc<dyn StoreKind>, seeds: Range<u64>) {
     on_one_thread(async move || {
         let rows = kind.fresh().await;
-        let nodes = Nodes::on(&rows, seeds.start).await;
+        let by_hand = Nodes::on(&rows, seeds.start, false).await;
+        let by_the_way = Nodes::on(&rows, seeds.start, true).await;
         for seed in seeds {
-            one(&nodes, seed).await;
+            one(if seed % 2 == 0 { &by_hand } else { &by_the_way }, seed).await;
         }
     })
     .await;
 }
 
-/// Two nodes on the same rows.
+/// Two nodes on the same rows. Where tokens are rotated by the way too, reads rotate them, and
+/// their answers are lost.
 struct Nodes {
     services: [CookieSessionService; 2],
     clock: Arc<ManualClock>,
@@ -33,14 +35,19 @@ struct Nodes {
 }
 
 impl Nodes {
-    async fn on(rows: &Rows, seed: u64) -> Self {
+    async fn on(rows: &Rows, seed: u64, by_the_way: bool) -> Self {
         let (clock, sky) = (Arc::new(ManualClock::default()), Sky::new(seed, Weather::Fair));
         let keys = KeyRing::new(SigningKey::from_bytes(&[42; 32]).expect("32 bytes"));
         let mut services = Vec::new();
         for _ in 0..2 {
             let store = Unsteady::new(rows.open().await, Arc::clone(&sky));
-            let config = SessionConfig::builder().build(keys.clone()).expect("the defaults");
-            services.push(CookieSessionService::new(store, config).with_clock(Arc::clone(&clock)));
+            let config = SessionConfig::builder();
+            let config = if by_the_way { config.rotate_every(Duration::from_secs(120)) } else { config };
+            let config = config.build(keys.clone()).expect("it goes together");
+            let service = CookieSessionService::new(store, config).with_clock(Arc::clone(&clock));
+            services.push(service.with_observer(|event| {
+                assert!(!matches!(event, Event::TokenReused { .. }), "there is one browser: {event:?}");
+            }));
         }
         Self { services: services.try_into().expect("two"), clock, sky }
     }
