@@ -153,12 +153,12 @@ impl SessionConfigBuilder {
     }
 
     /// Rotates tokens by the way: the response to a request whose token is older than this sends
-    /// the token's successor, made in the same step that stores the request's data and activity
-    /// (ASVS 5.0 7.2.4). A token that was copied is worth no more than this, and its use is noticed
-    /// soon: see [`on_token_reuse`](Self::on_token_reuse). It also renews the cookie where browsers
-    /// keep cookies for 7 days only. Default: none, tokens are rotated where the application says
-    /// so. 10 minutes are a good choice. At least twice the
-    /// [`rotation_grace`](Self::rotation_grace).
+    /// the token's successor, made in the same step that stores the request's data and activity:
+    /// what OWASP's session management cheat sheet calls a renewal timeout. A token that was copied
+    /// is worth no more than this, and its use is noticed soon: see
+    /// [`on_token_reuse`](Self::on_token_reuse). It also renews the cookie where browsers keep
+    /// cookies for 7 days only. Default: none, tokens are rotated where the application says so. 10
+    /// minutes are a good choice. At least twice the [`rotation_grace`](Self::rotation_grace).
     pub const fn rotate_every(mut self, interval: Duration) -> Self {
         self.rotate_every = Some(interval);
         self
