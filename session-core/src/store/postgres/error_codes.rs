@@ -33,8 +33,8 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
         "08P01" if error.severity() == PgSeverity::Error => ErrorKind::PreparedElsewhere,
         "3D000" => ErrorKind::NoDatabase,
         "25006" => ErrorKind::ReadOnly,
-        // Insufficient rights, no such schema.
-        "42501" | "3F000" => ErrorKind::MissingRights,
+        "42501" => ErrorKind::MissingRights,
+        "3F000" => ErrorKind::NoSchema,
         _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => ErrorKind::EndOfConnection,
         _ if ["08", "57P", "58", "XX", "40003"].iter().any(|class| code.starts_with(class)) => {
             ErrorKind::EndOfConnection

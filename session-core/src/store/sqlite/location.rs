@@ -33,6 +33,9 @@ impl FileLocation {
             }
             None => (text, ""),
         };
+        if path.starts_with("~/") {
+            return Err(LocationFault::Home.into());
+        }
         let has = |option: &str| query.split('&').any(|given| given.starts_with(option));
         let in_memory = path == ":memory:" || has("mode=memory");
         if path.is_empty() && !in_memory {
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_no_place_of_a_file_is_refused_with_the_reason() {
-        use LocationFault::{Empty, Parameters, Quoted, Scheme};
+        use LocationFault::{Empty, Home, Parameters, Quoted, Scheme};
         for (text, expected) in [
             ("", Empty),
             (" \n", Empty),
@@ -155,6 +158,8 @@ mod tests {
             ("libsql:x", Scheme),
             ("postgres://ada:lovelace@localhost/app", Scheme),
             ("https://host/sessions.db", Scheme),
+            ("~/sessions.db", Home),
+            ("sqlite:~/sessions.db", Home),
             ("sessions.db?mode=rwc", Parameters),
             (":memory:?cache=shared", Parameters),
         ] {

@@ -92,6 +92,9 @@ pub enum LocationFault {
         "it begins as a URL of another kind: begin with `sqlite:`, or with `./` if a file's name has such a beginning"
     )]
     Scheme,
+    /// It begins with `~`.
+    #[error("only a shell replaces `~`, and this is none: write the path of the home folder")]
+    Home,
     /// It is a path with a URL's parameters.
     #[error("a path has no parameters: begin with `sqlite:` to make it a URL")]
     Parameters,

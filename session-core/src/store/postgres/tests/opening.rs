@@ -46,6 +46,36 @@ async fn a_database_that_can_not_hold_every_text_is_refused() {
 }
 
 #[tokio::test]
+async fn a_search_path_that_leads_nowhere_is_named() {
+    let Some(schema) = Schema::new().await else { return };
+    let url = <Postgres as TestServer>::url(&schema.server, "no_such_schema");
+    let error = PostgresOptions::new(url).open().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::NoSchema { .. }), "{error:?}");
+    assert!(error.to_string().contains("`search_path`"), "{error}");
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn what_speaks_another_protocol_is_named() {
+    use tokio::io::AsyncWriteExt;
+
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("postgres://ada@{}/app", listener.local_addr().unwrap());
+    // A message that no PostgreSQL server begins with, as MariaDB's greeting looks like one.
+    let other = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            drop(stream.write_all(&[b'd', 0, 0, 0, 4]).await);
+            connections.push(stream);
+        }
+    });
+    let error = PostgresOptions::new(url).acquire_timeout(Duration::from_secs(60)).open().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::AnotherServer { .. }), "{error:?}");
+    assert!(error.to_string().contains("isn't a PostgreSQL server: check host and port"), "{error}");
+    other.abort();
+}
+
+#[tokio::test]
 async fn a_database_that_checks_no_text_is_a_warning_and_keeps_every_text() {
     let Some(database) = Encoded::new("SQL_ASCII").await else { return };
     let own = database.own();

@@ -180,6 +180,9 @@ pub(in crate::store) enum ErrorKind {
     /// The server takes only encrypted connections.
     NeedsTls,
     NoDatabase,
+    /// No schema in which the tables could be.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has schemas in a database"))]
+    NoSchema,
     MissingRights,
     ReadOnly,
     /// A pooler refuses the settings that a connection begins with.

@@ -91,6 +91,23 @@ pub enum ServerOpenError {
         /// What the server said.
         source: DriverError,
     },
+    /// There is no schema for the tables.
+    #[error(
+        "no schema of the connection's `search_path` exists, or this user may not use any: create it, grant USAGE and CREATE on \
+         it, or correct the `search_path` ({source})"
+    )]
+    NoSchema {
+        /// What the server said.
+        source: DriverError,
+    },
+    /// What answers isn't a server of this kind.
+    #[error("what answers there isn't a {server} server: check host and port of the URL ({source})")]
+    AnotherServer {
+        /// The server's name.
+        server: &'static str,
+        /// What the driver said.
+        source: DriverError,
+    },
     /// The user may not make or use the tables.
     #[error(
         "this user may not make the session tables: grant CREATE, or migrate as another user and grant SELECT, INSERT, UPDATE \
@@ -176,6 +193,7 @@ impl ServerOpenError {
         };
         let kind = D::classify(&source);
         let is_unreachable = matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut);
+        let is_another = matches!(source, SqlxError::Protocol(_));
         let tls = Encryption::of(&source);
         let source = source.into();
         match (kind, tls) {
@@ -186,10 +204,12 @@ impl ServerOpenError {
             (_, Some(Encryption::OfPassword)) => Self::NeedsRsa { server, source },
             (ErrorKind::Refused, None) => Self::Refused { server, tls: D::NAMES.tls, source },
             (ErrorKind::NoDatabase, None) => Self::NoDatabase { server, source },
+            (ErrorKind::NoSchema, None) => Self::NoSchema { source },
             (ErrorKind::MissingRights, None) => Self::MissingRights { source },
             (ErrorKind::ReadOnly, None) => Self::ReadOnly { server, source },
             (ErrorKind::PoolerRefuses, None) => Self::Pooler { source },
             (_, None) if is_unreachable => Self::NoServer { server, source },
+            (_, None) if is_another => Self::AnotherServer { server, source },
             (_, None) => Self::Other { server, source },
         }
     }
