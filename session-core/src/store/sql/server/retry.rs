@@ -11,8 +11,9 @@
 //!    whole wait for a connection exceeds the pool's `acquire_timeout`, that is the end;
 //! 4. on a store's own connections, what has no answer in time, or not even begun because the
 //!    connection didn't answer a ping. A read that started on a silent connection waits for
-//!    [`READ_ANSWER_TIMEOUT`], a change for [`Server::ANSWER_TIMEOUT`]. That happens once: the next
-//!    attempt gets a connection that is known to be alive, and waits until the deadline.
+//!    [`READ_ANSWER_TIMEOUT`], a change for [`Server::ANSWER_TIMEOUT`], or longer if the store's
+//! `query_timeout` is long. That happens once: the next attempt gets a connection that is known to
+//! be alive, and waits until the deadline.
 
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ const READ_ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 /// failed, up to 64 seconds. If the server falls silent, there is time for another connection; if
 /// it is only slow, the connection opens in the end.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A change waits for at least this part of the store's `query_timeout` before it is asked again.
+/// Of the default, 10 seconds, that is less than [`Server::ANSWER_TIMEOUT`].
+const PATIENT: u32 = 16;
 
 /// A connection that was silent for longer is pinged before a change is sent.
 const PING_WHEN_SILENT_FOR: Duration = Duration::from_secs(5);
@@ -263,7 +268,8 @@ async fn attempt<D: Server>(store: &ServerStore<D>, operation: &Operation<'_>, p
         _ if progress.fresh => None,
         None => None,
         Some(time) if is_read => (time > TRUSTED_FOR).then_some(READ_ANSWER_TIMEOUT),
-        Some(_) => Some(D::ANSWER_TIMEOUT),
+        // A store that is told to be patient isn't quick to ask again.
+        Some(_) => Some(D::ANSWER_TIMEOUT.max(store.query_timeout / PATIENT)),
     };
     let answers = AnswerCount::default();
     // The timer is in the runtime that polls this, which is certainly running; the store's may not
