@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_longest_text_fits_and_no_longer_one(bytes in 62..2000_usize) {
+        fn the_longest_text_fits_and_no_longer_one(bytes in 68..2000_usize) {
             let sealer = Sealer::new(&SigningKey::from_bytes(&[1; 32]).unwrap().into());
             let user = UserId::of_user("ada").unwrap();
             let length = |text: usize| {
