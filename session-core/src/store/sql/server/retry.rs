@@ -12,8 +12,8 @@
 //! 4. on a store's own connections, what has no answer in time, or not even begun because the
 //!    connection didn't answer a ping. A read that started on a silent connection waits for
 //!    [`READ_ANSWER_TIMEOUT`], a change for [`Server::ANSWER_TIMEOUT`], or longer if the store's
-//! `query_timeout` is long. That happens once: the next attempt gets a connection that is known to
-//! be alive, and waits until the deadline.
+//!    `query_timeout` is long. That happens once: the next attempt gets a connection that is known
+//!    to be alive, and waits until the deadline.
 
 use std::time::Duration;
 
