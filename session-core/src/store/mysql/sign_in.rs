@@ -6,8 +6,9 @@ use sqlx::{MySql, MySqlConnection, Row};
 
 use super::{LOCK_USER, run};
 use crate::store::MAX_LOADED;
+use crate::store::micros::micros;
 use crate::store::sql::change::{SignIn, check_version};
-use crate::store::sql::row::{Arg, WriteResult, micros};
+use crate::store::sql::row::{Arg, WriteResult};
 use crate::store::sql::server::{AnswerCount, Server};
 
 /// Waits for the user's lock and takes it, then finds and locks the live sessions except the

@@ -9,12 +9,13 @@ use time::OffsetDateTime;
 
 use super::dialect::Statement;
 use super::driver::other_version;
-use super::row::{self, Arg, Columns, micros};
+use super::row::{self, Arg, Columns};
 use super::statements::Statements;
 use crate::clock::earlier;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::user_id::UserId;
+use crate::store::micros::micros;
 use crate::store::{Caller, MAX_LOADED, Replaced, Rotation, SessionKey, Update};
 
 /// A statement with its arguments.

@@ -14,7 +14,7 @@ use crate::model::record::{ClientInfo, Record};
 use crate::model::session_id::SessionId;
 use crate::model::token::{SealedToken, TokenHash};
 use crate::model::user_id::UserId;
-use crate::store::sql::row::time;
+use crate::store::micros::time;
 
 /// What to select instead of columns: one value with a line for each row, which begins with the
 /// row's id. `json_array` writes no line end, and escapes those in text. A row that is too large

@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::IdleUsers;
+use crate::store::micros::micros;
 use crate::store::sql::Backend;
-use crate::store::sql::row::micros;
 use crate::store::sql::server::ServerStore;
 use crate::store::sql::server::testing::{TestDatabase, TestServer};
 use crate::store::sql::testing::{LIMIT, NOW, record};
