@@ -19,7 +19,9 @@ pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod random;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 mod runs;
 pub mod scenario;
 pub mod scenarios;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use conformance_tests::mysql::MySql;
 use conformance_tests::postgres::Postgres;
+use conformance_tests::redis::Redis;
 use conformance_tests::scenario::Scenario;
 use conformance_tests::sqlite::Sqlite;
 use conformance_tests::suite::{Suite, catches, catches_rule};
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         .store(Sqlite)
         .store_if_found(postgres.clone())
         .store_if_found(mysql)
+        .store_if_found(Redis::find())
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)

@@ -96,6 +96,8 @@ pub use session_core::{LocationFault, SqliteOpenError, SqliteOptions, SqliteStor
 pub use session_core::{MySqlOptions, MySqlStore};
 #[cfg(feature = "postgres")]
 pub use session_core::{PostgresOptions, PostgresStore};
+#[cfg(feature = "redis")]
+pub use session_core::{RedisDriverError, RedisOpenError, RedisOptions, RedisStore, RedisUrlFault};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use session_core::{ServerOpenError, ServerOptions, ServerStore, UrlFault};
 pub use user::{CurrentUser, LoadUser};

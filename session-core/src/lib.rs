@@ -45,6 +45,8 @@ pub use observe::event::Event;
 pub use policy::answer::{Answer, Incoming};
 pub use policy::cross_origin::CrossOrigin;
 pub use policy::next::{MAX_NEXT_BYTES, Next, NextError};
+#[cfg(feature = "redis")]
+pub use redis;
 pub use request::handle::CookieSession;
 pub use service::CookieSessionService;
 pub use service::cleanup::CleanupTask;
@@ -61,6 +63,8 @@ pub use store::databases::{LocationFault, SqliteOpenError, SqliteOptions, Sqlite
 pub use store::databases::{MySqlOptions, MySqlStore};
 #[cfg(feature = "postgres")]
 pub use store::databases::{PostgresOptions, PostgresStore};
+#[cfg(feature = "redis")]
+pub use store::databases::{RedisDriverError, RedisOpenError, RedisOptions, RedisStore, RedisUrlFault};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use store::databases::{ServerOpenError, ServerOptions, ServerStore, UrlFault};
 pub use store::{MemoryStore, SessionStore};

@@ -42,13 +42,17 @@ pub use crate::model::version::Fate;
 #[cfg(feature = "encryption")]
 mod encrypted;
 mod memory;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "sqlite-unbundled"))]
+mod micros;
 #[cfg(feature = "mysql")]
 mod mysql;
-#[cfg(all(doc, any(feature = "mysql", feature = "postgres")))]
+#[cfg(all(doc, any(feature = "mysql", feature = "postgres", feature = "redis")))]
 #[doc = include_str!("operators.md")]
 pub mod operators {}
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]
@@ -65,6 +69,8 @@ pub mod databases {
     pub use super::mysql::{MySqlOptions, MySqlStore};
     #[cfg(feature = "postgres")]
     pub use super::postgres::{PostgresOptions, PostgresStore};
+    #[cfg(feature = "redis")]
+    pub use super::redis::{RedisDriverError, RedisOpenError, RedisOptions, RedisStore, RedisUrlFault};
     #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite-unbundled"))]
     pub use super::sql::driver::DriverError;
     #[cfg(any(feature = "mysql", feature = "postgres"))]

@@ -1,0 +1,185 @@
+//! How to connect to a Redis server. Not here: what is looked at when the store opens, see
+//! `set_up`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use redis::io::tcp::{TcpSettings, socket2};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use url::Url;
+
+use super::connection::Connections;
+use super::keys::Keys;
+use super::open_error::{RedisOpenError, RedisUrlFault};
+use super::{RedisStore, Shared, set_up};
+
+/// How long one operation may take unless the application sets it.
+const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What keys begin with unless the application sets it.
+const DEFAULT_PREFIX: &str = "session:";
+
+/// How to connect to a Redis server: see [`new`](Self::new).
+pub struct RedisOptions {
+    server: Server,
+    key_prefix: String,
+    acquire_timeout: Duration,
+    query_timeout: Duration,
+}
+
+enum Server {
+    /// May hold a password.
+    Url(String),
+    Client(Client),
+}
+
+impl RedisOptions {
+    /// Options for the server at `url`. Unless you set them: 5 seconds to open a connection, 10
+    /// seconds for a whole operation, and keys that begin with `session:`. A request that exceeds a
+    /// limit is a 503.
+    ///
+    /// The URL is `redis://user:password@host:port/database`, or the same with `rediss://` for TLS,
+    /// or `redis+unix:///path/to/socket?db=0&user=…&pass=…`. It names one server. All but the host
+    /// can be left out. In the user and the password `#`, `/`, `?` and `%` are written as `%23`,
+    /// `%2F`, `%3F` and `%25`. TLS takes a feature of the driver, such as `redis = { version = "1",
+    /// features = ["tokio-rustls-comp"] }` in your Cargo.toml.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self::of(Server::Url(url.into()))
+    }
+
+    /// Options for the server of your own `client`, which is one of version 1 of the crate `redis`,
+    /// re-exported as `session_core::redis`. Its address, user, password, database and TLS count;
+    /// the store opens connections of its own, with RESP3.
+    pub fn from_client(client: Client) -> Self {
+        Self::of(Server::Client(client))
+    }
+
+    fn of(server: Server) -> Self {
+        Self {
+            server,
+            key_prefix: DEFAULT_PREFIX.to_owned(),
+            acquire_timeout: Duration::from_secs(5),
+            query_timeout: DEFAULT_QUERY_TIMEOUT,
+        }
+    }
+
+    /// What the store's keys begin with: `session:` unless you set it. Two applications on one
+    /// database need two prefixes. It may be empty, and has no braces.
+    #[must_use]
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.key_prefix = prefix.into();
+        self
+    }
+
+    /// How long a connection may take to open: 5 seconds unless you set it, and no longer than
+    /// [`query_timeout`](Self::query_timeout). While there is time, another attempt follows.
+    #[must_use]
+    pub const fn acquire_timeout(mut self, limit: Duration) -> Self {
+        self.acquire_timeout = limit;
+        self
+    }
+
+    /// How long one operation may take: 10 seconds unless you set it. That includes opening
+    /// connections, and waiting for the server.
+    #[must_use]
+    pub const fn query_timeout(mut self, limit: Duration) -> Self {
+        self.query_timeout = limit;
+        self
+    }
+
+    /// Connects, and looks whether the server is fit for sessions.
+    ///
+    /// # Errors
+    /// [`RedisOpenError`], which says what to do and never shows the URL's password.
+    pub async fn open(self) -> Result<RedisStore, RedisOpenError> {
+        if self.key_prefix.contains(['{', '}']) {
+            return Err(RedisOpenError::Prefix);
+        }
+        let info = match &self.server {
+            Server::Url(url) => of_url(url).map_err(|fault| RedisOpenError::Url { fault })?,
+            Server::Client(client) => client.get_connection_info().clone(),
+        };
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(settings).set_tcp_settings(keepalive());
+        let client =
+            Client::open(info).map_err(|error| RedisOpenError::of(error.into(), "default", &self.key_prefix))?;
+        let acquire_timeout = self.acquire_timeout.min(self.query_timeout);
+        let store = RedisStore {
+            shared: Arc::new(Shared {
+                connections: Connections::new(client, acquire_timeout),
+                keys: Keys::new(&self.key_prefix),
+                query_timeout: self.query_timeout,
+                next_tag: AtomicUsize::new(0),
+            }),
+        };
+        set_up::check(&store).await?;
+        Ok(store)
+    }
+}
+
+/// Notices within a minute and a half that the other side is gone, and shows what lies between that
+/// the connection is in use.
+fn keepalive() -> TcpSettings {
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
+    TcpSettings::default().set_nodelay(true).set_keepalive(keepalive.with_retries(3))
+}
+
+/// What the URL means.
+fn of_url(text: &str) -> Result<ConnectionInfo, RedisUrlFault> {
+    let url = Url::parse(text).map_err(|_| match text.split_once("://") {
+        Some((_, rest)) if rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains(',')) => {
+            RedisUrlFault::SeveralHosts
+        }
+        Some((_, rest)) if rest.contains('@') => RedisUrlFault::Password,
+        Some(_) => RedisUrlFault::Syntax,
+        None => RedisUrlFault::Scheme,
+    })?;
+    let (is_socket, is_encrypted) = match url.scheme() {
+        "redis" | "valkey" => (false, false),
+        "rediss" | "valkeys" => (false, true),
+        "redis+unix" | "valkey+unix" | "unix" => (true, false),
+        _ => return Err(RedisUrlFault::Scheme),
+    };
+    if url.host_str().is_some_and(|host| host.contains(',')) {
+        return Err(RedisUrlFault::SeveralHosts);
+    }
+    let is_fragment_known = url.fragment().is_none_or(|fragment| fragment == "insecure" && is_encrypted);
+    if !is_fragment_known || !is_socket && url.path().contains('@') {
+        return Err(RedisUrlFault::Password);
+    }
+    let tls = ConnectionAddr::TcpTls { host: String::new(), port: 0, insecure: false, tls_params: None };
+    if is_encrypted && !tls.is_supported() {
+        return Err(RedisUrlFault::NoTls);
+    }
+    let database = url.path().trim_matches('/');
+    if !is_socket && !database.is_empty() && database.parse::<u32>().is_err() {
+        return Err(RedisUrlFault::Database);
+    }
+    let known: &[&str] = if is_socket { &["db", "user", "pass", "protocol"] } else { &["protocol"] };
+    for (name, _) in url.query_pairs().filter(|(name, _)| !known.contains(&&**name)) {
+        tracing::warn!("the Redis URL's parameter `{}` has no effect", name.escape_debug());
+    }
+    url.into_connection_info().map_err(|_| RedisUrlFault::Syntax)
+}
+
+/// Shows no URL, which may hold a password.
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("key_prefix", &self.key_prefix)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("query_timeout", &self.query_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The server's address, where that is shown.
+pub(super) fn address(client: &Client) -> String {
+    match client.get_connection_info().addr() {
+        ConnectionAddr::Unix(path) => path.display().to_string(),
+        address => address.to_string(),
+    }
+}
