@@ -36,7 +36,9 @@ fn main() -> ExitCode {
     let (postgres, mysql) = (Postgres::find(), MySql::find());
     let mut shared: Vec<_> = postgres.iter().cloned().map(faults::Shared::Postgres).collect();
     shared.extend(mysql.iter().cloned().map(Box::new).map(faults::Shared::MySql));
-    let faults = faults::trials(&shared);
+    let redis = Redis::find();
+    let mut faults = faults::trials(&shared);
+    faults.extend(faults::redis::trials(redis.as_ref().ok()));
     // Where no server is there are no such trials, and a line, or a failure, says so.
     let on_servers = (!shared.is_empty()).then(|| suite::completeness_on_servers(&faults));
     Suite::new()
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
         .store(Sqlite)
         .store_if_found(postgres.clone())
         .store_if_found(mysql)
-        .store_if_found(Redis::find())
+        .store_if_found(redis)
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)

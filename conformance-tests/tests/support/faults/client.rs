@@ -22,6 +22,12 @@ pub(crate) struct Stored {
     pub(crate) last_active: i64,
 }
 
+/// What sees the stored sessions without the library in between.
+pub(crate) trait Inspect {
+    /// The sessions of a user, by id.
+    fn sessions(&mut self, user: &str) -> impl Future<Output = Vec<Stored>> + Send;
+}
+
 impl Client {
     pub(crate) async fn connect(url: &str) -> sqlx::Result<Self> {
         match Kind::of(url) {
@@ -84,9 +90,10 @@ impl Client {
         waiting.retain(|id| here.contains(id));
         waiting
     }
+}
 
-    /// The sessions of a user, by id.
-    pub(crate) async fn sessions(&mut self, user: &str) -> Vec<Stored> {
+impl Inspect for Client {
+    async fn sessions(&mut self, user: &str) -> Vec<Stored> {
         let sql = format!(
             "SELECT id, token_hash, data, last_active_at FROM cookie_session WHERE user_id = '{user}' ORDER BY id"
         );
@@ -120,7 +127,7 @@ fn of_mariadb(row: &MySqlRow) -> Stored {
 }
 
 /// As the library writes ids.
-fn written(id: &[u8]) -> String {
+pub(super) fn written(id: &[u8]) -> String {
     let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance_tests::browser::{Browser, Reply};
-use conformance_tests::world::World;
+use conformance_tests::world::{Rows, World};
 use serde_json::{Value, json};
 
-use super::client::{Client, Stored};
+use super::client::{Client, Inspect, Stored};
 use super::pool::{Pool, Settings};
-use super::programs::Kind;
-use super::proxy::Cut;
+use super::proxy::{Cut, Proxy};
 use crate::support::axum::Axum;
 
 const CUTS: [Cut; 3] = [Cut::Before, Cut::During, Cut::After];
@@ -48,9 +47,16 @@ pub(crate) const CHANGES: [Change; 10] = [
 
 pub(crate) async fn cut_in_the_middle(url: String) {
     let (pool, proxy) = Pool::open_through(&url, Settings::SHORT).await;
-    let world = World::new(Arc::new(Axum), pool.rows(PATIENCE)).await;
-    let direct = World::new(Arc::new(Axum), Pool::open(&url, Settings::SHORT).await.rows(PATIENCE)).await;
-    let mut client = Client::connect(&url).await.expect("a server that answers");
+    let direct = Pool::open(&url, Settings::SHORT).await.rows(PATIENCE);
+    let client = Client::connect(&url).await.expect("a server that answers");
+    each_done_once(pool.rows(PATIENCE), &proxy, direct, client).await;
+    assert_eq!(pool.hold_all().await.len(), pool.connections(), "no connection is lost");
+}
+
+/// Cuts the connections of `rows` through the proxy, and sees by the others what became of it.
+pub(super) async fn each_done_once(rows: Rows, proxy: &Proxy, direct: Rows, mut client: impl Inspect) {
+    let world = World::new(Arc::new(Axum), rows).await;
+    let direct = World::new(Arc::new(Axum), direct).await;
     let mut counts: BTreeMap<_, u32> = BTreeMap::new();
     for round in 0..world.rounds {
         let (change, cut) = (CHANGES[round % CHANGES.len()], CUTS[round / CHANGES.len() % CUTS.len()]);
@@ -65,9 +71,8 @@ pub(crate) async fn cut_in_the_middle(url: String) {
         case.is_true(&direct).await;
         *counts.entry(change).or_default() += 1;
     }
-    assert_eq!(pool.hold_all().await.len(), pool.connections(), "no connection is lost");
     let counts: Vec<_> = counts.iter().map(|(change, count)| format!("{change:?} {count}")).collect();
-    println!("{}: {} cuts, each done once: {}", Kind::of(&url).name(), world.rounds, counts.join(", "));
+    println!("{} cuts, each done once: {}", world.rounds, counts.join(", "));
 }
 
 /// One request of a user with two sessions.
@@ -82,7 +87,13 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) async fn new(direct: &World, world: &World, client: &mut Client, round: usize, change: Change) -> Self {
+    pub(crate) async fn new(
+        direct: &World,
+        world: &World,
+        client: &mut impl Inspect,
+        round: usize,
+        change: Change,
+    ) -> Self {
         let user = format!("ada {round}");
         let [mut own, mut other] = [direct.browser(), direct.browser()];
         let script = json!([{"op": "authenticate_with", "user": user, "data": {"n": 0}}]);

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use conformance_tests::world::{Rows, World};
 use serde_json::json;
+use session_core::SessionStore;
 
-use super::pool::opened_through;
-use super::programs::Kind;
+use super::proxy::Proxy;
 use crate::support::axum::Axum;
 
-const CONNECTIONS: u32 = 8;
+/// How many connections a store may have.
+pub(super) const CONNECTIONS: u32 = 8;
 const TIMES: usize = 3;
 
 /// Reads and changes of many users at once meet such connections: none is refused, and none is
 /// lost.
-pub(super) async fn forgotten_connections(url: String) {
-    let (store, proxy) = opened_through(&url, CONNECTIONS).await;
+pub(super) async fn forgotten_connections(store: Arc<dyn SessionStore>, proxy: Proxy) {
     let world = World::new(Arc::new(Axum), Rows::shared(store)).await;
     let mut browsers = Vec::new();
     for user in 0..2 * CONNECTIONS {
@@ -52,13 +52,12 @@ pub(super) async fn forgotten_connections(url: String) {
         let counted = if number % 4 == 1 { TIMES } else { 0 };
         assert_eq!(reply.result(0)["value"], json!(counted), "browser {number}: each change once");
     }
-    println!("{}: all connections forgotten {connections} times, and no request refused", Kind::of(&url).name());
+    println!("all connections forgotten {connections} times, and no request refused");
 }
 
 /// New connections that reach nothing while they are opened: others are opened in the time that is
 /// left.
-pub(super) async fn silent_openings(url: String) {
-    let (store, proxy) = opened_through(&url, CONNECTIONS).await;
+pub(super) async fn silent_openings(store: Arc<dyn SessionStore>, proxy: Proxy) {
     let world = World::new(Arc::new(Axum), Rows::shared(store)).await;
     let mut browser = world.browser();
     let sign_in = json!([{"op": "authenticate_with", "user": "ada", "data": {"n": 0}}]);

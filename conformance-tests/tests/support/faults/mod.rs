@@ -9,6 +9,7 @@ use libtest_mimic::Trial;
 
 use client::Client;
 use disk::SmallDisk;
+use pool::opened_through;
 use programs::{Kind, Programs};
 use servers::OnDisk;
 
@@ -27,6 +28,7 @@ pub(crate) mod programs;
 pub(crate) mod proxy;
 mod reach;
 mod read_only;
+pub(crate) mod redis;
 pub(crate) mod servers;
 mod unfit;
 mod waits;
@@ -173,10 +175,16 @@ impl Shared {
                 Box::pin(reach::one_users_changes(url))
             }),
             trial(&["FLT-7"], "connections that were forgotten while they were idle cost no request a 503", |url| {
-                Box::pin(idle::forgotten_connections(url))
+                Box::pin(async move {
+                    let (store, proxy) = opened_through(&url, idle::CONNECTIONS).await;
+                    idle::forgotten_connections(store, proxy).await;
+                })
             }),
             trial(&["FLT-7"], "a connection that falls silent while it is opened costs no request a 503", |url| {
-                Box::pin(idle::silent_openings(url))
+                Box::pin(async move {
+                    let (store, proxy) = opened_through(&url, idle::CONNECTIONS).await;
+                    idle::silent_openings(store, proxy).await;
+                })
             }),
             trial(&["FLT-8"], "what is given up behind a lock doesn't go on waiting at the server", |url| {
                 Box::pin(reach::waits_end_at_the_server(url))

@@ -9,8 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::programs::Kind;
-use super::wire::{Message, Wire};
+use super::wire::{Message, Protocol, Wire};
 
 /// Where a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub(crate) struct Proxy {
 }
 
 struct Plan {
-    kind: Kind,
+    protocol: Protocol,
     server: String,
     next: Mutex<Option<Cut>>,
     /// How many connections were cut, of which the server is done with all that it had read.
@@ -47,12 +46,12 @@ struct Plan {
 
 impl Proxy {
     /// A proxy in front of the server at `host:port`.
-    pub(crate) async fn start(kind: Kind, server: String) -> Self {
+    pub(crate) async fn start(protocol: impl Into<Protocol>, server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let (settled, silent) = (watch::Sender::new(0), watch::Sender::new(false));
         let plan = Arc::new(Plan {
-            kind,
+            protocol: protocol.into(),
             server,
             next: Mutex::default(),
             settled,
@@ -141,7 +140,7 @@ impl Plan {
         // Messages go on one by one, and none is to wait for another.
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let mut wire = Wire::new(self.kind);
+        let mut wire = Wire::new(self.protocol);
         let (mut inbox, mut outbox) = (BytesMut::new(), BytesMut::new());
         loop {
             if *silent.borrow_and_update() || *forgotten.borrow_and_update() > known {

@@ -7,9 +7,26 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::programs::Kind;
 
+/// What a client and its server speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Postgres,
+    MariaDb,
+    Redis,
+}
+
+impl From<Kind> for Protocol {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Postgres => Self::Postgres,
+            Kind::MariaDb => Self::MariaDb,
+        }
+    }
+}
+
 /// What one connection has said so far.
 pub(super) struct Wire {
-    kind: Kind,
+    protocol: Protocol,
     /// PostgreSQL: a message without a type has begun the session.
     started: bool,
     /// PostgreSQL: the statement that the next execution runs.
@@ -34,9 +51,9 @@ pub(super) struct Message {
 }
 
 impl Wire {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(protocol: Protocol) -> Self {
         Self {
-            kind,
+            protocol,
             started: false,
             bound: Bytes::new(),
             asking: false,
@@ -48,9 +65,10 @@ impl Wire {
 
     /// The next message of the client, if it is there to its end.
     pub(super) fn next(&mut self, inbox: &mut BytesMut) -> Option<Message> {
-        match self.kind {
-            Kind::Postgres => self.next_of_postgres(inbox),
-            Kind::MariaDb => self.next_of_mariadb(inbox),
+        match self.protocol {
+            Protocol::Postgres => self.next_of_postgres(inbox),
+            Protocol::MariaDb => self.next_of_mariadb(inbox),
+            Protocol::Redis => next_of_redis(inbox),
         }
     }
 
@@ -131,6 +149,29 @@ impl Wire {
             !self.in_transaction && starts(&["INSERT", "UPDATE", "DELETE"])
         }
     }
+}
+
+/// A command is an array of texts: `*2`, then for each text `$3` and the text, each with a line break.
+fn next_of_redis(inbox: &mut BytesMut) -> Option<Message> {
+    let number = |at: usize| {
+        let length = inbox.get(at..)?.windows(2).position(|end| end == b"\r\n")?;
+        let number: usize = str::from_utf8(&inbox[at + 1..at + length]).ok()?.parse().expect("a number");
+        Some((number, at + length + 2))
+    };
+    let (parts, mut end) = number(0)?;
+    let mut command = String::new();
+    for part in 0..parts {
+        let (length, start) = number(end)?;
+        end = start + length + 2;
+        if part == 0 {
+            command = text(inbox.get(start..start + length)?);
+        }
+    }
+    if inbox.len() < end {
+        return None;
+    }
+    let bytes = inbox.split_to(end).freeze();
+    Some(Message { bytes, ends_a_change: command.starts_with("EVAL"), is_complete: true, is_ping: command == "PING" })
 }
 
 /// Bytes up to a zero, which is taken too.

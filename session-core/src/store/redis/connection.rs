@@ -17,11 +17,16 @@ use tokio::time::{Instant, timeout_at};
 /// How many requests a connection takes in before others wait for it to send them.
 const BUFFERED_REQUESTS: usize = 1024;
 
+/// How long a connection may take to open at first; twice as long each time one has failed. If the
+/// server falls silent, there is time for another connection; if it is only slow, the connection
+/// opens in the end.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Opens and keeps the connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     client: Client,
-    /// How long one may take to open.
+    /// How long one may take to open at most.
     acquire_timeout: Duration,
     by_runtime: Mutex<HashMap<Id, watch::Receiver<Opening>>>,
 }
@@ -66,22 +71,30 @@ impl Connections {
         &self.client
     }
 
-    /// This runtime's connection, which is opened unless there is one.
-    pub(super) async fn get(&self, deadline: Instant) -> Result<Connection, NoConnection> {
-        let deadline = deadline.min(Instant::now() + self.acquire_timeout);
+    /// This runtime's connection, which is opened unless there is one. `failures` is how often
+    /// that has failed for the same request.
+    pub(super) async fn get(&self, failures: u32, deadline: Instant) -> Result<Connection, NoConnection> {
+        let limit = self.acquire_timeout.min(OPEN_TIMEOUT * (1 << failures.min(5)));
+        let deadline = deadline.min(Instant::now() + limit);
         let mut opening = self.opening();
-        match timeout_at(deadline, opening.wait_for(|state| !matches!(state, Opening::Pending))).await {
-            Ok(Ok(state)) => match &*state {
-                Opening::Open(connection) => Ok(connection.clone()),
-                Opening::Failed(error) => Err(NoConnection::Failed(error.clone())),
-                Opening::Pending => Err(NoConnection::TooLate),
-            },
+        let opened = timeout_at(deadline, opening.wait_for(|state| !matches!(state, Opening::Pending))).await;
+        match opened.map(|opened| opened.map(|state| state.clone())) {
+            Ok(Ok(Opening::Open(connection))) => Ok(connection),
+            Ok(Ok(Opening::Failed(error))) => Err(NoConnection::Failed(error)),
             Ok(Err(_)) => {
                 let ended = io::Error::new(io::ErrorKind::NotConnected, "the connection's runtime has ended");
                 Err(NoConnection::Failed(ended.into()))
             }
-            Err(_) => Err(NoConnection::TooLate),
+            Err(_) | Ok(Ok(Opening::Pending)) => {
+                self.forget(&opening);
+                Err(NoConnection::TooLate)
+            }
         }
+    }
+
+    /// Gives up an opening that reaches nothing, so that the next request begins another one.
+    fn forget(&self, opening: &watch::Receiver<Opening>) {
+        self.lock().retain(|_, kept| !kept.same_channel(opening));
     }
 
     /// The connection of this runtime, or its opening. One opening serves all who wait; if it

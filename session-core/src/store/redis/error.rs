@@ -45,6 +45,12 @@ pub(super) fn is_unreadable(error: &RedisError) -> bool {
     error.code().is_some_and(|code| code == NO_ROW || code == "WRONGTYPE")
 }
 
+/// Whether the user may not run a command, itself or in a script.
+pub(super) fn is_missing_right(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || error.to_string().contains("The user executing the script can't")
+}
+
 /// What the server or the driver reported, without what it quotes of a command. `Debug` shows the
 /// same as `Display`.
 pub struct RedisFailure(RedisError);

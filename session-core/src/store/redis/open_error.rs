@@ -4,12 +4,12 @@ use std::fmt;
 
 use redis::{ErrorKind, ServerErrorKind};
 
-use super::error::RedisFailure;
+use super::error::{RedisFailure, is_missing_right};
 
 /// The commands that the store's connections, scripts and look-ups send, as `ACL SETUSER` takes
 /// them.
 const COMMANDS: &str = "+get +set +getrange +setrange +exists +del +pexpire +pttl +zadd +zcard +zcount +zrange \
-                        +zrangebyscore +zrem +zscore +eval +evalsha +time +info +config|get +hello +client|setinfo +select \
+                        +zrangebyscore +zrem +zscore +eval +evalsha +time +info +config|get +hello +select \
                         +ping";
 
 /// Why a Redis server can't be used for sessions. Nothing in it shows the URL's password. `Debug`
@@ -143,7 +143,7 @@ impl RedisOpenError {
         let text = error.to_string();
         match error.kind() {
             ErrorKind::AuthenticationFailed => Self::Refused { source },
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            _ if is_missing_right(error) => {
                 Self::MissingRights { user: user.to_owned(), prefix: prefix.to_owned(), source }
             }
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Replica { source },

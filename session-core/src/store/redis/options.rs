@@ -73,8 +73,9 @@ impl RedisOptions {
         self
     }
 
-    /// How long a connection may take to open: 5 seconds unless you set it, and no longer than
-    /// [`query_timeout`](Self::query_timeout). While there is time, another attempt follows.
+    /// How long a connection may take to open at most: 5 seconds unless you set it. The first
+    /// attempt is given up after 2 seconds, each further one after twice as long, and another one
+    /// follows while the operation has time.
     #[must_use]
     pub const fn acquire_timeout(mut self, limit: Duration) -> Self {
         self.acquire_timeout = limit;
@@ -101,14 +102,13 @@ impl RedisOptions {
             Server::Url(url) => of_url(url).map_err(|fault| RedisOpenError::Url { fault })?,
             Server::Client(client) => client.get_connection_info().clone(),
         };
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let info = info.set_redis_settings(settings).set_tcp_settings(keepalive());
         let client =
             Client::open(info).map_err(|error| RedisOpenError::of(error.into(), "default", &self.key_prefix))?;
-        let acquire_timeout = self.acquire_timeout.min(self.query_timeout);
         let store = RedisStore {
             shared: Arc::new(Shared {
-                connections: Connections::new(client, acquire_timeout),
+                connections: Connections::new(client, self.acquire_timeout),
                 keys: Keys::new(&self.key_prefix),
                 query_timeout: self.query_timeout,
                 next_tag: AtomicUsize::new(0),

@@ -109,7 +109,7 @@ pub(super) async fn run(
         false => StoreError::not_applied(ServerTimeout),
     };
     loop {
-        let error = match attempt(connections, request, deadline, is_patient, query_timeout).await {
+        let error = match attempt(connections, request, failures, deadline, is_patient, query_timeout).await {
             Attempt::Answered(value) => return Ok(Answer { value, is_repeated: may_be_done }),
             Attempt::Silent => {
                 is_patient = true;
@@ -117,12 +117,15 @@ pub(super) async fn run(
                 continue;
             }
             Attempt::TooLate => return Err(late(may_be_done || !request.is_read)),
-            Attempt::NotConnected => return Err(late(may_be_done)),
+            Attempt::NotConnected if Instant::now() >= deadline => return Err(late(may_be_done)),
+            Attempt::NotConnected => {
+                failures += 1;
+                continue;
+            }
             Attempt::Failed(error) => error,
         };
         match meaning(&error) {
-            Meaning::Refused => {}
-            Meaning::Unreachable => {}
+            Meaning::Refused | Meaning::Unreachable => {}
             Meaning::Lost => may_be_done |= !request.is_read,
             Meaning::Final => return Err(failed(error, may_be_done)),
         }
@@ -157,11 +160,12 @@ enum Attempt {
 async fn attempt(
     connections: &Connections,
     request: &Request,
+    failures: u32,
     deadline: Instant,
     is_patient: bool,
     query_timeout: Duration,
 ) -> Attempt {
-    let connection = match connections.get(deadline).await {
+    let connection = match connections.get(failures, deadline).await {
         Ok(connection) => connection,
         Err(NoConnection::Failed(error)) => return Attempt::Failed(error),
         Err(NoConnection::TooLate) => return Attempt::NotConnected,

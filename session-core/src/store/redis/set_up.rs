@@ -4,7 +4,7 @@
 
 use redis::{Cmd, Value};
 
-use super::error::RedisFailure;
+use super::error::{RedisFailure, is_missing_right};
 use super::open_error::RedisOpenError;
 use super::retry::Request;
 use super::scripts::{CREATE, DUE, END, END_ALL, LIST, PURGE, UPDATE};
@@ -22,7 +22,7 @@ pub(super) async fn check(store: &RedisStore) -> Result<(), RedisOpenError> {
     match text(store, "INFO", &[]).await {
         Ok(info) => check_info(store, &info).await?,
         // A user may lack the right to look; what is needed fails below.
-        Err(failed) if is_missing_right(&failed) => {
+        Err(failed) if failure(&failed).is_some_and(|failure| is_missing_right(failure.error())) => {
             tracing::warn!(
                 "this Redis user may not run `INFO`, so nothing tells whether the server keeps what it acknowledges"
             );
@@ -75,10 +75,19 @@ async fn probe(store: &RedisStore) -> Result<(), StoreError> {
     let (now, rows) = ([0; 8], key("r"));
     let of_all: [&[u8]; 3] = [&row, &user, &expiry];
     let (id, name, token) = (&PROBE[..16], &PROBE[..1], &PROBE[..32]);
+    let plain = |name: &str, key: &[u8], arg: &[u8]| {
+        let mut command = Cmd::new();
+        command.arg(name).arg(key).arg(arg);
+        Request::read(command)
+    };
     let mut get = Cmd::new();
     get.arg("GET").arg(&row);
     let requests = [
         Request::read(get),
+        // Scripts go on without these.
+        plain("ZREM", &user, id),
+        plain("ZSCORE", &user, id),
+        plain("PEXPIRE", &row, b"1"),
         Request::call(&END, &of_all, &[&now, id, name]),
         Request::call(&CREATE, &of_all, &[&now, &PROBE, b"1", &rows, id, name, &now]),
         Request::call(&UPDATE, &of_all, &[&now, name, token, &now, b"", b"", b"", b"", b"", b"1"]),
@@ -110,11 +119,6 @@ fn flat(value: &Value) -> String {
         Value::Map(parts) => parts.iter().map(|(name, value)| flat(name) + " " + &flat(value)).collect(),
         _ => String::new(),
     }
-}
-
-fn is_missing_right(error: &StoreError) -> bool {
-    failure(error)
-        .is_some_and(|failure| failure.error().kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm))
 }
 
 fn failure(error: &StoreError) -> Option<&RedisFailure> {

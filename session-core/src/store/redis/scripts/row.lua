@@ -18,7 +18,10 @@ local TOKEN, PREVIOUS, ISSUED, VERSION, ACTIVE, EXPIRES, SIGNED_IN, DATA_AT, USE
 -- The first bytes of a row; nil if there is none; false if the value is no row that can be read.
 local function read(key)
   local head = redis.pcall('GETRANGE', key, 0, HEAD - 1)
-  if type(head) ~= 'string' then return false end
+  if type(head) ~= 'string' then
+    if string.find(head.err, 'WRONGTYPE', 1, true) then return false end
+    error(head.err)
+  end
   if head == '' then return nil end
   if byte(head) ~= 1 or #head < USER or #head < USER + byte(head, USER) then return false end
   return head
