@@ -85,3 +85,29 @@ impl fmt::Debug for RedisFailure {
 }
 
 impl std::error::Error for RedisFailure {}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_the_server_quotes_is_not_shown() {
+        let quoted = "unknown command `GETRANGE`, with args beginning with: `session:{1}s` `hunter2`";
+        let error = make_extension_error("ERR".to_owned(), Some(quoted.to_owned()));
+        for shown in [RedisFailure::from(error.clone()).to_string(), format!("{:?}", RedisFailure::from(error))] {
+            assert!(shown.contains("unknown command `GETRANGE`") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_told_from_what_was_not() {
+        let extension = |code: &str| meaning(&make_extension_error(code.to_owned(), None));
+        assert_eq!(extension("BUSY"), Meaning::Refused);
+        assert_eq!([extension("OOM"), extension(NO_ROW), extension("MISCONF")], [Meaning::Final; 3]);
+        let io = |kind| meaning(&std::io::Error::from(kind).into());
+        assert_eq!(io(std::io::ErrorKind::ConnectionRefused), Meaning::Unreachable);
+        assert_eq!([io(std::io::ErrorKind::BrokenPipe), io(std::io::ErrorKind::TimedOut)], [Meaning::Lost; 2]);
+    }
+}

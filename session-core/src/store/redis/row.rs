@@ -223,3 +223,6 @@ impl<'v> Parts<'v> {
         Ok(is_some.then_some(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;
