@@ -20,6 +20,7 @@ use crate::support::broken::Broken;
 use crate::support::broken::users::Forgetting;
 use crate::support::by_hand::ByHand;
 use crate::support::encrypting::Encrypting;
+use crate::support::faults::redis::cluster::OnCluster;
 use crate::support::hyper::Hyper;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::{faults, processes};
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         .trials(processes::trials())
         .trials(faults)
         .trials(on_servers)
+        .trials(on_a_cluster())
         .trials(encrypted())
         .trials(broken(&memory))
         .trials(broken_rules())
@@ -84,6 +86,14 @@ fn behind_a_pooler(server: Result<Postgres, String>) -> Vec<Trial> {
             trials
         }
         Err(why) => suite::untested(why).into_iter().collect(),
+    }
+}
+
+/// The store suite: which server a key lies on is below all adapters.
+fn on_a_cluster() -> Vec<Trial> {
+    match faults::redis::find_program() {
+        Ok(_) => suite::mount_store(&(Arc::new(OnCluster::default()) as Arc<dyn StoreKind>)),
+        Err(why) => suite::untested(format!("a Redis Cluster: {why}")).into_iter().collect(),
     }
 }
 

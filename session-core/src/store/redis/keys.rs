@@ -53,6 +53,16 @@ impl Tag {
         Self(shard.number() % TAGS)
     }
 
+    /// Its number.
+    pub(super) const fn place(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The slot that its keys have in a cluster.
+    pub(super) const fn slot(self) -> u16 {
+        self.0 * (SLOTS / TAGS)
+    }
+
     /// The tag of this number, counted round.
     pub(super) const fn number(number: usize) -> Self {
         Self((number % TAGS as usize) as u16)
@@ -107,6 +117,13 @@ impl Keys {
     /// The key of the index of sessions by expiry.
     pub(super) fn expiry(&self, tag: Tag) -> Vec<u8> {
         self.start(tag, b'x')
+    }
+
+    /// A key that no session and no user has, and that lies with the tag's others.
+    pub(super) fn probe(&self, tag: Tag, name: u8) -> Vec<u8> {
+        let mut key = self.start(tag, b'p');
+        key.push(name);
+        key
     }
 
     fn start(&self, tag: Tag, kind: u8) -> Vec<u8> {
@@ -178,7 +195,7 @@ mod tests {
                 keys.expiry(tag),
             ];
             for key in &all {
-                prop_assert_eq!(slot(key), tag.0 * (SLOTS / TAGS));
+                prop_assert_eq!(slot(key), tag.slot());
             }
             prop_assert_eq!(all[0] == all[1], a == b);
             prop_assert!(all[2] != all[0] && all[2] != all[3] && all[0] != all[3]);

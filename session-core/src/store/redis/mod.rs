@@ -28,13 +28,15 @@ use connection::Connections;
 use error::RedisFailure;
 use keys::{Keys, TAGS, Tag};
 use reply::Reply;
-use retry::{Answer, Request, run};
+use retry::{Answer, Replicas, Request, run};
 use row::time_bytes;
 use scripts::{CREATE, DUE, END, END_ALL, LIST, PURGE, UPDATE};
 
+mod across;
 mod connection;
 mod error;
 mod keys;
+mod nodes;
 mod open_error;
 mod options;
 mod reply;
@@ -65,6 +67,7 @@ pub struct RedisStore {
 
 struct Shared {
     connections: Connections,
+    replicas: Replicas,
     keys: Keys,
     query_timeout: Duration,
     /// The tag at which the next clean-up begins.
@@ -86,7 +89,7 @@ impl RedisStore {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
-        run(&self.shared.connections, request, self.shared.query_timeout).await
+        run(&self.shared.connections, &self.shared.replicas, request, self.shared.query_timeout).await
     }
 
     /// Runs a script that concerns the session of this id, and reads its answer.
@@ -95,20 +98,43 @@ impl RedisStore {
         Ok((Reply::of(value)?, is_repeated))
     }
 
+    /// Inserts the session, in one step if all keys lie together.
     async fn insert(
+        &self,
+        new: &Arc<Record>,
+        replaces: &[Replaced],
+        limit: NonZeroU32,
+        now: OffsetDateTime,
+    ) -> Result<Created, StoreError> {
+        let replaces = &replaces[..replaces.len().min(MAX_LOADED)];
+        let home = Tag::of(new.user_id.shard());
+        if self.is_one_step(replaces.iter().map(|replaced| &replaced.session.user_id), home) {
+            return self.insert_together(new, replaces, limit, now).await.map(|(created, _)| created);
+        }
+        let apart =
+            across::Insertion { store: self.clone(), new: Arc::clone(new), replaces: replaces.to_vec(), limit, now };
+        across::to_its_end(apart.run()).await
+    }
+
+    /// Whether the keys of these users can be in one script with this tag's.
+    fn is_one_step<'a>(&self, users: impl IntoIterator<Item = &'a UserId>, home: Tag) -> bool {
+        !self.shared.connections.nodes.is_cluster() || users.into_iter().all(|user| Tag::of(user.shard()) == home)
+    }
+
+    /// Inserts the session in one step, and returns whether an earlier attempt may have.
+    async fn insert_together(
         &self,
         new: &Record,
         replaces: &[Replaced],
         limit: NonZeroU32,
         now: OffsetDateTime,
-    ) -> Result<Created, StoreError> {
-        let keys = &self.shared.keys;
+    ) -> Result<(Created, bool), StoreError> {
+        let (keys, home) = (&self.shared.keys, Tag::of(new.user_id.shard()));
         let mut of_all = self.keys_of(&new.user_id, new.id).to_vec();
         let (now, row, limit) = (time_bytes(now), row::encode(new), limit.to_string());
-        let (rows, expires_at) = (keys.rows(Tag::of(new.user_id.shard())), time_bytes(new.expires_at));
+        let (rows, expires_at) = (keys.rows(home), time_bytes(new.expires_at));
         let mut args: Vec<&[u8]> =
             vec![&now, &row, limit.as_bytes(), &rows, new.id.as_bytes(), new.user_id.as_str().as_bytes(), &expires_at];
-        let replaces = &replaces[..replaces.len().min(MAX_LOADED)];
         let versions: ArrayVec<_, MAX_LOADED> =
             replaces.iter().map(|replaced| replaced.version.map(i64::to_be_bytes)).collect();
         for (Replaced { session, .. }, version) in replaces.iter().zip(&versions) {
@@ -117,13 +143,15 @@ impl RedisStore {
             args.extend([&session.id.as_bytes()[..], session.user_id.as_str().as_bytes(), version]);
         }
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, _) = self.call(&Request::call(&CREATE, &of_all, &args), None).await?;
-        match reply.what() {
-            "inserted" => Ok(Created::Inserted { evicted: reply.ids()? }),
-            "taken" => Ok(Created::Taken),
-            "changed" => Ok(Created::Changed(reply.rows()?.pop().ok_or_else(reply::not_understood)?)),
-            _ => Err(reply::not_understood()),
-        }
+        let create = Request::call(home, &CREATE, &of_all, &args).kept(!replaces.is_empty());
+        let (reply, is_repeated) = self.call(&create, None).await?;
+        let created = match reply.what() {
+            "inserted" => Created::Inserted { evicted: reply.ids()? },
+            "taken" => Created::Taken,
+            "changed" => Created::Changed(reply.rows()?.pop().ok_or_else(reply::not_understood)?),
+            _ => return Err(reply::not_understood()),
+        };
+        Ok((created, is_repeated))
     }
 
     async fn find(&self, sessions: &[TokenRef], now: OffsetDateTime) -> Result<Loaded, StoreError> {
@@ -143,7 +171,8 @@ impl RedisStore {
         let key = self.shared.keys.row(session);
         let mut get = Cmd::with_capacity(2, 8 + key.len());
         get.arg("GET").arg(key);
-        let found = self.ask(&Request::read(get)).await.map_err(|error| unreadable(error, Some(session.id)))?;
+        let found = self.ask(&Request::read(Tag::of(session.shard), get)).await;
+        let found = found.map_err(|error| unreadable(error, Some(session.id)))?;
         match found.value {
             Value::BulkString(value) => row::decode(session.id, &value).map(Some),
             Value::Nil => Ok(None),
@@ -180,7 +209,8 @@ impl RedisStore {
             successor,
             if update.seen { b"1" } else { b"" },
         ];
-        let request = Request::call(&UPDATE, &[row, user, expiry], &args);
+        let tag = Tag::of(caller.user_id.shard());
+        let request = Request::call(tag, &UPDATE, &[row, user, expiry], &args).kept(update.rotation.is_some());
         let (reply, is_repeated) = self.call(&request, Some(caller.id)).await?;
         match reply.what() {
             "done" => Ok(Updated::Done { expires_at: reply.time(caller.id)? }),
@@ -207,12 +237,14 @@ impl RedisStore {
         by: Option<&Caller>,
         now: OffsetDateTime,
     ) -> Result<Checked<bool>, StoreError> {
+        let tag = Tag::of(user.shard());
+        let Some(by) = self.checked_with(by, tag, now).await? else { return Ok(Checked::CallerGone) };
         let mut of_all = self.keys_of(user, id).to_vec();
         let (by, now) = (by.map(|caller| By::of(self, caller, now)), time_bytes(now));
-        let mut args: Vec<&[u8]> = vec![&now, id.as_bytes(), user.as_str().as_bytes()];
+        let mut args: Vec<&[u8]> = vec![&now, id.as_bytes(), user.as_str().as_bytes(), &[]];
         by.iter().for_each(|by| by.add(&mut of_all, &mut args));
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, is_repeated) = self.call(&Request::call(&END, &of_all, &args), Some(id)).await?;
+        let (reply, is_repeated) = self.call(&Request::call(tag, &END, &of_all, &args).kept(true), Some(id)).await?;
         match reply.what() {
             // If an answer was lost, the first attempt may have ended it. Either way it is over.
             "ended" => Ok(Checked::Live(reply.number()? > 0 || is_repeated)),
@@ -229,13 +261,14 @@ impl RedisStore {
         now: OffsetDateTime,
     ) -> Result<Checked<Vec<SessionId>>, StoreError> {
         let tag = Tag::of(user.shard());
+        let Some(by) = self.checked_with(by, tag, now).await? else { return Ok(Checked::CallerGone) };
         let mut of_all = vec![self.shared.keys.user(user), self.shared.keys.expiry(tag)];
         let (rows, except) = (self.shared.keys.rows(tag), except.map_or_else(Vec::new, |id| id.as_bytes().to_vec()));
         let (by, now) = (by.map(|caller| By::of(self, caller, now)), time_bytes(now));
         let mut args: Vec<&[u8]> = vec![&now, &except, user.as_str().as_bytes(), &rows];
         by.iter().for_each(|by| by.add(&mut of_all, &mut args));
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, _) = self.call(&Request::call(&END_ALL, &of_all, &args), None).await?;
+        let (reply, _) = self.call(&Request::call(tag, &END_ALL, &of_all, &args).kept(true), None).await?;
         match reply.what() {
             "ended" => Ok(Checked::Live(reply.ids()?)),
             "gone" => Ok(Checked::CallerGone),
@@ -249,13 +282,15 @@ impl RedisStore {
         by: Option<&Caller>,
         now: OffsetDateTime,
     ) -> Result<Checked<Vec<Arc<Record>>>, StoreError> {
+        let tag = Tag::of(user.shard());
+        let Some(by) = self.checked_with(by, tag, now).await? else { return Ok(Checked::CallerGone) };
         let mut of_all = vec![self.shared.keys.user(user)];
-        let rows = self.shared.keys.rows(Tag::of(user.shard()));
+        let rows = self.shared.keys.rows(tag);
         let (by, now) = (by.map(|caller| By::of(self, caller, now)), time_bytes(now));
         let mut args: Vec<&[u8]> = vec![&now, &rows];
         by.iter().for_each(|by| by.add(&mut of_all, &mut args));
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, _) = self.call(&Request::call(&LIST, &of_all, &args), None).await?;
+        let (reply, _) = self.call(&Request::call(tag, &LIST, &of_all, &args), None).await?;
         match reply.what() {
             "listed" => {
                 let mut rows = reply.rows()?;
@@ -273,25 +308,21 @@ impl RedisStore {
         let keys = &self.shared.keys;
         let (before, limit) = (time_bytes(before), u64::from(limit.get()));
         let first = self.shared.next_tag.load(Ordering::Relaxed);
-        let indexes: Vec<_> = (0..usize::from(TAGS)).map(|place| keys.expiry(Tag::number(first + place))).collect();
-        let indexes: Vec<_> = indexes.iter().map(Vec::as_slice).collect();
-        let due = self.ask(&Request::call(&DUE, &indexes, &[&before])).await?;
         let mut deleted = 0;
-        for place in reply::numbers(due.value)? {
-            let place = usize::try_from(place - 1).map_err(|_| reply::not_understood())?;
+        for place in self.due(first, before).await? {
             let tag = Tag::number(first + place);
             let (rows, users) = (keys.rows(tag), keys.users(tag));
             loop {
                 let left = limit - deleted;
                 let (index, at_most) = (keys.expiry(tag), left.to_string());
-                let purge = Request::call(&PURGE, &[&index], &[&before, at_most.as_bytes(), &rows, &users]);
+                let purge = Request::call(tag, &PURGE, &[&index], &[&before, at_most.as_bytes(), &rows, &users]);
                 let purged = self.ask(&purge).await?;
                 let [gone, looked_at, moved] = reply::numbers(purged.value)?[..] else {
                     return Err(reply::not_understood());
                 };
                 deleted += gone.unsigned_abs();
                 if deleted >= limit {
-                    self.shared.next_tag.store((first + place) % usize::from(TAGS), Ordering::Relaxed);
+                    self.shared.next_tag.store(tag.place(), Ordering::Relaxed);
                     return Ok(deleted);
                 }
                 if looked_at.unsigned_abs() < left || moved == 0 {
@@ -302,10 +333,44 @@ impl RedisStore {
         Ok(deleted)
     }
 
+    /// Which tags, counted from the first one, have sessions that may have expired.
+    async fn due(&self, first: usize, before: [u8; 8]) -> Result<Vec<usize>, StoreError> {
+        let all = 0..usize::from(TAGS);
+        let index = |place: usize| self.shared.keys.expiry(Tag::number(first + place));
+        if self.shared.connections.nodes.is_cluster() {
+            // Sent at once, to all servers.
+            let asked = all.map(async |place| {
+                let due = Request::call(Tag::number(first + place), &DUE, &[&index(place)], &[&before]);
+                Ok((place, !reply::numbers(self.ask(&due).await?.value)?.is_empty()))
+            });
+            let answers = join_all(asked).await.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
+            return Ok(answers.into_iter().filter_map(|(place, is_due)| is_due.then_some(place)).collect());
+        }
+        let indexes: Vec<_> = all.map(index).collect();
+        let indexes: Vec<_> = indexes.iter().map(Vec::as_slice).collect();
+        let due = self.ask(&Request::call(Tag::number(0), &DUE, &indexes, &[&before])).await?;
+        let places = reply::numbers(due.value)?.into_iter();
+        places.map(|place| usize::try_from(place - 1).map_err(|_| reply::not_understood())).collect()
+    }
+
     async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {
         let mut time = Cmd::new();
         time.arg("TIME");
-        reply::server_time(self.ask(&Request::read(time)).await?.value).map(Some)
+        reply::server_time(self.ask(&Request::read(Tag::number(0), time)).await?.value).map(Some)
+    }
+
+    /// The caller that an operation on keys with this tag is to check in its own step. One that lies
+    /// elsewhere is checked before, and none is left to check; if it isn't live, there is nothing.
+    async fn checked_with<'a>(
+        &self,
+        by: Option<&'a Caller>,
+        tag: Tag,
+        now: OffsetDateTime,
+    ) -> Result<Option<Option<&'a Caller>>, StoreError> {
+        let Some(caller) = by.filter(|caller| !self.is_one_step([&caller.user_id], tag)) else { return Ok(Some(by)) };
+        let session = TokenRef { shard: caller.user_id.shard(), id: caller.id };
+        let row = self.find_one(session).await?.filter(|row| row.is_live(now) && row.user_id == caller.user_id);
+        Ok(row.is_some_and(|row| row.accepts(&caller.token, now, caller.grace)).then_some(None))
     }
 
     /// The row's key, that of its user's index, and that of the expiry index.
@@ -408,9 +473,8 @@ impl SessionStore for RedisStore {
 /// Shows which server it is, and nothing of its content.
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let info = self.shared.connections.client().get_connection_info();
         f.debug_struct("RedisStore")
-            .field("server", &info.addr().to_string())
+            .field("server", &self.shared.connections.info().addr().to_string())
             .field("prefix", &self.shared.keys.prefix())
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use super::error::{RedisFailure, is_missing_right};
 /// them.
 const COMMANDS: &str = "+get +set +getrange +setrange +exists +del +pexpire +pttl +zadd +zcard +zcount +zrange \
                         +zrangebyscore +zrem +zscore +eval +evalsha +time +info +config|get +hello +select \
-                        +ping";
+                        +ping +cluster +wait";
 
 /// Why a Redis server can't be used for sessions. Nothing in it shows the URL's password. `Debug`
 /// shows the same as `Display`, because that is what an error that leaves `main` is printed as.
@@ -64,12 +64,23 @@ pub enum RedisOpenError {
         /// What the server said.
         source: RedisFailure,
     },
-    /// The server is part of a cluster.
+    /// The server is part of a cluster, and was opened as one server.
     #[error(
-        "this Redis server is part of a cluster, where keys of different users lie on different servers: this release's \
-         store needs a single server, with replicas or not"
+        "this Redis server is part of a cluster, where each server has only some of the keys: open it by \
+         `RedisOptions::cluster` with the URLs of several of its servers"
     )]
     Cluster,
+    /// The server isn't part of a cluster, and was opened as one.
+    #[error("this Redis server is not part of a cluster: open it by `RedisOptions::new`")]
+    NoCluster,
+    /// Some slots have no server.
+    #[error("no server of this Redis cluster has the slot {slot}: look at `CLUSTER INFO` and `CLUSTER SLOTS` ({said})")]
+    SlotsMissing {
+        /// The first of them.
+        slot: u16,
+        /// What happened when it was looked for.
+        said: String,
+    },
     /// The server is older than 6.2.
     #[error("this Redis server's version is {version}, and sessions need 6.2 or newer: upgrade it")]
     TooOld {
@@ -131,6 +142,12 @@ pub enum RedisUrlFault {
          your Cargo.toml, and make rustls's provider of cryptography the process's default"
     )]
     NoTls,
+    /// It names a database of a cluster, which has one only.
+    #[error("a cluster has the database 0 only: leave the number out")]
+    ClusterDatabase,
+    /// There is no URL at all.
+    #[error("there is none: name at least one server")]
+    None,
     /// Anything else.
     #[error("it isn't a URL, or has no host")]
     Syntax,

@@ -12,7 +12,9 @@ use url::Url;
 
 use super::connection::Connections;
 use super::keys::Keys;
+use super::nodes::{Moving, Node, Nodes};
 use super::open_error::{RedisOpenError, RedisUrlFault};
+use super::retry::Replicas;
 use super::{RedisStore, Shared, set_up};
 
 /// How long one operation may take unless the application sets it.
@@ -21,17 +23,24 @@ const DEFAULT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What keys begin with unless the application sets it.
 const DEFAULT_PREFIX: &str = "session:";
 
+/// How long replicas may take to confirm a change unless the application sets it.
+const REPLICA_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How to connect to a Redis server: see [`new`](Self::new).
 pub struct RedisOptions {
     server: Server,
+    /// May hold passwords.
+    sentinels: Vec<String>,
     key_prefix: String,
     acquire_timeout: Duration,
     query_timeout: Duration,
+    wait_for_replicas: Option<(u32, Duration)>,
 }
 
 enum Server {
     /// May hold a password.
     Url(String),
+    Cluster(Vec<String>),
     Client(Client),
 }
 
@@ -56,9 +65,40 @@ impl RedisOptions {
         Self::of(Server::Client(client))
     }
 
+    /// Options for a cluster. Each URL is as in [`new`](Self::new) but for the database, and names one
+    /// of its servers: one that answers is enough, and the store finds the others. User, password
+    /// and TLS are those of the first URL.
+    pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::of(Server::Cluster(urls.into_iter().map(Into::into).collect()))
+    }
+
+    /// Finds the primary by asking these Sentinels, at URLs such as `redis://host:26379`. The host of
+    /// [`new`](Self::new)'s URL is then no host but the name by which they know the primary.
+    #[must_use]
+    pub fn sentinels<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
+        self.sentinels = urls.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How many replicas must confirm the end of a session, and a new token, before it counts as
+    /// done, and how long that may take. Otherwise a failover to a replica that hasn't heard of it
+    /// undoes it: a session comes back that was signed out. If too few confirm it in time, the
+    /// request is a 503, though the change is made.
+    ///
+    /// Unless you set it, it is one replica within a second if every primary has one when the store
+    /// opens, and none otherwise. 0 is for no wait. It costs such requests a round trip from the
+    /// primary to its replicas.
+    #[must_use]
+    pub const fn wait_for_replicas(mut self, replicas: u32, limit: Duration) -> Self {
+        self.wait_for_replicas = Some((replicas, limit));
+        self
+    }
+
     fn of(server: Server) -> Self {
         Self {
             server,
+            sentinels: Vec::new(),
+            wait_for_replicas: None,
             key_prefix: DEFAULT_PREFIX.to_owned(),
             acquire_timeout: Duration::from_secs(5),
             query_timeout: DEFAULT_QUERY_TIMEOUT,
@@ -98,25 +138,58 @@ impl RedisOptions {
         if self.key_prefix.contains(['{', '}']) {
             return Err(RedisOpenError::Prefix);
         }
-        let info = match &self.server {
-            Server::Url(url) => of_url(url).map_err(|fault| RedisOpenError::Url { fault })?,
-            Server::Client(client) => client.get_connection_info().clone(),
+        let of_url = |url: &str| of_url(url).map_err(|fault| RedisOpenError::Url { fault });
+        let node = |info: &ConnectionInfo| Node::from(info.addr().to_string());
+        let sentinels = self.sentinels.iter().map(|url| of_url(url)).collect::<Result<Vec<_>, _>>()?;
+        let (info, nodes) = match &self.server {
+            Server::Url(url) => {
+                let info = of_url(url)?;
+                let nodes = match &sentinels[..] {
+                    [] => Nodes::One(node(&info)),
+                    some => Nodes::Sentinels(Moving::new(some.iter().map(node).collect()), name_of(url)),
+                };
+                (info, nodes)
+            }
+            Server::Cluster(urls) => {
+                let infos = urls.iter().map(|url| of_url(url)).collect::<Result<Vec<_>, _>>()?;
+                let first = infos.first().ok_or(RedisOpenError::Url { fault: RedisUrlFault::None })?;
+                if infos.iter().any(|info| info.redis_settings().db() != 0) {
+                    return Err(RedisOpenError::Url { fault: RedisUrlFault::ClusterDatabase });
+                }
+                (first.clone(), Nodes::Cluster(Moving::new(infos.iter().map(node).collect())))
+            }
+            Server::Client(client) => {
+                let info = client.get_connection_info().clone();
+                let nodes = Nodes::One(node(&info));
+                (info, nodes)
+            }
         };
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-        let info = info.set_redis_settings(settings).set_tcp_settings(keepalive());
-        let client =
-            Client::open(info).map_err(|error| RedisOpenError::of(error.into(), "default", &self.key_prefix))?;
+        let set_up = |info: ConnectionInfo| {
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+            info.set_redis_settings(settings).set_tcp_settings(keepalive())
+        };
+        let (count, limit) = self.wait_for_replicas.unwrap_or((0, REPLICA_TIMEOUT));
+        let sentinels = sentinels.into_iter().map(set_up).collect();
         let store = RedisStore {
             shared: Arc::new(Shared {
-                connections: Connections::new(client, self.acquire_timeout),
+                connections: Connections::new(set_up(info), sentinels, self.acquire_timeout, nodes),
+                replicas: Replicas::new(count, limit),
                 keys: Keys::new(&self.key_prefix),
                 query_timeout: self.query_timeout,
                 next_tag: AtomicUsize::new(0),
             }),
         };
-        set_up::check(&store).await?;
+        let replicas = set_up::check(&store).await?;
+        if self.wait_for_replicas.is_none() {
+            store.shared.replicas.wait_for(replicas.min(1));
+        }
         Ok(store)
     }
+}
+
+/// The name that stands in a URL where the host does otherwise.
+fn name_of(url: &str) -> String {
+    Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Notices within a minute and a half that the other side is gone, and shows what lies between that
@@ -173,13 +246,5 @@ impl fmt::Debug for RedisOptions {
             .field("acquire_timeout", &self.acquire_timeout)
             .field("query_timeout", &self.query_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// The server's address, where that is shown.
-pub(super) fn address(client: &Client) -> String {
-    match client.get_connection_info().addr() {
-        ConnectionAddr::Unix(path) => path.display().to_string(),
-        address => address.to_string(),
     }
 }

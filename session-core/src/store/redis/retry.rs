@@ -1,7 +1,7 @@
 //! Sends a command, and sends it again where that is safe. One deadline covers the connection and
 //! every attempt. Until then it tries again
 //! 1. what the server refused for now: it is loading, or runs another script, or was the primary
-//!    until a moment ago;
+//!    until a moment ago, or has another server's slots;
 //! 2. what failed with its connection, and a connection that could not be opened. The command may
 //!    have been carried out, but commands are such that a second time has no effect;
 //! 3. what has no answer in time on a connection that had been silent before, for then the network
@@ -10,13 +10,16 @@
 //!
 //! Not here: what a script does, see `scripts`.
 
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connection::{Connection, Connections, NoConnection};
+use super::connection::{Connection, Connections, NoConnection, WAITING_LANES};
 use super::error::{Meaning, RedisFailure, meaning};
+use super::keys::Tag;
+use super::nodes::{Node, redirected};
 use super::scripts::Script;
 use crate::error::StoreError;
 
@@ -41,26 +44,35 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What to send.
 pub(super) struct Request {
     command: Cmd,
+    /// Where its keys lie.
+    tag: Tag,
     /// If the command calls a script.
     script: Option<&'static Script>,
     is_read: bool,
+    /// Whether replicas must have it.
+    is_kept: bool,
 }
 
 impl Request {
     /// A command that changes nothing.
-    pub(super) const fn read(command: Cmd) -> Self {
-        Self { command, script: None, is_read: true }
+    pub(super) const fn read(tag: Tag, command: Cmd) -> Self {
+        Self { command, tag, script: None, is_read: true, is_kept: false }
     }
 
-    /// A call of a script with its keys and arguments.
-    pub(super) fn call(script: &'static Script, keys: &[&[u8]], args: &[&[u8]]) -> Self {
+    /// A call of a script with its keys, which all have the tag in a cluster, and its arguments.
+    pub(super) fn call(tag: Tag, script: &'static Script, keys: &[&[u8]], args: &[&[u8]]) -> Self {
         let bytes: usize = keys.iter().chain(args).map(|part| part.len()).sum();
         let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), 64 + bytes);
         command.arg("EVALSHA").arg(script.hash()).arg(keys.len());
         for part in keys.iter().chain(args) {
             command.arg(*part);
         }
-        Self { command, script: Some(script), is_read: script.is_read() }
+        Self { command, tag, script: Some(script), is_read: script.is_read(), is_kept: false }
+    }
+
+    /// The same, of which a failover must undo nothing: it isn't done before replicas have it.
+    pub(super) fn kept(self, is_kept: bool) -> Self {
+        Self { is_kept, ..self }
     }
 
     /// The call of the script with its text, for a server that doesn't have it.
@@ -82,24 +94,52 @@ pub(super) struct Answer {
     pub(super) is_repeated: bool,
 }
 
+/// What to wait for before an end of a session or a new token counts as done.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    /// How many must have it; none for no wait.
+    count: AtomicU32,
+    timeout: Duration,
+    next_lane: AtomicU8,
+}
+
+impl Replicas {
+    pub(super) fn new(count: u32, timeout: Duration) -> Self {
+        Self { count: AtomicU32::new(count), timeout, next_lane: AtomicU8::new(0) }
+    }
+
+    pub(super) fn wait_for(&self, count: u32) {
+        self.count.store(count, Ordering::Relaxed);
+    }
+}
+
 /// The server took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the Redis server did not answer in time")]
 struct ServerTimeout;
 
-/// When an operation that begins now must end.
-fn deadline(query_timeout: Duration) -> Instant {
-    Instant::now() + query_timeout.min(MAX_TIMEOUT)
+/// Too few replicas have a change.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the change was made, but {reached} of {count} replicas confirmed it in time, so a failover could undo it: \
+     see `RedisOptions::wait_for_replicas`"
+)]
+struct NotReplicated {
+    reached: i64,
+    count: u32,
 }
 
 /// Sends the request until it is answered, or the time is over.
 pub(super) async fn run(
     connections: &Connections,
+    replicas: &Replicas,
     request: &Request,
     query_timeout: Duration,
 ) -> Result<Answer, StoreError> {
-    let deadline = deadline(query_timeout);
-    let (mut may_be_done, mut is_patient, mut failures) = (false, false, 0u32);
+    let deadline = Instant::now() + query_timeout.min(MAX_TIMEOUT);
+    let mut attempt =
+        Attempt { connections, replicas, request, deadline, query_timeout, is_patient: false, failures: 0, ask: None };
+    let mut may_be_done = false;
     let failed = |error: RedisError, may_be_done: bool| match may_be_done {
         true => StoreError::unknown(RedisFailure::from(error)),
         false => StoreError::not_applied(RedisFailure::from(error)),
@@ -109,36 +149,47 @@ pub(super) async fn run(
         false => StoreError::not_applied(ServerTimeout),
     };
     loop {
-        let error = match attempt(connections, request, failures, deadline, is_patient, query_timeout).await {
-            Attempt::Answered(value) => return Ok(Answer { value, is_repeated: may_be_done }),
-            Attempt::Silent => {
-                is_patient = true;
-                may_be_done |= !request.is_read;
-                continue;
-            }
-            Attempt::TooLate => return Err(late(may_be_done || !request.is_read)),
-            Attempt::NotConnected if Instant::now() >= deadline => return Err(late(may_be_done)),
-            Attempt::NotConnected => {
-                failures += 1;
-                continue;
-            }
-            Attempt::Failed(error) => error,
+        let (node, version) = connections.nodes.of(request.tag);
+        let outcome = match attempt.ask.take().or(node) {
+            Some(node) => attempt.run(&node).await,
+            None => Outcome::Nowhere,
         };
-        match meaning(&error) {
-            Meaning::Refused | Meaning::Unreachable => {}
-            Meaning::Lost => may_be_done |= !request.is_read,
-            Meaning::Final => return Err(failed(error, may_be_done)),
+        let mut error = None;
+        match outcome {
+            Outcome::Answered(value) => return Ok(Answer { value, is_repeated: may_be_done }),
+            Outcome::NotReplicated(failed) => return Err(StoreError::unknown(failed)),
+            Outcome::TooLate => return Err(late(may_be_done || !request.is_read)),
+            Outcome::Silent => {
+                attempt.is_patient = true;
+                may_be_done |= !request.is_read;
+            }
+            Outcome::NotConnected | Outcome::Nowhere | Outcome::Redirected => {}
+            Outcome::Failed(failure) => {
+                match meaning(&failure) {
+                    Meaning::Refused | Meaning::Unreachable => {}
+                    Meaning::Lost => may_be_done |= !request.is_read,
+                    Meaning::Final => return Err(failed(failure, may_be_done)),
+                }
+                error = Some(failure);
+            }
         }
-        // A connection that died while it was idle is replaced at once. After that the server may
-        // be starting.
-        let pause = match failures {
+        if connections.nodes.can_move() && attempt.ask.is_none() {
+            match connections.nodes.look_again(connections, version, deadline).await {
+                Err(failure) if meaning(&failure) == Meaning::Final => return Err(failed(failure, may_be_done)),
+                Err(failure) => error = error.or(Some(failure)),
+                Ok(()) => {}
+            }
+        }
+        // A connection that died while it was idle is replaced at once, and a server that has the
+        // keys is asked at once. After that a server may be starting.
+        let pause = match attempt.failures {
             0 => 0,
             more => (10 << more.min(5)).min(LONGEST_PAUSE),
         };
-        failures += 1;
+        attempt.failures += 1;
         let wake = Instant::now() + Duration::from_millis(pause);
         if wake >= deadline {
-            return Err(failed(error, may_be_done));
+            return Err(error.map_or_else(|| late(may_be_done), |error| failed(error, may_be_done)));
         }
         if pause > 0 {
             sleep_until(wake).await;
@@ -146,86 +197,161 @@ pub(super) async fn run(
     }
 }
 
-enum Attempt {
+/// What an attempt needs to know.
+struct Attempt<'a> {
+    connections: &'a Connections,
+    replicas: &'a Replicas,
+    request: &'a Request,
+    deadline: Instant,
+    query_timeout: Duration,
+    /// Whether it waits for an answer until the deadline.
+    is_patient: bool,
+    /// How often the request has failed.
+    failures: u32,
+    /// A server that has some of the keys of a slot that is on its way to it.
+    ask: Option<Node>,
+}
+
+enum Outcome {
     Answered(Value),
+    NotReplicated(NotReplicated),
     Failed(RedisError),
+    /// Another server has the keys.
+    Redirected,
     /// No answer within the time that this attempt waits for one.
     Silent,
     /// The operation's time is over.
     TooLate,
     /// No connection could be opened in time.
     NotConnected,
+    /// No server is known that has the keys.
+    Nowhere,
 }
 
-async fn attempt(
-    connections: &Connections,
-    request: &Request,
-    failures: u32,
-    deadline: Instant,
-    is_patient: bool,
-    query_timeout: Duration,
-) -> Attempt {
-    let connection = match connections.get(failures, deadline).await {
-        Ok(connection) => connection,
-        Err(NoConnection::Failed(error)) => return Attempt::Failed(error),
-        Err(NoConnection::TooLate) => return Attempt::NotConnected,
-    };
-    let silence = match request.is_read {
-        true => READ_ANSWER_TIMEOUT,
-        // A store that is told to be patient isn't quick to ask again.
-        false => ANSWER_TIMEOUT.max(query_timeout / PATIENT),
-    };
-    let is_trusted = is_patient || connection.heard().elapsed() <= TRUSTED_FOR;
-    let silence = (!is_trusted).then_some(silence);
-    let outcome = match asked(&connection, &request.command, silence, deadline).await {
-        Ok(Err(error)) if is_missing_script(&error) && request.script.is_some() => {
-            let script = request.script.expect("asked for above");
-            asked(&connection, &request.with_text(script), silence, deadline).await
-        }
-        outcome => outcome,
-    };
-    match outcome {
-        Ok(Ok(value)) => Attempt::Answered(value),
-        Ok(Err(error)) => {
-            // After a failure that isn't this command's alone another connection is better: this
-            // one may be to a server that is no longer the primary.
-            if meaning(&error) != Meaning::Final {
-                connections.discard(&connection);
+impl Attempt<'_> {
+    async fn run(&mut self, node: &Node) -> Outcome {
+        let count = self.replicas.count.load(Ordering::Relaxed);
+        let count = if self.request.is_kept { count } else { 0 };
+        let lane = match count {
+            0 => 0,
+            _ => 1 + self.replicas.next_lane.fetch_add(1, Ordering::Relaxed) % WAITING_LANES,
+        };
+        let connection = match self.connections.get(node, lane, self.failures, self.deadline).await {
+            Ok(connection) => connection,
+            Err(NoConnection::Failed(error)) => return Outcome::Failed(error),
+            Err(NoConnection::TooLate) => return Outcome::NotConnected,
+        };
+        let (own, version) = self.connections.nodes.of(self.request.tag);
+        let is_on_its_way = self.connections.nodes.is_cluster() && own.as_ref() != Some(node) && version > 0;
+        let outcome = match self.asked(&connection, &self.request.command, is_on_its_way, count).await {
+            Ok((Err(error), _)) if is_missing_script(&error) && self.request.script.is_some() => {
+                let script = self.request.script.expect("asked for above");
+                self.asked(&connection, &self.request.with_text(script), is_on_its_way, count).await
             }
-            Attempt::Failed(error)
-        }
-        Err(silent) => {
-            connections.discard(&connection);
-            silent
+            outcome => outcome,
+        };
+        match outcome {
+            Ok((Ok(_), Some(reached))) if reached < i64::from(count) => {
+                Outcome::NotReplicated(NotReplicated { reached, count })
+            }
+            Ok((Ok(value), _)) => Outcome::Answered(value),
+            Ok((Err(error), _)) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
+                self.ask = redirected(&error, node);
+                Outcome::Redirected
+            }
+            Ok((Err(error), _)) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+                match self.connections.nodes.is_cluster() {
+                    true => Outcome::Redirected,
+                    false => Outcome::Failed(error),
+                }
+            }
+            Ok((Err(error), _)) => {
+                // After a failure that isn't this command's alone another connection is better:
+                // this one may be to a server that is no longer the primary.
+                if meaning(&error) != Meaning::Final {
+                    self.connections.discard(&connection);
+                }
+                Outcome::Failed(error)
+            }
+            Err(silent) => {
+                self.connections.discard(&connection);
+                silent
+            }
         }
     }
-}
 
-/// Asks, and waits until the deadline; or, if `silence` is given, for as long as the server answers
-/// anything on the connection.
-async fn asked(
-    connection: &Connection,
-    command: &Cmd,
-    silence: Option<Duration>,
-    deadline: Instant,
-) -> Result<Result<Value, RedisError>, Attempt> {
-    let mut asking = std::pin::pin!(connection.ask(command));
-    let Some(silence) = silence else { return timeout_at(deadline, asking).await.map_err(|_| Attempt::TooLate) };
-    loop {
-        let heard = connection.heard();
-        let limit = (Instant::now() + silence).min(deadline);
-        if let Ok(answer) = timeout_at(limit, &mut asking).await {
-            return Ok(answer);
+    /// Asks, and waits until the deadline; or, on a connection that isn't trusted, for as long as
+    /// the server answers anything on it. The number is of the replicas that have the change.
+    async fn asked(
+        &self,
+        connection: &Connection,
+        command: &Cmd,
+        is_on_its_way: bool,
+        count: u32,
+    ) -> Result<(RedisResult<Value>, Option<i64>), Outcome> {
+        let mut asking = std::pin::pin!(self.sent(connection, command, is_on_its_way, count));
+        let is_trusted = self.is_patient || connection.heard().elapsed() <= TRUSTED_FOR;
+        if is_trusted {
+            return timeout_at(self.deadline, asking).await.map_err(|_| Outcome::TooLate);
         }
-        if Instant::now() >= deadline {
-            return Err(Attempt::TooLate);
+        let silence = match self.request.is_read {
+            true => READ_ANSWER_TIMEOUT,
+            // A store that is told to be patient isn't quick to ask again.
+            false => ANSWER_TIMEOUT.max(self.query_timeout / PATIENT),
+        };
+        loop {
+            let heard = connection.heard();
+            let limit = (Instant::now() + silence).min(self.deadline);
+            if let Ok(answer) = timeout_at(limit, &mut asking).await {
+                return Ok(answer);
+            }
+            if Instant::now() >= self.deadline {
+                return Err(Outcome::TooLate);
+            }
+            if connection.heard() == heard {
+                return Err(Outcome::Silent);
+            }
         }
-        if connection.heard() == heard {
-            return Err(Attempt::Silent);
+    }
+
+    async fn sent(
+        &self,
+        connection: &Connection,
+        command: &Cmd,
+        is_on_its_way: bool,
+        count: u32,
+    ) -> (RedisResult<Value>, Option<i64>) {
+        if !is_on_its_way && count == 0 {
+            return (connection.ask(command).await, None);
         }
+        let mut commands = Pipeline::new();
+        commands.ignore_errors();
+        if is_on_its_way {
+            commands.cmd("ASKING");
+        }
+        commands.add_command(command.clone());
+        if count > 0 {
+            commands
+                .cmd("WAIT")
+                .arg(count)
+                .arg(u64::try_from(self.replicas.timeout.as_millis()).unwrap_or(u64::MAX).max(1));
+        }
+        let mut answers = match connection.ask_all(&commands).await {
+            Ok(answers) => answers,
+            Err(error) => return (Err(error), None),
+        };
+        let reached = if count > 0 { answers.pop() } else { None };
+        let reached = match reached {
+            Some(Ok(Value::Int(reached))) => Some(reached),
+            // A user who may not wait can't know.
+            Some(_) => Some(0),
+            None => None,
+        };
+        let answer = answers.pop().unwrap_or_else(|| Err(RedisError::from((ErrorKind::Parse, "no answer"))));
+        (answer, reached)
     }
 }
 
 fn is_missing_script(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript)
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -2,9 +2,10 @@
 
 use session_core::UserId;
 use session_core::redis::aio::MultiplexedConnection;
-use session_core::redis::{Client, Cmd, FromRedisValue};
+use session_core::redis::{Cmd, FromRedisValue};
 
 use super::super::client::{Inspect, Stored, written};
+use super::server::connected;
 
 /// A client that looks at the keys of one prefix.
 pub(super) struct RedisRows {
@@ -14,9 +15,7 @@ pub(super) struct RedisRows {
 
 impl RedisRows {
     pub(super) async fn connect(url: &str, prefix: &str) -> Self {
-        let client = Client::open(url).expect("a URL");
-        let connection = client.get_multiplexed_async_connection().await.expect("a server that answers");
-        Self { connection, prefix: prefix.to_owned() }
+        Self { connection: connected(url).await, prefix: prefix.to_owned() }
     }
 
     pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &str, key: &[u8], args: &[&str]) -> T {

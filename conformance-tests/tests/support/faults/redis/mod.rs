@@ -1,6 +1,7 @@
 //! Faults of a Redis server: the same promises as of other databases, and those of its own kind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use conformance_tests::redis::Redis;
@@ -14,12 +15,16 @@ use super::wire::Protocol;
 use super::{cuts, idle};
 use inspect::RedisRows;
 use server::RedisServer;
+pub(crate) use server::find_program;
 
+mod changes;
+pub(crate) mod cluster;
 mod inspect;
 mod runtimes;
 mod server;
 mod under_load;
 mod unfit;
+mod waiting;
 
 /// How long a store waits for its server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The trials on a server that others use too, if there is one, and on servers of their own.
 pub(crate) fn trials(shared: Option<&Redis>) -> Vec<Trial> {
     let mut trials: Vec<_> = shared.into_iter().flat_map(on_shared).collect();
-    if let Err(why) = server::find_program() {
+    if let Err(why) = find_program() {
         trials.extend(suite::untested(format!("faults of a Redis server: {why}")));
         return trials;
     }
@@ -48,6 +53,24 @@ pub(crate) fn trials(shared: Option<&Redis>) -> Vec<Trial> {
         trial(&["FLT-10"], "what is unfit for sessions is refused", || Box::pin(unfit::servers())),
         trial(&["FLT-10"], "missing rights are named with the line that grants them", || Box::pin(unfit::rights())),
         trial(&["FLT-10"], "a URL that can't be used names the fault, and no password", || Box::pin(unfit::urls())),
+        trial(&["FLT-1", "DATA-6"], "primaries of a cluster that die end no session and revive none", || {
+            Box::pin(changes::a_primary_dies())
+        }),
+        trial(&["FLT-1", "DATA-16"], "slots that move to another server cost no request a 503", || {
+            Box::pin(changes::slots_move())
+        }),
+        trial(&["FLT-1", "DATA-16"], "a server that joins a cluster and leaves it costs no request a 503", || {
+            Box::pin(changes::a_server_comes_and_goes())
+        }),
+        trial(
+            &["OUT-1", "ROT-1"],
+            "what ended is not brought back by a failover that replicas had to wait for",
+            || Box::pin(waiting::failovers()),
+        ),
+        trial(&["FLT-1"], "an end that no replica confirms is a 503, and is made", || {
+            Box::pin(waiting::no_replica_confirms())
+        }),
+        trial(&["FLT-1"], "Sentinel leads to the new primary", || Box::pin(waiting::by_sentinel())),
         trial(&["FLT-8"], "runtimes that end take no connection away from others", || Box::pin(runtimes::that_end())),
     ]);
     trials
@@ -91,6 +114,12 @@ fn on_shared(redis: &Redis) -> Vec<Trial> {
             Box::pin(unfit::other_types(redis))
         }),
     ]
+}
+
+/// Keys of a trial's own, on a server that others of this process use too.
+fn prefix() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("trial {}:", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A proxy in front of the server at this URL.
