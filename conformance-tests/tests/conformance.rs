@@ -11,7 +11,7 @@ use conformance_tests::scenario::Scenario;
 use conformance_tests::sqlite::Sqlite;
 use conformance_tests::suite::{Suite, catches, catches_rule};
 use conformance_tests::world::{Memory, StoreKind};
-use conformance_tests::{cross, suite};
+use conformance_tests::{cross, model, suite};
 use libtest_mimic::Trial;
 
 use crate::support::actix::Actix;
@@ -47,7 +47,6 @@ fn main() -> ExitCode {
         .store(Sqlite)
         .store_if_found(postgres.clone())
         .store_if_found(mysql)
-        .store_if_found(redis)
         .adapter(Axum)
         .adapter(Actix::AsItIs)
         .adapter(Hyper)
@@ -59,6 +58,7 @@ fn main() -> ExitCode {
         .trials(processes::trials())
         .trials(faults)
         .trials(on_servers)
+        .trials(on_redis(redis))
         .trials(on_a_cluster())
         .trials(encrypted())
         .trials(broken(&memory))
@@ -74,19 +74,37 @@ fn over_http2(store: &Arc<dyn StoreKind>) -> Vec<Trial> {
     trials
 }
 
-/// The store suite, and one adapter: what a pooler changes is below all of them.
+/// The store suite, and one adapter with what reaches the store: what a pooler changes is below all
+/// of them.
 fn behind_a_pooler(server: Result<Postgres, String>) -> Vec<Trial> {
     match server.and_then(PgBouncer::before) {
         Ok(pooler) => {
             let forgotten = faults::forgotten_pooling(&pooler);
             let store: Arc<dyn StoreKind> = Arc::new(pooler);
+            let groups = ["ADM-", "AUTH-", "DATA-", "EXP-", "FLT-", "LIST-", "OUT-", "REV-", "ROT-", "VISIT-"];
+            let is_chosen = |scenario: &Scenario| groups.iter().any(|group| scenario.clause.starts_with(group));
             let mut trials = suite::mount_store(&store);
-            trials.extend(suite::mount(&Arc::new(Axum), &store));
+            trials.extend(suite::mount_scenarios(&Arc::new(Axum), &store, is_chosen));
             trials.extend(forgotten);
             trials
         }
         Err(why) => suite::untested(why).into_iter().collect(),
     }
+}
+
+/// The store suite, and the adapters that have a store for it.
+fn on_redis(server: Result<Redis, String>) -> Vec<Trial> {
+    let store: Arc<dyn StoreKind> = match server {
+        Ok(server) => Arc::new(server),
+        Err(why) => return suite::untested(why).into_iter().collect(),
+    };
+    let (axum, actix) = (Arc::new(Axum), Arc::new(Actix::AsItIs));
+    let mut trials = suite::mount_store(&store);
+    trials.extend(suite::mount(&axum, &store));
+    trials.extend(suite::mount(&actix, &store));
+    trials.extend([model::mount(&axum, &store), model::mount(&actix, &store)]);
+    trials.extend(cross::mount(&axum, &actix, &store));
+    trials
 }
 
 /// The store suite: which server a key lies on is below all adapters.

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use adapter_poem::{CookieSession, CookieSessionMiddleware, CsrfToken, Error, Flash, Result, Session, guard};
 use conformance_tests::adapter::{Adapter, Server};
 use conformance_tests::app::{App, AppResponse, NotLoaded};
-use conformance_tests::sqlite::Sqlite;
 use conformance_tests::suite::Suite;
 use conformance_tests::world::Memory;
 use futures_util::stream;
@@ -17,7 +16,7 @@ use session_core::adapter::load_user;
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
-    Suite::new().store(Memory).store(Sqlite).adapter(Poem).run()
+    Suite::new().store(Memory).adapter(Poem).run()
 }
 
 struct Poem;

@@ -32,6 +32,8 @@ pub enum Database {
     Postgres(String),
     /// On the MySQL or MariaDB server at this URL.
     MySql(String),
+    /// On the Redis server at this URL; of a cluster, at these URLs.
+    Redis(Vec<String>),
 }
 
 /// A setting or a file that can't be used, with what to do about it.
@@ -95,6 +97,9 @@ impl Database {
         match (path, given.split_once("://").map(|(scheme, _)| scheme)) {
             (_, Some("postgres" | "postgresql")) => Ok(Self::Postgres(given)),
             (_, Some("mysql" | "mariadb")) => Ok(Self::MySql(given)),
+            (_, Some("redis" | "rediss" | "redis+unix")) => {
+                Ok(Self::Redis(given.split_whitespace().map(str::to_owned).collect()))
+            }
             (Some(":memory:"), _) => Ok(Self::Memory),
             // An option, or an escape that stands for another character: neither is a part of the
             // file's name.
@@ -103,7 +108,8 @@ impl Database {
             (None, None) => Ok(Self::File(given.into())),
             _ => Err(Unusable::new(
                 "DATABASE_URL names no database that this app knows: write a SQLite file's path such as sessions.db, \
-                 or a URL such as postgres://user:password@host/database or mysql://user:password@host/database",
+                 or a URL such as postgres://user:password@host/database, mysql://user:password@host/database or \
+                 redis://user:password@host",
             )),
         }
     }
@@ -156,7 +162,8 @@ mod tests {
             assert!(message.contains(addr) && message.contains(DEFAULT_ADDR), "{message}");
         }
         assert!(message(&[("COOKIES", "insecure")]).contains("write `secure`"));
-        for url in ["redis://me:hunter2@host/db", "sqlite://", "sqlite://a.db?mode=hunter2", "sqlite://hunter2%20.db"] {
+        for url in ["mongodb://me:hunter2@host/db", "sqlite://", "sqlite://a.db?mode=hunter2", "sqlite://hunter2%20.db"]
+        {
             let message = message(&[("DATABASE_URL", url)]);
             assert!(message.contains("such as sessions.db") && !message.contains("hunter2"), "{message}");
         }
@@ -185,6 +192,9 @@ mod tests {
         }
         for scheme in ["postgres", "postgresql"] {
             assert!(matches!(parse(&format!("{scheme}://app@db/app")), Database::Postgres(_)), "{scheme}");
+        }
+        for (urls, count) in [("redis://:secret@db", 1), ("redis+unix:///run/redis", 1), ("redis://a redis://b", 2)] {
+            assert!(matches!(parse(urls), Database::Redis(urls) if urls.len() == count), "{urls}");
         }
         for scheme in ["mysql", "mariadb"] {
             assert!(matches!(parse(&format!("{scheme}://app@db/app")), Database::MySql(_)), "{scheme}");

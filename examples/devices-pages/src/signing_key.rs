@@ -41,7 +41,7 @@ impl Settings {
                 let notice = "cookies are signed with a key that ends with this process, as its database does";
                 return Ok((key(&text, "a fresh signing key isn't one".to_owned())?, notice.to_owned()));
             }
-            Database::Postgres(_) | Database::MySql(_) => {
+            Database::Postgres(_) | Database::MySql(_) | Database::Redis(_) => {
                 return Err(Unusable::new(
                     "with a database server SESSION_KEY must be set, to the same on every node: \
                      make it once with `openssl rand -base64 32`",
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn nodes_that_share_a_server_must_be_given_their_key() {
-        for url in ["postgres://app@db/app", "mysql://app@db/app"] {
+        for url in ["postgres://app@db/app", "mysql://app@db/app", "redis://db"] {
             assert!(load(url, "").unwrap_err().contains("SESSION_KEY must be set"));
             load(url, KEY).unwrap();
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CleanupTask, CookieSessionService, CrossOrigin, KeyRing, MySqlStore, PostgresStore, SessionConfig, SessionStore,
-    SqliteStore,
+    CleanupTask, CookieSessionService, CrossOrigin, KeyRing, MySqlStore, PostgresStore, RedisOptions, SessionConfig,
+    SessionStore, SqliteStore,
 };
 
 use crate::{Accounts, Database, Settings};
@@ -51,6 +51,10 @@ impl Site {
             Database::Memory => Arc::new(SqliteStore::open(":memory:").await?),
             Database::Postgres(url) => Arc::new(PostgresStore::open(url).await?),
             Database::MySql(url) => Arc::new(MySqlStore::open(url).await?),
+            Database::Redis(urls) => Arc::new(match &urls[..] {
+                [url] => RedisOptions::new(url).open().await?,
+                urls => RedisOptions::cluster(urls).open().await?,
+            }),
         };
         let (key, notice) = settings.signing_key()?;
         println!("{notice}");

@@ -48,7 +48,11 @@ mod micros;
 mod mysql;
 #[cfg(all(doc, any(feature = "mysql", feature = "postgres", feature = "redis")))]
 #[doc = include_str!("operators.md")]
-pub mod operators {}
+pub mod operators {
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("redis/operators.md")]
+    pub mod redis {}
+}
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

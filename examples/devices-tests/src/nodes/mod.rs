@@ -6,6 +6,7 @@ mod auth;
 mod data;
 mod mariadb;
 mod place;
+mod redis;
 mod restart;
 mod rotation;
 

@@ -2,6 +2,7 @@
 //! may have as its default.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use conformance_tests::BoxFuture;
@@ -10,6 +11,7 @@ use sqlx::{Connection, MySqlConnection, PgConnection, Row};
 use tokio::task::spawn_blocking;
 
 use super::mariadb::{MariaDb, Programs};
+use super::redis::{self, Redis};
 use crate::program::Database;
 
 /// Names as the databases spell them.
@@ -69,6 +71,14 @@ pub(super) fn all() -> (Vec<Place>, Vec<String>) {
         })),
         Err(why) => untested.push(why),
     }
+    match redis::find_program() {
+        Ok(program) => {
+            let server = Arc::new(OnceLock::new());
+            let fresh = move || on_redis(Arc::clone(&server), program.clone());
+            places.push(Place::new("redis".to_owned(), true, fresh));
+        }
+        Err(why) => untested.push(why),
+    }
     (places, untested)
 }
 
@@ -96,4 +106,9 @@ async fn on_mariadb(server: Arc<OnceLock<MariaDb>>, programs: Programs, level: &
     assert_eq!(row.get::<String, _>(0).replace('-', " ").to_lowercase(), level, "what the nodes get");
     conn.close().await.expect("a connection that closes");
     Database::Server { url }
+}
+
+async fn on_redis(server: Arc<OnceLock<Redis>>, program: PathBuf) -> Database {
+    let starting = spawn_blocking(move || server.get_or_init(|| Redis::start(program)).database());
+    Database::Server { url: starting.await.expect("a server that starts") }
 }

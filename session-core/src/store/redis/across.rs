@@ -1,16 +1,16 @@
 //! In a cluster: a sign-in that replaces sessions which lie on other servers, as a visitor's does.
 //! Its steps are one after the other, so that a failure between them loses nothing:
-//! 1. The replaced sessions elsewhere are read. If one hasn't the version that it must have, nothing
-//!    changes.
+//! 1. The replaced sessions elsewhere are read. If one hasn't the version that it must have,
+//!    nothing changes.
 //! 2. The new session is stored, in one step with all that lies with it.
 //! 3. The replaced ones elsewhere are ended, at once, each in one step with the check of its
 //!    version.
 //!
 //! If a write came between the first step and the third, the new session is removed again, and all
-//! is as before but for sessions beyond the user's limit, which have ended. If the third step fails,
-//! so does the sign-in, and the browser keeps the session that it has: the new one, whose token no
-//! browser has, is removed as far as the servers can be reached, and else lies there until it
-//! expires. Two sessions that are to replace each other at once may both be replaced.
+//! is as before but for sessions beyond the user's limit, which have ended. If the third step
+//! fails, so does the sign-in, and the browser keeps the session that it has: the new one, whose
+//! token no browser has, is removed as far as the servers can be reached, and else lies there until
+//! it expires. Of two sign-ins that replace the same session at once, both may succeed.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

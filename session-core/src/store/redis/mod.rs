@@ -59,7 +59,7 @@ const MAX_DATA_BYTES: usize = (512 << 20) - (1 << 20);
 /// nothing was changed. Times are stored in whole microseconds.
 ///
 /// What the server has acknowledged is only as safe as its own settings make it: see
-/// [`operators`](crate::store::operators#redis).
+/// [`operators::redis`](crate::store::operators::redis).
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<Shared>,
@@ -359,8 +359,9 @@ impl RedisStore {
         reply::server_time(self.ask(&Request::read(Tag::number(0), time)).await?.value).map(Some)
     }
 
-    /// The caller that an operation on keys with this tag is to check in its own step. One that lies
-    /// elsewhere is checked before, and none is left to check; if it isn't live, there is nothing.
+    /// The caller that an operation on keys with this tag is to check in its own step. One that
+    /// lies elsewhere is checked before, and none is left to check; if it isn't live, there is
+    /// nothing.
     async fn checked_with<'a>(
         &self,
         by: Option<&'a Caller>,

@@ -89,8 +89,8 @@ impl Nodes {
         }
     }
 
-    /// Asks where the primaries are, unless another request has since `version`; the highest version
-    /// there is asks in any case. The first server
+    /// Asks where the primaries are, unless another request has since `version`; the highest
+    /// version there is asks in any case. The first server
     /// that answers is believed.
     pub(super) async fn look_again(
         &self,

@@ -65,15 +65,15 @@ impl RedisOptions {
         Self::of(Server::Client(client))
     }
 
-    /// Options for a cluster. Each URL is as in [`new`](Self::new) but for the database, and names one
-    /// of its servers: one that answers is enough, and the store finds the others. User, password
-    /// and TLS are those of the first URL.
+    /// Options for a cluster. Each URL is as in [`new`](Self::new) but for the database, and names
+    /// one of its servers: one that answers is enough, and the store finds the others. User,
+    /// password and TLS are those of the first URL.
     pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
         Self::of(Server::Cluster(urls.into_iter().map(Into::into).collect()))
     }
 
-    /// Finds the primary by asking these Sentinels, at URLs such as `redis://host:26379`. The host of
-    /// [`new`](Self::new)'s URL is then no host but the name by which they know the primary.
+    /// Finds the primary by asking these Sentinels, at URLs such as `redis://host:26379`. The host
+    /// of [`new`](Self::new)'s URL is then the name by which they know the primary.
     #[must_use]
     pub fn sentinels<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
         self.sentinels = urls.into_iter().map(Into::into).collect();
