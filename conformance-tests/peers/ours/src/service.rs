@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use session_axum::session_core::{CookieSessionService, SessionStore};
-use session_axum::{KeyRing, MemoryStore, MySqlOptions, PostgresOptions, PostgresStore};
+use session_axum::{KeyRing, MemoryStore, MySqlOptions, PostgresOptions, PostgresStore, RedisOptions};
 use session_axum::{SessionConfig, SigningKey, SqliteOptions, SqliteStore};
 use sqlx::SqlitePool;
 use sqlx::postgres::PgPoolOptions;
@@ -33,6 +33,7 @@ pub async fn open(store: &str) -> CookieSessionService {
             let options = MySqlOptions::new(store).max_connections(connections.unwrap_or(16));
             over(options.open().await.expect("a server"))
         }
+        Some("redis") => over(RedisOptions::new(store).open().await.expect("a server")),
         // A pool of the application's own, as sqlx makes it.
         Some("pool-sqlite") => {
             let synchronous =

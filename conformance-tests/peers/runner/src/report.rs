@@ -119,6 +119,8 @@ pub fn throughput(options: &Options, versions: &str, all: &[Measured<'_>]) -> Ou
         ("ours, Axum, PostgreSQL", "one SELECT, PostgreSQL, sqlx"),
         ("ours, Actix, memory", "actix-session, cookie"),
         ("ours, Actix, PostgreSQL", "actix-session, Redis"),
+        ("ours, Actix, Redis", "actix-session, Redis"),
+        ("ours, Axum, Redis", "tower-sessions, Redis"),
     ] {
         let find = |name: &str| all.iter().find(|measured| measured.case.name == name);
         if let (Some(first), Some(second)) = (find(ours), find(other)) {

@@ -1,4 +1,4 @@
-//! Axum with tower-sessions and its SQL stores, on pools as their documentation makes them.
+//! Axum with tower-sessions and its SQL stores and its Redis store, on pools as their documentation makes them.
 
 use std::str::FromStr;
 
@@ -6,6 +6,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tower_sessions::SessionManagerLayer;
 use tower_sessions::cookie::SameSite;
+use tower_sessions_redis_store::RedisStore;
+use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
 use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 #[path = "../../common.rs"]
@@ -33,6 +35,14 @@ async fn main() {
             let pool = PgPoolOptions::new().max_connections(connections).connect(&store).await;
             let store = PostgresStore::new(pool.expect("a server"));
             store.migrate().await.expect("tables");
+            routes::serve(routes::routes().layer(SessionManagerLayer::new(store).with_same_site(SameSite::Lax))).await;
+        }
+        Some(("redis", _)) => {
+            let config = Config::from_url(&store).expect("a URL");
+            let pool = Pool::new(config, None, None, None, connections as usize).expect("a pool");
+            pool.connect();
+            pool.wait_for_connect().await.expect("a server");
+            let store = RedisStore::new(pool);
             routes::serve(routes::routes().layer(SessionManagerLayer::new(store).with_same_site(SameSite::Lax))).await;
         }
         _ => panic!("no such store: {store}"),
