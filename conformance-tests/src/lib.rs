@@ -23,6 +23,8 @@ mod random;
 mod runs;
 pub mod scenario;
 pub mod scenarios;
+#[cfg(test)]
+mod security;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store_suite;
