@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use time::OffsetDateTime;
@@ -13,6 +14,7 @@ use super::{
     Caller, Checked, Created, Fate, Loaded, MAX_LOADED, Replaced, SessionKey, SessionStore, StoreError, StoreFuture,
     Update, Updated,
 };
+use crate::clock::later;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
@@ -122,7 +124,7 @@ impl MemoryStore {
         }
         let rotation = update.rotation.filter(|rotation| is_current || rotation.successor.is_none());
         if let Some(rotation) = rotation {
-            next.token_issued_at = now.max(row.token_issued_at + time::Duration::MICROSECOND);
+            next.token_issued_at = now.max(later(row.token_issued_at, Duration::from_micros(1)));
             next.token_seen = false;
             next.previous_token_hash = rotation.successor.map(|_| row.token_hash);
             next.successor = rotation.successor;
