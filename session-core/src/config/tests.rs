@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::keys::{KeyRing, SigningKey};
 use crate::visitor::Visitors;
 
-fn keys() -> KeyRing {
+pub(crate) fn keys() -> KeyRing {
     KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
 }
 
