@@ -25,6 +25,8 @@ pub mod redis;
 mod runs;
 pub mod scenario;
 pub mod scenarios;
+#[cfg(test)]
+mod security;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store_suite;

@@ -97,8 +97,8 @@ pub use session_core;
 pub use session_core::adapter::FromSession;
 pub use session_core::{
     Answer, CleanupTask, ConfigError, CookieSessionService, CrossOrigin, DataError, Device, Error as ErrorKind, Event,
-    FingerprintChange, FlashLevel, FlashMessage, Incoming, IpNet, KeyError, KeyRing, MemoryStore, Next, SameSite,
-    SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, TokenReuse, UserIdError, Visitors,
+    FingerprintChange, FlashLevel, FlashMessage, Incoming, IpNet, KeyError, KeyRing, MemoryStore, Next, Preset,
+    SameSite, SessionConfig, SessionConfigBuilder, SignIn, SigningKey, StoreError, TokenReuse, UserIdError, Visitors,
 };
 // By name, and not by a glob, so that the compiler says which feature a missing one needs.
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite", feature = "sqlite-unbundled"))]

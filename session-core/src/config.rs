@@ -4,6 +4,7 @@
 
 mod builder;
 mod check;
+mod preset;
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -23,6 +24,7 @@ use crate::transport::cookie::CookieRules;
 use crate::visitor::VisitorRules;
 
 pub use builder::SessionConfigBuilder;
+pub use preset::Preset;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ROTATION_GRACE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_mins(5);

@@ -228,15 +228,27 @@ impl EncodeError {
     }
 }
 
+/// What a database says, in one line: its text may hold what a client sent, which must not look
+/// like lines of a log, or like what a terminal does.
+fn one_line(error: &dyn StdError) -> String {
+    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut line = String::new();
+    for c in error.to_string().chars() {
+        if is_odd(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
 /// How a store failed. `Debug` shows the same as `Display`: a driver's own `Debug` may quote rows.
+/// Both are one line.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// It failed, and certainly nothing changed.
-    #[error("the session store failed, and nothing was changed: {0}")]
+    #[error("the session store failed, and nothing was changed: {}", one_line(&**.0))]
     NotApplied(#[source] Arc<dyn StdError + Send + Sync>),
     /// It failed, and it is unknown whether the change was made.
-    #[error("the session store failed, and it is unknown whether the change was made: {0}")]
+    #[error("the session store failed, and it is unknown whether the change was made: {}", one_line(&**.0))]
     Unknown(#[source] Arc<dyn StdError + Send + Sync>),
     /// A row exists that can't be understood.
     #[error("the stored session {} can't be read: {what}", id.map_or_else(|| "(unknown id)".to_owned(), |id| id.to_string()))]

@@ -16,6 +16,8 @@ mod model;
 mod observe;
 mod policy;
 mod request;
+#[doc = include_str!("security.md")]
+pub mod security {}
 mod service;
 mod setting;
 pub mod store;
@@ -30,7 +32,7 @@ pub use adapter::flash::Flash;
 pub use adapter::require_sign_in::RequireSignIn;
 pub use client::device::Device;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{FingerprintChange, SessionConfig, SessionConfigBuilder, TokenReuse};
+pub use config::{FingerprintChange, Preset, SessionConfig, SessionConfigBuilder, TokenReuse};
 pub use error::{ConfigError, DataError, EncodeError, Error, ErrorResponse, KeyError, Result, StoreError, UserIdError};
 pub use ipnet::IpNet;
 pub use keys::{KeyRing, MAX_VERIFY_KEYS, MIN_KEY_BYTES, SigningKey};

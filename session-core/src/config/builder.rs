@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::preset::Preset;
 use super::{DAY, FingerprintChange, TokenReuse};
 use crate::client::networks::parse;
 use crate::error::ConfigError;
@@ -45,8 +46,10 @@ use crate::visitor::Visitors;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SessionConfigBuilder {
-    pub(super) idle_timeout: Duration,
-    pub(super) absolute_timeout: Duration,
+    pub(super) preset: Preset,
+    /// None: the preset's, as the one below.
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) absolute_timeout: Option<Duration>,
     /// None: derived from the idle timeout.
     pub(super) touch_interval: Option<Duration>,
     /// None: only where the application says so.
@@ -72,8 +75,9 @@ pub struct SessionConfigBuilder {
 }
 
 settings!(SessionConfigBuilder {
-    idle_timeout: duration,
-    absolute_timeout: duration,
+    preset: choice,
+    idle_timeout: |given| duration(given).map(Some),
+    absolute_timeout: |given| duration(given).map(Some),
     touch_interval: |given| duration(given).map(Some),
     rotate_every: |given| duration(given).map(Some),
     rotation_grace: duration,
@@ -104,8 +108,9 @@ fn networks(given: Value) -> Result<Vec<IpNet>, String> {
 impl Default for SessionConfigBuilder {
     fn default() -> Self {
         Self {
-            idle_timeout: 7 * DAY,
-            absolute_timeout: 30 * DAY,
+            preset: Preset::aal1(),
+            idle_timeout: None,
+            absolute_timeout: None,
             touch_interval: None,
             rotate_every: None,
             rotation_grace: Duration::from_secs(60),
@@ -131,16 +136,24 @@ impl Default for SessionConfigBuilder {
 }
 
 impl SessionConfigBuilder {
-    /// How long a session lives without activity (ASVS 5.0 7.3.1). Default: 7 days.
+    /// The timeouts that a standard names. A timeout that is set as well counts instead of the
+    /// preset's, in whatever order they are set. Default: [`Preset::aal1`].
+    pub const fn preset(mut self, preset: Preset) -> Self {
+        self.preset = preset;
+        self
+    }
+
+    /// How long a session lives without activity (ASVS 5.0 7.3.1). Default: the
+    /// [`preset`](Self::preset)'s, which is 7 days if none is set.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
+        self.idle_timeout = Some(timeout);
         self
     }
 
     /// How long a session lives after its sign-in, however active it is (ASVS 5.0 7.3.2). Default:
-    /// 30 days. At most 400 days.
+    /// the [`preset`](Self::preset)'s, which is 30 days if none is set. At most 400 days.
     pub const fn absolute_timeout(mut self, timeout: Duration) -> Self {
-        self.absolute_timeout = timeout;
+        self.absolute_timeout = Some(timeout);
         self
     }
 

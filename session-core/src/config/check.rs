@@ -41,21 +41,23 @@ impl SessionConfigBuilder {
     /// [`ConfigError`], which says what to change.
     pub fn build(self, keys: impl Into<KeyRing>) -> Result<SessionConfig, ConfigError> {
         let keys = keys.into();
+        let idle_timeout = self.idle_timeout.unwrap_or(self.preset.idle_timeout());
+        let absolute_timeout = self.absolute_timeout.unwrap_or(self.preset.absolute_timeout());
         let zero = |is_zero: bool, setting| if is_zero { Err(ConfigError::Zero { setting }) } else { Ok(()) };
         let most = |over: bool, setting, most| if over { Err(ConfigError::TooLarge { setting, most }) } else { Ok(()) };
-        zero(self.idle_timeout.is_zero(), "idle_timeout")?;
-        zero(self.absolute_timeout.is_zero(), "absolute_timeout")?;
+        zero(idle_timeout.is_zero(), "idle_timeout")?;
+        zero(absolute_timeout.is_zero(), "absolute_timeout")?;
         zero(self.touch_interval.is_some_and(|interval| interval.is_zero()), "touch_interval")?;
         zero(self.max_sessions_per_user == 0, "max_sessions_per_user")?;
         zero(self.max_data_bytes == 0, "max_data_bytes")?;
         zero(self.purge_after.is_zero(), "purge_after")?;
-        most(self.absolute_timeout > MAX_LIFETIME, "absolute_timeout", "400 days, as browsers keep no cookie longer")?;
+        most(absolute_timeout > MAX_LIFETIME, "absolute_timeout", "400 days, as browsers keep no cookie longer")?;
         most(self.max_sessions_per_user > MAX_SESSIONS, "max_sessions_per_user", "1000")?;
         most(self.max_data_bytes > MAX_DATA_BYTES, "max_data_bytes", "8 MiB: keep larger things elsewhere")?;
-        if self.idle_timeout > self.absolute_timeout {
+        if idle_timeout > absolute_timeout {
             return Err(ConfigError::IdleOverAbsolute { of: "" });
         }
-        if self.touch_interval.is_some_and(|interval| interval > self.idle_timeout / 2) {
+        if self.touch_interval.is_some_and(|interval| interval > idle_timeout / 2) {
             return Err(ConfigError::TouchOverHalfIdle);
         }
         if self.rotation_grace < *ROTATION_GRACE.start() {
@@ -65,11 +67,11 @@ impl SessionConfigBuilder {
         if self.rotate_every.is_some_and(|interval| interval < self.rotation_grace * 2) {
             return Err(ConfigError::TooSmall { setting: "rotate_every", least: "twice the `rotation_grace`" });
         }
-        if self.idle_timeout < Duration::from_secs(1) {
+        if idle_timeout < Duration::from_secs(1) {
             tracing::warn!(
                 "`idle_timeout` is {:?}, so users are signed out between two requests: as text, `30m` is 30 minutes and `30ms` \
                  are milliseconds",
-                self.idle_timeout
+                idle_timeout
             );
         }
         let proxies = self.proxies()?;
@@ -82,11 +84,9 @@ impl SessionConfigBuilder {
             plain_http: cookie.secure.then(Arc::default),
             cookie: Arc::new(cookie),
             expiry: Expiry {
-                idle: self.idle_timeout,
-                absolute: self.absolute_timeout,
-                touch_interval: self
-                    .touch_interval
-                    .unwrap_or_else(|| Expiry::default_touch_interval(self.idle_timeout)),
+                idle: idle_timeout,
+                absolute: absolute_timeout,
+                touch_interval: self.touch_interval.unwrap_or_else(|| Expiry::default_touch_interval(idle_timeout)),
             },
             rotate_every: self.rotate_every,
             rotation_grace: self.rotation_grace,

@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::keys::{KeyRing, SigningKey};
 use crate::visitor::Visitors;
 
-fn keys() -> KeyRing {
+pub(crate) fn keys() -> KeyRing {
     KeyRing::new(SigningKey::from_bytes(&[1; 32]).unwrap())
 }
 
@@ -46,6 +46,45 @@ fn activity_is_written_every_5_minutes_or_quarter_of_the_idle_timeout() {
         let from_text: SessionConfigBuilder = toml::from_str(&format!("idle_timeout = \"{idle:?}\"")).unwrap();
         assert_eq!(from_text.build(keys()).unwrap().expiry.touch_interval, interval, "{idle:?}");
     }
+}
+
+#[test]
+fn a_preset_has_the_timeouts_of_its_standard() {
+    // SP 800-63B-4, 2.1.3, 2.2.3 and 2.3.3; "Session Expiration" in OWASP's cheat sheet.
+    let hour = 60;
+    for (name, preset, idle, absolute) in [
+        ("aal1", Preset::aal1(), 7 * 24 * hour, 30 * 24 * hour),
+        ("aal2", Preset::aal2(), hour, 24 * hour),
+        ("AAL3", Preset::aal3(), 15, 12 * hour),
+        ("owasp_low_risk", Preset::owasp_low_risk(), 30, 8 * hour),
+        ("owasp_high_value", Preset::owasp_high_value(), 5, 4 * hour),
+    ] {
+        let config = SessionConfig::builder().preset(preset).build(keys()).unwrap();
+        assert_eq!(config.expiry.idle, Duration::from_mins(idle), "{name}");
+        assert_eq!(config.expiry.absolute, Duration::from_mins(absolute), "{name}");
+        let from_text: SessionConfigBuilder = toml::from_str(&format!("preset = '{name}'")).unwrap();
+        assert_eq!(format!("{:?}", from_text.build(keys()).unwrap()), format!("{config:?}"), "{name}");
+    }
+    let default = SessionConfig::builder().build(keys()).unwrap();
+    assert_eq!(default.expiry.idle, Duration::from_mins(7 * 24 * hour));
+    assert_eq!(default.absolute_timeout(), Duration::from_mins(30 * 24 * hour));
+}
+
+#[test]
+fn a_timeout_of_its_own_counts_instead_of_the_presets_in_any_order() {
+    let minutes = Duration::from_mins;
+    let before = SessionConfig::builder().idle_timeout(minutes(20)).preset(Preset::aal2());
+    let after = SessionConfig::builder().preset(Preset::aal2()).idle_timeout(minutes(20));
+    let text = |text| toml::from_str::<SessionConfigBuilder>(text).unwrap();
+    let texts = [text("preset = 'aal2'\nidle_timeout = '20m'"), text("idle_timeout = '20m'\npreset = 'aal2'")];
+    for settings in [before, after].into_iter().chain(texts) {
+        let config = settings.build(keys()).unwrap();
+        assert_eq!((config.expiry.idle, config.expiry.absolute), (minutes(20), minutes(24 * 60)));
+    }
+    let absolute = SessionConfig::builder().absolute_timeout(minutes(60)).preset(Preset::aal3());
+    assert_eq!(absolute.build(keys()).unwrap().absolute_timeout(), minutes(60));
+    let shorter = SessionConfig::builder().preset(Preset::aal2()).absolute_timeout(minutes(30));
+    assert_eq!(shorter.build(keys()).unwrap_err(), ConfigError::IdleOverAbsolute { of: "" });
 }
 
 #[test]

@@ -149,3 +149,41 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::logged;
+
+    #[test]
+    fn what_clients_and_databases_say_adds_no_line_to_the_log() {
+        let hostile = "x\r\n2030-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{85}\u{9b}\u{2028}\u{202e}";
+        let id = SessionId::from_bytes([7; 16]);
+        let client = || ClientInfo {
+            ip_address: hostile.into(),
+            user_agent: hostile.into(),
+            device_name: hostile.into(),
+            device_type: hostile.into(),
+            fingerprint: hostile.into(),
+        };
+        let error = || StoreError::not_applied(hostile);
+        for event in [
+            Event::TokenReused {
+                id,
+                user_id: UserId::parse(hostile).unwrap(),
+                signed_in: Arc::new(client()),
+                presented: client(),
+                ended: true,
+            },
+            Event::ActivityNotRecorded { id, error: error() },
+            Event::StoreFailed { error: error() },
+            Event::CleanupFailed { error: StoreError::unknown(hostile) },
+            Event::CrossOriginRefused { header: "origin", reason: "r", origin: Some(hostile.into()) },
+        ] {
+            let log = logged(|| event.trace());
+            assert_eq!(log.lines().count(), 1, "{log}");
+            let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+            assert!(!log.trim_end_matches('\n').contains(is_odd), "{log:?}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::clock::later;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::token::{SessionToken, TokenHash};
@@ -375,7 +376,7 @@ impl Active {
         let record = Arc::make_mut(&mut self.record);
         record.previous_token_hash = (!strict).then_some(record.token_hash);
         record.token_hash = self.token;
-        record.token_issued_at = at.max(record.token_issued_at + time::Duration::MICROSECOND);
+        record.token_issued_at = at.max(later(record.token_issued_at, Duration::from_micros(1)));
         if strict {
             // The store sets the time, and it isn't known here.
             record.strict_rotated_at = None;

@@ -1,10 +1,13 @@
 //! Sessions in this process's memory: for tests, and for a single server whose users may be signed
 //! out by a restart. It keeps every rule of [`SessionStore`].
 
+mod room;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use time::OffsetDateTime;
@@ -13,10 +16,13 @@ use super::{
     Caller, Checked, Created, Fate, Loaded, MAX_LOADED, Replaced, SessionKey, SessionStore, StoreError, StoreFuture,
     Update, Updated,
 };
+use crate::clock::later;
 use crate::model::record::Record;
 use crate::model::session_id::SessionId;
 use crate::model::token::TokenRef;
 use crate::model::user_id::{Shard, UserId};
+
+use room::{DEFAULT_BYTES, Room, bytes_of};
 
 /// So that requests of different users seldom wait for each other.
 const PARTS: usize = 64;
@@ -24,14 +30,33 @@ const PARTS: usize = 64;
 /// Sessions in memory, gone with the process.
 ///
 /// Every operation finishes at once: all it waits for is a short lock on a 64th of the sessions.
+///
+/// It holds at most [`max_bytes`](Self::max_bytes). Sign-ins and values beyond that are 503s, and a
+/// clean-up makes room: without [`spawn_cleanup`](crate::CookieSessionService::spawn_cleanup) all
+/// sessions stay that have expired.
 pub struct MemoryStore {
     parts: [Mutex<Part>; PARTS],
+    room: Arc<Room>,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self { parts: std::array::from_fn(|_| Mutex::default()) }
+        Self::of(DEFAULT_BYTES)
+    }
+
+    /// An empty store that holds at most this many bytes. Counted are the texts of all rows, and
+    /// 1 KiB for each row; values that were decoded take some more. A sign-in, a first value or a
+    /// change that would pass it is a 503, and visitors are refused at half of it, so that users
+    /// can still sign in. Signing out, reading, and data that gets smaller always work. Default:
+    /// 1 GiB.
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        Self::of(bytes)
+    }
+
+    fn of(bytes: usize) -> Self {
+        let room = Arc::new(Room::new(bytes));
+        Self { parts: std::array::from_fn(|_| Mutex::new(Part::new(Arc::clone(&room)))), room }
     }
 
     fn lock_at(&self, index: usize) -> MutexGuard<'_, Part> {
@@ -53,18 +78,29 @@ impl MemoryStore {
         held
     }
 
-    fn insert(&self, new: &Arc<Record>, replaces: &[Replaced], limit: NonZeroU32, now: OffsetDateTime) -> Created {
+    fn insert(
+        &self,
+        new: &Arc<Record>,
+        replaces: &[Replaced],
+        limit: NonZeroU32,
+        now: OffsetDateTime,
+    ) -> Result<Created, StoreError> {
         let sessions = || replaces.iter().map(|replaced| &replaced.session);
         let mut held = self.lock([&new.user_id].into_iter().chain(sessions().map(|session| &session.user_id)));
         if held.of(&new.user_id).rows.contains_key(&new.id) {
-            return Created::Taken;
+            return Ok(Created::Taken);
         }
+        let mut replaced_bytes = 0;
         for Replaced { session, version } in replaces {
-            let row = held.of(&session.user_id).live_row_of(session, now);
-            if let Some(row) = row.filter(|row| version.is_some_and(|version| row.version != version)) {
-                return Created::Changed(Arc::clone(row));
+            let Some(row) = held.of(&session.user_id).live_row_of(session, now) else { continue };
+            if version.is_some_and(|version| row.version != version) {
+                return Ok(Created::Changed(Arc::clone(row)));
             }
+            replaced_bytes += bytes_of(row);
         }
+        self.room.take(new, replaced_bytes)?;
+        // What is replaced is given back when it is removed.
+        self.room.add(replaced_bytes.min(bytes_of(new)));
         held.of(&new.user_id).add(Arc::clone(new));
         for session in sessions() {
             held.of(&session.user_id).remove_live(session, now);
@@ -74,7 +110,7 @@ impl MemoryStore {
         for id in &evicted {
             part.remove(*id);
         }
-        Created::Inserted { evicted }
+        Ok(Created::Inserted { evicted })
     }
 
     fn find(&self, sessions: &[TokenRef], now: OffsetDateTime) -> Loaded {
@@ -85,16 +121,16 @@ impl MemoryStore {
         sessions.iter().filter_map(live).collect()
     }
 
-    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Updated {
+    fn change(&self, caller: &Caller, update: &Update, now: OffsetDateTime) -> Result<Updated, StoreError> {
         let mut held = self.lock([&caller.user_id]);
         let part = held.of(&caller.user_id);
-        let Some(row) = part.live_row(caller, now) else { return Updated::Gone };
+        let Some(row) = part.live_row(caller, now) else { return Ok(Updated::Gone) };
         let strict = update.rotation.filter(|rotation| rotation.successor.is_none());
         if strict.is_some_and(|rotation| rotation.to == row.token_hash) {
-            return Updated::Done { expires_at: row.expires_at };
+            return Ok(Updated::Done { expires_at: row.expires_at });
         }
         if !row.accepts(&caller.token, now, caller.grace) {
-            return Updated::Gone;
+            return Ok(Updated::Gone);
         }
         let found = Arc::clone(row);
         let is_current = caller.token == row.token_hash;
@@ -102,9 +138,9 @@ impl MemoryStore {
         match update.data.as_ref().map(|data| data.fate(row.version)) {
             None | Some(Fate::Open) => {}
             // The change was made with all of its update.
-            Some(Fate::Made) if is_renewal && !is_current => return Updated::Superseded(found),
-            Some(Fate::Made) => return Updated::Done { expires_at: row.expires_at },
-            Some(Fate::Never | Fate::Unknown) => return Updated::Conflict(found),
+            Some(Fate::Made) if is_renewal && !is_current => return Ok(Updated::Superseded(found)),
+            Some(Fate::Made) => return Ok(Updated::Done { expires_at: row.expires_at }),
+            Some(Fate::Never | Fate::Unknown) => return Ok(Updated::Conflict(found)),
         }
 
         let mut next = Record::clone(row);
@@ -122,7 +158,7 @@ impl MemoryStore {
         }
         let rotation = update.rotation.filter(|rotation| is_current || rotation.successor.is_none());
         if let Some(rotation) = rotation {
-            next.token_issued_at = now.max(row.token_issued_at + time::Duration::MICROSECOND);
+            next.token_issued_at = now.max(later(row.token_issued_at, Duration::from_micros(1)));
             next.token_seen = false;
             next.previous_token_hash = rotation.successor.map(|_| row.token_hash);
             next.successor = rotation.successor;
@@ -133,11 +169,14 @@ impl MemoryStore {
         }
 
         let expires_at = next.expires_at;
+        let bytes_before = bytes_of(&found);
+        self.room.take(&next, bytes_before)?;
+        self.room.give_back(bytes_before.saturating_sub(bytes_of(&next)));
         part.rows.insert(next.id, Arc::new(next));
         if rotation.is_none() && update.rotation.is_some() {
-            return Updated::Superseded(found);
+            return Ok(Updated::Superseded(found));
         }
-        Updated::Done { expires_at }
+        Ok(Updated::Done { expires_at })
     }
 
     /// Runs `then` on the user's part, in one step with the check of `by`.
@@ -198,7 +237,7 @@ impl SessionStore for MemoryStore {
         limit: NonZeroU32,
         now: OffsetDateTime,
     ) -> StoreFuture<'a, Created> {
-        when_polled(move || Ok(self.insert(new, replaces, limit, now)))
+        when_polled(move || self.insert(new, replaces, limit, now))
     }
 
     fn load<'a>(&'a self, sessions: &'a [TokenRef], now: OffsetDateTime) -> StoreFuture<'a, Loaded> {
@@ -206,7 +245,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn update<'a>(&'a self, caller: &'a Caller, update: &'a Update, now: OffsetDateTime) -> StoreFuture<'a, Updated> {
-        when_polled(move || Ok(self.change(caller, update, now)))
+        when_polled(move || self.change(caller, update, now))
     }
 
     fn end<'a>(
@@ -255,13 +294,17 @@ impl SessionStore for MemoryStore {
 }
 
 /// A 64th of the sessions: all those of its users.
-#[derive(Default)]
 struct Part {
     rows: HashMap<SessionId, Arc<Record>>,
     users: HashMap<UserId, Vec<SessionId>>,
+    room: Arc<Room>,
 }
 
 impl Part {
+    fn new(room: Arc<Room>) -> Self {
+        Self { rows: HashMap::new(), users: HashMap::new(), room }
+    }
+
     /// The caller's row, if it is live, whatever its token.
     fn live_row(&self, caller: &Caller, now: OffsetDateTime) -> Option<&Arc<Record>> {
         self.rows.get(&caller.id).filter(|row| row.user_id == caller.user_id && row.is_live(now))
@@ -306,6 +349,7 @@ impl Part {
 
     fn remove(&mut self, id: SessionId) {
         let Some(row) = self.rows.remove(&id) else { return };
+        self.room.give_back(bytes_of(&row));
         if let Some(ids) = self.users.get_mut(&row.user_id) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -338,4 +382,38 @@ fn index(shard: Shard) -> usize {
 /// A future that does nothing until it is polled, like those of all other stores.
 fn when_polled<'a, T: Send + 'a>(act: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> StoreFuture<'a, T> {
     Box::pin(async move { act() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::SessionConfig;
+    use crate::config::tests::keys;
+    use crate::service::CookieSessionService;
+
+    #[tokio::test]
+    async fn what_is_counted_is_what_is_held() {
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::default()));
+        let config = SessionConfig::builder().max_sessions_per_user(3).build(keys()).unwrap();
+        let service = CookieSessionService::new(Arc::clone(&store), config).with_clock(Arc::clone(&clock));
+        let counted = || {
+            let rows = (0..PARTS).map(|at| store.lock_at(at).rows.values().map(|row| bytes_of(row)).sum::<usize>());
+            (store.room.held(), rows.sum::<usize>())
+        };
+        for round in 0..5 {
+            for user in ["ada", "alan"] {
+                service.issue(user).await.unwrap();
+            }
+            let (held, rows) = counted();
+            assert!(held == rows && held > 0, "round {round}: {held}, {rows}");
+        }
+        service.revoke_all("ada").await.unwrap();
+        assert_eq!(counted().0, counted().1);
+        clock.advance(Duration::from_secs(40 * 24 * 3600));
+        store.purge_expired(crate::Clock::now(&*clock), NonZeroU32::MAX).await.unwrap();
+        assert_eq!(counted(), (0, 0));
+    }
 }

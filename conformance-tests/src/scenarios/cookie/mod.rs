@@ -11,6 +11,7 @@ pub mod replaced;
 pub mod sent;
 pub mod settings;
 pub mod several;
+pub mod siblings;
 
 /// The scenarios of each file.
 pub const SCENARIOS: &[&[Scenario]] = &[
@@ -23,4 +24,5 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     private::SCENARIOS,
     settings::SCENARIOS,
     replaced::SCENARIOS,
+    siblings::SCENARIOS,
 ];

@@ -9,7 +9,8 @@ use crate::transport::cookie::SameSite;
 use crate::visitor::Visitors;
 
 /// All settings.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
+    "preset",
     "idle_timeout",
     "absolute_timeout",
     "touch_interval",
@@ -146,6 +147,7 @@ fn what_cannot_be_read_is_refused_by_name_and_with_an_example() {
         ("cookie_partitioned", json!(1), "1 is neither: write true or false"),
         ("insecure_development_cookies", json!("1"), "write true or false"),
         ("trust_unix_socket", json!("/run/app.sock"), "write true or false"),
+        ("preset", json!("aal4"), "`aal1`, `aal2`, `aal3`, `owasp_low_risk`, `owasp_high_value`"),
         ("cookie_same_site", json!("laxx"), "`strict`, `lax`, `none`"),
         ("cookie_same_site", json!(false), "`strict`, `lax`, `none`"),
         ("on_fingerprint_change", json!("kill"), "`ignore`, `report`, `end`"),

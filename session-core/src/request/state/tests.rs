@@ -68,6 +68,15 @@ fn the_last_sign_in_or_rotation_decides_the_cookie() {
 }
 
 #[test]
+fn a_token_from_the_end_of_the_calendar_can_be_rotated() {
+    // As a hostile database may say. The attacks at random found it.
+    let end = datetime!(9999-12-31 23:59:59.999_999 UTC);
+    let row = Arc::new(Record { token_issued_at: end, ..Record::clone(&record(1)) });
+    let state = State::Carried(Active::of(row, token(1, 1).hash(), NOW));
+    assert!(sends(&state.next(rotate(1, 5)), 5));
+}
+
+#[test]
 fn a_sign_out_removes_a_carried_cookie_only() {
     let out = State::Anonymous.next(sign_in(1)).next(sign_out(&[1]));
     assert!(matches!(out.cookie(false), CookieAction::LeaveAlone));
