@@ -25,6 +25,7 @@ use crate::app::App;
 /// | `/members` | as `/do`, inside a guard that asks [`App::members`] |
 /// | `/admins`, `/sign-in` | as `/do`, inside a guard that asks [`App::admins`] |
 /// | `/area/admins` | the same, in a router or scope that is mounted at `/area` |
+/// | `/within/do` | as `/do`, in a router or scope that is mounted at `/within`, inside its layer |
 /// | `/user` | extracts the app's user twice, by [`App::load_user`], answers [`App::users`] |
 /// | `/optional-user` | extracts an `Option` of it, answers [`App::users`] |
 /// | `/csrf` | extracts `CsrfToken`, answers [`App::csrf`] of the body |

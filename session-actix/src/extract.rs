@@ -9,7 +9,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use session_core::adapter::{FromSession, MaybeReady};
 
 use crate::head::Lines;
-use crate::middleware::Slot;
+use crate::slot::Slot;
 use crate::{CookieSession, CsrfToken, Error, Flash, Result, Session};
 
 /// Implements Actix's extraction for types that are [`FromSession`](crate::FromSession).
@@ -81,9 +81,9 @@ impl<T> Extraction<T> {
 /// The look-up of the session; none without a middleware.
 pub(crate) fn look_up(request: &HttpRequest) -> Option<LookUp> {
     let extensions = request.extensions();
-    let scope = extensions.get::<Slot>()?.borrow();
+    let slot = extensions.get::<Slot>()?;
     let peer = request.peer_addr().map(|peer| peer.ip());
-    Some(scope.load(scope.read(&Lines(request.headers()), peer)))
+    Some(slot.with(|scope| scope.load(scope.read(&Lines(request.headers()), peer))))
 }
 
 /// The session, for a guard.

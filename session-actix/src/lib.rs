@@ -83,6 +83,7 @@ mod guard;
 mod head;
 mod middleware;
 mod require_sign_in;
+mod slot;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod user;

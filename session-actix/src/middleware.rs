@@ -5,7 +5,7 @@
 //! becomes a response only when Actix asks for it, and perhaps again later. The session's headers
 //! are added to the error as a mapper, so that the error keeps its type for middleware further out.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,10 +19,7 @@ use session_core::CookieSessionService;
 use session_core::adapter::{MaybeReady, Scope, ScopeGuard, Verdict};
 
 use crate::head::{Asked, Outgoing, answered};
-
-/// Where a request's extensions hold its scope. It is a slot, so that the scope can change while
-/// the extensions are borrowed, as by `connection_info`.
-pub(crate) type Slot = RefCell<Scope>;
+use crate::slot::{Entered, Slot};
 
 /// Gives the app, scope or resource that it wraps the sessions of one [`CookieSessionService`].
 #[derive(Debug, Clone)]
@@ -72,15 +69,15 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let outer = request.extensions().get::<Slot>().map(|slot| slot.borrow().clone());
+        let outer = request.extensions().get::<Slot>().map(|slot| slot.with(Scope::clone));
         let guard = self.service.begin(outer.as_ref());
         if let Some(answer) = guard.admit(&Asked(request.request())) {
             // Nothing is loaded, so this commit only closes the request, and is ready at once.
             let committing = Some((guard.commit(answer.status()), Ok(answered(request, &answer))));
-            return ResponseFuture { inner: None, guard, outer, committing };
+            return ResponseFuture { inner: None, guard, entered: None, committing };
         }
-        put(request.request(), guard.scope().clone());
-        ResponseFuture { inner: Some(self.inner.call(request)), guard, outer, committing: None }
+        let entered = enter(request.request(), guard.scope());
+        ResponseFuture { inner: Some(self.inner.call(request)), guard, entered, committing: None }
     }
 }
 
@@ -91,7 +88,8 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         guard: ScopeGuard,
-        outer: Option<Scope>,
+        // Until the handler has returned, if there is a layer further out.
+        entered: Option<Entered>,
         committing: Option<(MaybeReady<Verdict>, Result<ServiceResponse<EitherBody<B>>, Error>)>,
     }
 }
@@ -110,15 +108,11 @@ where
                 // There is always one, unless this is polled again after it was ready.
                 let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
                 let mut outcome = ready!(inner.poll(cx)).map(ServiceResponse::map_into_left_body);
+                // A response carries its request, and middleware further out gets its own session
+                // back.
+                drop(this.entered.take());
                 let status = match &mut outcome {
-                    Ok(response) => {
-                        // A response carries its request, so middleware further out gets its own
-                        // session back.
-                        if let Some(outer) = this.outer.take() {
-                            put(response.request(), outer);
-                        }
-                        response.status()
-                    }
+                    Ok(response) => response.status(),
                     Err(error) if this.guard.is_used() => status_of(error),
                     Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
                 };
@@ -144,13 +138,13 @@ where
     }
 }
 
-/// Makes `scope` the one that extractors find.
-fn put(request: &HttpRequest, scope: Scope) {
+/// Makes `scope` the one that extractors find: for good, unless a layer further out has its own.
+fn enter(request: &HttpRequest, scope: &Scope) -> Option<Entered> {
     if let Some(slot) = request.extensions().get::<Slot>() {
-        slot.replace(scope);
-        return;
+        return Some(slot.enter(scope.clone()));
     }
-    request.extensions_mut().insert(Slot::new(scope));
+    request.extensions_mut().insert(Slot::new(scope.clone()));
+    None
 }
 
 /// The status of an error's response. Some errors can give their response only once, so it is kept

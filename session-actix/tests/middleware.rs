@@ -3,9 +3,10 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::SystemTime;
 
-use actix_web::body::{MessageBody, to_bytes};
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, SET_COOKIE, VARY};
@@ -303,6 +304,47 @@ async fn a_middleware_further_out_has_its_own_session_again() {
     assert_eq!(response.headers().get("x-user").unwrap(), "outside");
     assert_eq!(response.headers().get_all(SET_COOKIE).count(), 2);
     assert_eq!(to_bytes(response.into_body()).await.unwrap(), "inside");
+}
+
+#[actix_web::test]
+async fn a_middleware_further_out_has_its_own_session_again_where_no_response_came_back() {
+    /// Signs in, and ends in an error or never.
+    async fn fails(
+        session: CookieSession,
+        request: ServiceRequest,
+        _: Next<BoxBody>,
+    ) -> actix_web::Result<ServiceResponse> {
+        session.authenticate("inside").await?;
+        match request.headers().contains_key("x-hangs") {
+            true => std::future::pending().await,
+            false => Err(Refused(StatusCode::FORBIDDEN).into()),
+        }
+    }
+    let (outer, middle, inner) = (named("__Host-outer"), named("__Host-middle"), named("__Host-inner"));
+    for header in ["x-fails", "x-hangs"] {
+        let page = web::resource("/").to(async || "never").wrap(from_fn(fails));
+        let page = page.wrap(inner.middleware()).wrap(middle.middleware()).wrap_fn(|request, service| {
+            let asked = request.request().clone();
+            let mut response = Box::pin(service.call(request));
+            async move {
+                // Without a response where it is dropped, after it has run as far as it can.
+                std::future::poll_fn(|cx| {
+                    assert!(!matches!(response.as_mut().poll(cx), Poll::Ready(Ok(_))));
+                    Poll::Ready(())
+                })
+                .await;
+                drop(response);
+                let session = CookieSession::extract(&asked).await?;
+                let user = session.user_id().unwrap_or_default();
+                Ok(ServiceResponse::new(asked, HttpResponse::Ok().body(user)))
+            }
+        });
+        let app = init_service(App::new().service(page.wrap(outer.middleware()))).await;
+        let cookie = outer.issue("outside").await.unwrap();
+        let request = TestRequest::get().uri("/").insert_header(("cookie", cookie)).insert_header((header, "1"));
+        let response = call_service(&app, request.to_request()).await;
+        assert_eq!(to_bytes(response.into_body()).await.ok().unwrap(), "outside", "{header}");
+    }
 }
 
 #[actix_web::test]

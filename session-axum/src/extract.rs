@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
+use axum::extract::OriginalUri;
 use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Request, Uri};
 use session_core::Answer;
 use session_core::adapter::{MaybeReady, Scope};
 
@@ -97,6 +98,11 @@ pub(crate) fn look_up(extensions: &Extensions, headers: &HeaderMap) -> Option<Lo
     let mock = || extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0);
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0).or_else(mock);
     Some(scope.load(scope.read(headers, peer.map(|peer| peer.ip()))))
+}
+
+/// The target that the client asked for: in a nested router that of the request is cut.
+pub(crate) fn target<B>(request: &Request<B>) -> &Uri {
+    request.extensions().get::<OriginalUri>().map_or(request.uri(), |target| &target.0)
 }
 
 const NO_LAYER: session_core::Error = session_core::Error::NoLayer { layer: ".layer(service.layer())" };

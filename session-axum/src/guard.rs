@@ -5,14 +5,13 @@ use std::task::{Context, Poll};
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::OriginalUri;
 use http::{Request, Response};
 use session_core::adapter::{Check, check};
 use session_core::{Answer, CookieSession, Incoming};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::extract::{answered, loaded, look_up};
+use crate::extract::{answered, loaded, look_up, target};
 
 /// Asks about the session before the routes it is put around: if the function returns an
 /// [`Answer`], that is the response, and the handler doesn't run. Put it inside a
@@ -80,9 +79,7 @@ where
         let load = look_up(request.extensions(), request.headers());
         Box::pin(async move {
             let loaded = loaded(load).await;
-            // In a nested router the target of the request is cut.
-            let target = request.extensions().get::<OriginalUri>().map_or(request.uri(), |target| &target.0);
-            let checked = check(loaded, &(target, &request), &asks);
+            let checked = check(loaded, &(target(&request), &request), &asks);
             match checked {
                 Ok(_) => Ok(inner.call(request).await?.map(Body::new)),
                 Err(answer) => Ok(answered(&answer)),

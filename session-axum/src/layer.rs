@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::{AxumBodies, Bodies, OwnBodies};
+use crate::extract::target;
 
 /// Gives the services inside it the sessions of one [`CookieSessionService`].
 ///
@@ -116,7 +117,7 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let (guard, bodies) = (self.service.begin(request.extensions().get::<Scope>()), self.bodies);
-        if let Some(answer) = guard.admit(&request) {
+        if let Some(answer) = guard.admit(&(target(&request), &request)) {
             // Nothing is loaded, so this commit only closes the request, and is ready at once.
             let commit = guard.commit(answer.status());
             let committing = Some((answer.into_response(), commit));

@@ -69,7 +69,10 @@ pub enum Error {
     #[error("the operating system's random generator failed")]
     NoRandomness,
     /// The request passed no session layer. 500.
-    #[error("no session layer around this handler: add `{layer}` to the app, after its routes and guards")]
+    #[error(
+        "no session layer around this handler or middleware: add `{layer}` to the app, after its routes, and further out \
+         than guards and other middleware that use the session"
+    )]
     NoLayer {
         /// What to add.
         layer: &'static str,
@@ -292,7 +295,10 @@ mod tests {
     fn a_fault_of_the_program_is_logged_once_with_its_reason() {
         let key = || "k".to_owned();
         for (error, says) in [
-            (Error::NoLayer { layer: "SomeLayer" }, "`SomeLayer` to the app, after its routes"),
+            (
+                Error::NoLayer { layer: "SomeLayer" },
+                "`SomeLayer` to the app, after its routes, and further out than guards and other middleware",
+            ),
             (Error::WrongType { key: key(), expected: "u64" }, "u64"),
             (Error::UpdatePanicked { key: key() }, "panicked"),
             (Error::UpdateChangesSession { key: key() }, "compute"),

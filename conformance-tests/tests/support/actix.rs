@@ -71,6 +71,7 @@ fn configure(routes: &mut web::ServiceConfig, app: &App) {
         .check(|session| App::is_welcome(&session.user_id))
         .check(|session| App::is_admin(&session.user_id));
     let unlayered = web::scope("/unlayered").service(on("/do").to(run)).service(on("/optional").to(optional));
+    let within = web::scope("/within").service(on("/do").to(run)).wrap(service.middleware());
     let layered = web::scope("")
         .service(on("/do").to(run))
         .service(on("/plain").to(async || "plain"))
@@ -92,7 +93,7 @@ fn configure(routes: &mut web::ServiceConfig, app: &App) {
         .service(on("/csrf").to(csrf))
         .service(on("/stream").to(stream))
         .wrap(service.middleware());
-    routes.app_data(Data::new(app.clone())).service(unlayered).service(layered);
+    routes.app_data(Data::new(app.clone())).service(unlayered).service(within).service(layered);
 }
 
 async fn run(app: Data<App>, session: CookieSession, body: Bytes) -> Result<HttpResponse> {

@@ -75,8 +75,9 @@ fn router(app: App) -> Router {
         .route("/csrf", any(csrf))
         .route("/stream", any(stream))
         .layer(service.layer());
+    let within = Router::new().nest("/within", Router::new().route("/do", any(run)).layer(service.layer()));
     let unlayered = Router::new().route("/unlayered/do", any(run)).route("/unlayered/optional", any(optional));
-    layered.merge(unlayered).with_state(app)
+    layered.merge(within).merge(unlayered).with_state(app)
 }
 
 async fn run(State(app): State<App>, session: CookieSession, body: Bytes) -> Result<Response> {

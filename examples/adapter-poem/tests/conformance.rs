@@ -66,8 +66,9 @@ fn routes(app: App) -> impl Endpoint {
         .at("/csrf", csrf)
         .at("/stream", stream_rest)
         .with(middleware);
+    let within = Route::new().at("/do", run).with(CookieSessionMiddleware::new(app.service.clone()));
     let unlayered = Route::new().at("/do", run).at("/optional", optional);
-    Route::new().nest("/", layered).nest("/unlayered", unlayered).data(app)
+    Route::new().nest("/", layered).nest("/within", within).nest("/unlayered", unlayered).data(app)
 }
 
 #[handler]

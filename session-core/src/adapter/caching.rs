@@ -7,27 +7,31 @@ use super::HeadersMut;
 
 /// Adds `Cookie` to `Vary`, unless it, or `*`, is there (RFC 9110 12.5.5).
 pub(super) fn vary_by_cookie(head: &mut impl HeadersMut) {
-    let (mut merged, mut is_text) = (String::new(), true);
+    let (mut merged, mut is_there, mut is_text) = (String::new(), false, true);
     for value in head.lines("vary") {
-        let mut names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        if names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie")) {
-            return;
-        }
-        match str::from_utf8(value) {
-            Ok(names) => {
-                merged.push_str(names.trim_matches([' ', '\t', ',']));
-                merged.push_str(", ");
+        is_there = true;
+        for name in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if name == b"*" || name.eq_ignore_ascii_case(b"cookie") {
+                return;
             }
-            Err(_) => is_text = false,
+            match str::from_utf8(name) {
+                // A sender makes no list with empty elements (RFC 9110 5.6.1).
+                Ok("") => {}
+                Ok(name) => {
+                    merged.push_str(name);
+                    merged.push_str(", ");
+                }
+                Err(_) => is_text = false,
+            }
         }
     }
-    if merged.is_empty() || !is_text {
-        // What is no text stays as it is, and ours gets a line of its own.
-        head.append_line("vary", Cow::Borrowed("Cookie"), false);
-    } else {
+    if is_there && is_text {
         merged.push_str("Cookie");
         head.retain_lines(|name, _| name != "vary");
         head.append_line("vary", Cow::Owned(merged), false);
+    } else {
+        // What is no text stays as it is, and ours gets a line of its own.
+        head.append_line("vary", Cow::Borrowed("Cookie"), false);
     }
 }
 

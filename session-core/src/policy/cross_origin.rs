@@ -98,10 +98,10 @@ impl CrossOrigin {
     /// (`/webhooks/`), otherwise for itself only (`/webhooks`). Requests for an exempt path have no
     /// protection here, so their handlers must not trust the session's cookie.
     ///
-    /// It is compared with the path of the request's target, byte by byte, as the layer sees it:
-    /// inside an Axum `nest` that is without the prefix of the nest. A target in which a decoder or
-    /// a proxy could find another path isn't exempt: one with `%`, `\`, `;`, an empty segment, or a
-    /// segment of dots. Actix routes on the decoded path, Axum on the one that was sent.
+    /// It is compared with the path of the target that the client asked for, byte by byte: inside a
+    /// nested router or a scope too it is the whole path. A target in which a decoder or a proxy
+    /// could find another path isn't exempt: one with `%`, `\`, `;`, an empty segment, or a segment
+    /// of dots. Actix routes on the decoded path, Axum on the one that was sent.
     ///
     /// # Errors
     /// [`ConfigError::ExemptPath`] if no request's path could match it, or if all would.

@@ -117,6 +117,10 @@ async fn vary_is_merged(world: World) {
         (&["Accept", "Cookie, Origin"], &["accept", "cookie", "origin"]),
         (&["Cookie2"], &["cookie", "cookie2"]),
         (&["*"], &["*"]),
+        (&[""], &["cookie"]),
+        (&["", " , "], &["cookie"]),
+        (&[",Accept,, Origin,"], &["accept", "cookie", "origin"]),
+        (&["Accept", "", "Origin"], &["accept", "cookie", "origin"]),
     ] {
         let ops: Vec<_> = lines.iter().map(|line| header("vary", line)).collect();
         for ops in [ops.clone(), [ops, vec![json!({"op": "rotate"})]].concat()] {

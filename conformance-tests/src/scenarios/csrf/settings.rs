@@ -11,6 +11,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("CSRF-4", "a listed origin is compared by scheme, host and port", listed_origins),
     scenario!("CSRF-4", "what isn't one origin is refused with the reason", no_origins),
     scenario!("CSRF-5", "an exempt path is matched as it is", exempt_paths),
+    scenario!("CSRF-5", "inside a nested router an exempt path is one from the site's root", exempt_paths_in_a_router),
     scenario!("CSRF-5", "a path that can't be exempt is refused with the reason", no_paths),
 ];
 
@@ -86,6 +87,16 @@ async fn exempt_paths(world: World) {
         let reply = world.browser().send(request).await;
         let may_be: &[u16] = if exempt { &[200, 404] } else { &[403, 404] };
         assert!(may_be.contains(&reply.status), "{path}: {}", reply.status);
+    }
+}
+
+async fn exempt_paths_in_a_router(world: World) {
+    for (exempt, status) in [("/do", 403), ("/within/do", 200), ("/within/", 200)] {
+        let rules = CrossOrigin::new().exempt(exempt).expect("a path");
+        let world = world.with_config(|config| config.refuse_cross_origin(rules)).await;
+        let request =
+            Request::post("/within/do").header("origin", "https://evil.example").body("[]").expect("a request");
+        assert_eq!(world.browser().send(request).await.status, status, "{exempt}");
     }
 }
 

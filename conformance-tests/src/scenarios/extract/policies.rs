@@ -14,6 +14,11 @@ use crate::world::World;
 pub const SCENARIOS: &[Scenario] = &[
     scenario!("EXT-10", "a request that isn't admitted is answered without its handler", the_handler_never_runs),
     scenario!("EXT-10", "a policy sees method, target, authority and headers", a_policy_sees_the_head),
+    scenario!(
+        "EXT-10",
+        "inside a nested router a policy sees the target that was asked for",
+        a_policy_sees_all_of_the_target
+    ),
     scenario!("EXT-10", "nothing is loaded for a policy, in an outage neither", nothing_is_loaded),
     scenario!("EXT-11", "a guard answers after the look-up, and the handler never runs", a_guard_answers),
     scenario!("EXT-11", "guard and handler have one session, and its look-up once", one_session),
@@ -43,6 +48,14 @@ async fn a_policy_sees_the_head(world: World) {
     let asked = reply.headers[ASKED].to_str().expect("text").to_owned();
     assert_eq!(reply.status, 403);
     assert_eq!(asked, "DELETE localhost /do?a=b%20c /do one");
+}
+
+async fn a_policy_sees_all_of_the_target(world: World) {
+    let mut browser = sign_in(&world, "ada").await;
+    assert_eq!(browser.run_on("/within/do", json!([{"op": "user_id"}])).await.result(0), json!("ada"));
+    browser.header(REFUSE, "403");
+    let reply = browser.get("/within/do?a=b").await;
+    assert_eq!(reply.headers[ASKED].to_str().ok(), Some("GET localhost /within/do?a=b /within/do"));
 }
 
 async fn nothing_is_loaded(world: World) {
