@@ -10,6 +10,10 @@ pub(super) fn number(error: &SqlxError) -> Option<u16> {
     Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
+fn message(error: &SqlxError) -> &str {
+    error.as_database_error().map(|error| error.message()).unwrap_or_default()
+}
+
 /// What an error of the database, or of its driver, means.
 ///
 /// `EndOfConnection` covers errors that end the connection, or leave open whether the change was
@@ -29,16 +33,20 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
         }
         // No such table, no such column.
         1146 | 1054 => ErrorKind::NotMigrated,
-        // A wrong password, a user who must authenticate by another method, a host that may not
-        // connect.
-        1045 | 1698 | 1130 => ErrorKind::Refused,
+        // A wrong or expired password, a user who must authenticate by another method, a locked
+        // account, a host that may not connect or is blocked.
+        1045 | 1820 | 1862 | 1698 | 3118 | 4151 | 1130 | 1129 => ErrorKind::Refused,
+        // Of the server, and of the user, who may have other limits too.
+        1040 | 1203 | 1226 => ErrorKind::TooMany,
         3159 => ErrorKind::NeedsTls,
         // It doesn't exist, and none is named.
         1049 | 1046 => ErrorKind::NoDatabase,
+        // An option of the server forbids the statement. The message names it in any language.
+        1290 if !["read-only", "read_only"].iter().any(|option| message(error).contains(option)) => ErrorKind::Other,
         // A server, a transaction, a table or InnoDB is read-only.
         1290 | 1836 | 1792 | 1036 | 1874 => ErrorKind::ReadOnly,
-        // Not in this database, not this statement, not on this table.
-        1044 | 1142 | 1227 => ErrorKind::MissingRights,
+        // Not in this database, not this statement, not on this table or column.
+        1044 | 1142 | 1143 | 1227 => ErrorKind::MissingRights,
         _ => ErrorKind::Other,
     }
 }

@@ -45,10 +45,12 @@ pub type MySqlStore = ServerStore<MySql>;
 /// How to connect to MySQL or MariaDB: see [`ServerOptions::new`].
 pub type MySqlOptions = ServerOptions<MySql>;
 
-/// With other defaults of the server a write might never be committed, or be refused, and an empty
-/// text become null. The server also ends waits for locks while their answer is still wanted.
+/// With other defaults of the server a write might never be committed, or be refused, an empty text
+/// become null, and a look-up of many sessions find only some. The server also ends waits for locks
+/// while their answer is still wanted.
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, innodb_lock_wait_timeout = 1, \
+     sql_select_limit = 18446744073709551615, sql_big_selects = 1, \
      sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', NAMES utf8mb4";
 
 /// Bytes of a packet that values other than data may take: the user id and the client's texts,

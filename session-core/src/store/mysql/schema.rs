@@ -2,11 +2,14 @@
 //! step can be run again, because these databases commit each change of a table at once. Not here:
 //! connecting, see `options`.
 
-use sqlx::{AssertSqlSafe, MySqlConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, Row};
 
-use super::error_codes::number;
+use super::error_codes::{classify, number};
+use super::{BEGIN, run, sign_in};
+use crate::store::sql::change::Change;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
-use crate::store::sql::server::{Unfit, WRITE_NOTHING};
+use crate::store::sql::rehearsal::Rehearsal;
+use crate::store::sql::server::{AnswerCount, ErrorKind, Server, Unfit};
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
@@ -93,46 +96,92 @@ CREATE TABLE IF NOT EXISTS cookie_session_schema (
 const LOCK: &str = "SELECT get_lock('cookie_session_schema', 60)";
 const UNLOCK: &str = "DO release_lock('cookie_session_schema')";
 
+/// How often to rehearse again when another transaction was in the way.
+const RETRIES: u32 = 20;
+
 const NO_SUCH_TABLE: u16 = 1146;
 /// The table was changed already, by a migration that was cut off.
 const DUPLICATE_COLUMN: u16 = 1060;
 const NO_SUCH_KEY: u16 = 1091;
 
 /// Brings the database to this release's schema. Changes nothing if it has that already, or a newer
-/// one that can be shared. An error if the connection's settings don't fit, or nothing can be
-/// written.
+/// one that can be shared. An error if the connection's settings don't fit, nothing can be written,
+/// or the tables don't keep sessions.
 pub(super) async fn migrate(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
     check_settings(conn).await?;
     // A migration has no time limit. MariaDB's setting; MySQL limits reads only.
     sqlx::raw_sql("SET @migrates = 1 /*M!100101 , max_statement_time = 0 */").execute(&mut *conn).await?;
     // If the tables are up to date, nothing is changed, and no right to make tables is needed.
-    if missing(conn).await?.is_empty() {
-        sqlx::raw_sql(WRITE_NOTHING).execute(conn).await?;
-        return Ok(());
+    if !missing(conn).await?.is_empty() {
+        // When many nodes start at once, one migrates and the others find it done.
+        let locked: Option<i64> = sqlx::query(LOCK).fetch_one(&mut *conn).await?.try_get(0)?;
+        if locked != Some(1) {
+            return Err(sqlx::Error::Protocol("another node has been migrating for a minute".to_owned()).into());
+        }
+        let outcome = step(conn).await;
+        let unlocked = sqlx::raw_sql(UNLOCK).execute(&mut *conn).await;
+        // The step's error is more useful than one about releasing its lock.
+        outcome?;
+        unlocked?;
     }
-    // When many nodes start at once, one migrates and the others find it done.
-    let locked: Option<i64> = sqlx::query(LOCK).fetch_one(&mut *conn).await?.try_get(0)?;
-    if locked != Some(1) {
-        return Err(sqlx::Error::Protocol("another node has been migrating for a minute".to_owned()).into());
+    check_engine(conn).await?;
+    let mut tries = 0;
+    loop {
+        match rehearse(conn).await {
+            Err(MigrateError::Altered(error))
+                if matches!(classify(&error), ErrorKind::RolledBack | ErrorKind::Locked) && tries < RETRIES =>
+            {
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
     }
-    let outcome = step(conn).await;
-    let unlocked = sqlx::raw_sql(UNLOCK).execute(conn).await;
-    // The step's error is more useful than one about releasing its lock.
-    outcome?;
-    unlocked?;
+}
+
+/// In other engines nothing is rolled back.
+async fn check_engine(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
+    let others = "SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND engine <> 'InnoDB' \
+         AND table_name IN ('cookie_session', 'cookie_session_user', 'cookie_session_schema') LIMIT 1";
+    match sqlx::raw_sql(others).fetch_optional(conn).await? {
+        Some(_) => Err(MigrateError::Spoiled(
+            "they aren't InnoDB, so what fails in the middle stays half done: `ALTER TABLE … ENGINE = InnoDB` for all three",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Signs in, reads, changes and ends, and undoes it.
+async fn rehearse(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
+    let sql = sqlx::MySql::statements();
+    let rehearsal = Rehearsal::new(sql);
+    let mut tx = conn.begin_with(BEGIN).await?;
+    if let Change::SignIn(new) = rehearsal.sign_in() {
+        sign_in::sign_in(&mut tx, new, &AnswerCount::default()).await.map_err(MigrateError::Altered)?;
+    }
+    for (statement, expected) in rehearsal.steps(sql) {
+        let written = run(&mut tx, &statement).await.map_err(MigrateError::Altered)?;
+        expected.check(&written).map_err(MigrateError::Spoiled)?;
+    }
+    tx.rollback().await?;
     Ok(())
 }
 
 /// The store's own connections have settings that fit.
 async fn check_settings(conn: &mut MySqlConnection) -> Result<(), MigrateError<Unfit>> {
     let settings = "SELECT CAST(@@autocommit AS signed), find_in_set('EMPTY_STRING_IS_NULL', @@sql_mode) = 0, \
-         @@character_set_client = 'utf8mb4' AND @@character_set_connection = 'utf8mb4' AND @@character_set_results = 'utf8mb4'";
-    let row = sqlx::raw_sql(settings).fetch_one(conn).await?;
+         @@character_set_client = 'utf8mb4' AND @@character_set_connection = 'utf8mb4' AND @@character_set_results = 'utf8mb4', \
+         @@completion_type IN ('NO_CHAIN', '0'), CAST(@@sql_safe_updates = 0 AS signed), \
+         @@sql_select_limit = 18446744073709551615";
+    let row = sqlx::raw_sql(settings).fetch_optional(conn).await?;
     let faults = [
         "`autocommit` off, so no write would ever be committed: set `autocommit = 1`",
         "`EMPTY_STRING_IS_NULL` in their `sql_mode`, so a session without a `User-Agent` could not be stored: take it out",
         "another character set than `utf8mb4`, which can't hold every text: take `charset` out of the URL, or set `utf8mb4`",
+        "another `completion_type` than `NO_CHAIN`, so the write after a sign-in would not be committed: set `NO_CHAIN`",
+        "`sql_safe_updates` on, so expired sessions could not be deleted: set `sql_safe_updates = 0`",
+        "a `sql_select_limit`, so live sessions would not be found: set `sql_select_limit = 18446744073709551615`",
     ];
+    let Some(row) = row else { return Err(MigrateError::Unfit(Unfit::Setting(faults[faults.len() - 1]))) };
     for (column, fault) in faults.into_iter().enumerate() {
         if row.try_get_unchecked::<Option<i64>, _>(column)? != Some(1) {
             return Err(MigrateError::Unfit(Unfit::Setting(fault)));

@@ -28,11 +28,17 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
         "28000" | "08P01" | "XX000" if demands_encryption(error.message()) => ErrorKind::NeedsTls,
         "28000" | "28P01" => ErrorKind::Refused,
         "08P01" if error.message().contains("startup parameter") => ErrorKind::PoolerRefuses,
+        "08P01" if error.message().contains("statement pooling") => ErrorKind::PoolsStatements,
+        "08P01" if error.severity() == PgSeverity::Fatal => refused_by_pooler(error.message()),
         // A prepared statement that isn't there, is there already, or is another one.
         "26000" | "42P05" => ErrorKind::PreparedElsewhere,
         "08P01" if error.severity() == PgSeverity::Error => ErrorKind::PreparedElsewhere,
         "3D000" => ErrorKind::NoDatabase,
         "25006" => ErrorKind::ReadOnly,
+        // Of the server, the database or the role.
+        "53300" => ErrorKind::TooMany,
+        // The same code as for a missing right. Names of functions aren't translated.
+        "42501" if error.routine() == Some("ExecWithCheckOptions") => ErrorKind::RowSecurity,
         "42501" => ErrorKind::MissingRights,
         "3F000" => ErrorKind::NoSchema,
         _ if matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) => ErrorKind::EndOfConnection,
@@ -40,6 +46,23 @@ pub(super) fn classify(error: &SqlxError) -> ErrorKind {
             ErrorKind::EndOfConnection
         }
         _ => ErrorKind::Other,
+    }
+}
+
+/// What a pooler means that lets a client in no further. It has one code for all of it, also for
+/// what its own server said to it.
+fn refused_by_pooler(message: &str) -> ErrorKind {
+    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    if says(&["no such database", "bouncer config error"]) || (says(&["database"]) && says(&["does not exist"])) {
+        ErrorKind::NoDatabase
+    } else if says(&["no such user", "auth failed", "authentication failed", "login rejected"])
+        || (says(&["role"]) && says(&["does not exist"]))
+    {
+        ErrorKind::Refused
+    } else if says(&["no more connections allowed", "too many connections", "too many clients", "connection slots"]) {
+        ErrorKind::TooMany
+    } else {
+        ErrorKind::EndOfConnection
     }
 }
 

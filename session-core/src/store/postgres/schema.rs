@@ -4,8 +4,11 @@
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::error_codes::classify;
+use super::query;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
-use crate::store::sql::server::{ErrorKind, Unfit, WRITE_NOTHING};
+use crate::store::sql::rehearsal::Rehearsal;
+use crate::store::sql::row::WriteResult;
+use crate::store::sql::server::{ErrorKind, Server, Unfit};
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED, IDLE];
 
@@ -101,7 +104,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeou
 const RETRIES: u32 = 50;
 
 /// Brings the database to this release's schema. Changes nothing if it has that already, or a newer
-/// one that can be shared. An error if the database can't hold every text, or can't be written.
+/// one that can be shared. An error if the database can't hold every text, can't be written, or has
+/// tables that don't keep sessions.
 pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
     check_encoding(conn).await?;
     let mut tries = 0;
@@ -112,9 +116,47 @@ pub(super) async fn migrate(conn: &mut PgConnection) -> Result<(), MigrateError<
             {
                 tries += 1;
             }
-            outcome => return outcome,
+            // Tables are there, and no version says that they are sessions'.
+            Err(MigrateError::Sqlx(error)) if is_another_nodes(&error) => return Err(MigrateError::Altered(error)),
+            outcome => {
+                outcome?;
+                break;
+            }
         }
     }
+    check_kind(conn).await?;
+    rehearse(conn).await
+}
+
+/// Temporary tables are there for one connection only; unlogged ones are empty after a crash.
+async fn check_kind(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
+    let kinds = "SELECT coalesce(bool_or(relpersistence = 't'), FALSE), coalesce(bool_or(relpersistence = 'u'), FALSE) \
+         FROM pg_class WHERE oid IN (to_regclass('cookie_session'), to_regclass('cookie_session_user'))";
+    let row = sqlx::raw_sql(kinds).fetch_one(conn).await?;
+    if row.try_get(0)? {
+        return Err(MigrateError::Spoiled(
+            "they are temporary: take `pg_temp` out of the `search_path`, or put it last",
+        ));
+    }
+    if row.try_get(1)? {
+        tracing::warn!(
+            "the session tables are UNLOGGED, so a crash of the server signs every user out: `ALTER TABLE … SET LOGGED` keeps them"
+        );
+    }
+    Ok(())
+}
+
+/// Signs in, reads, changes and ends, and undoes it.
+async fn rehearse(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
+    let sql = sqlx::Postgres::statements();
+    let rehearsal = Rehearsal::new(sql);
+    let mut tx = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    for (statement, expected) in rehearsal.sign_in_steps(sql).chain(rehearsal.steps(sql)) {
+        let rows = query(&statement).persistent(false).fetch_all(&mut *tx).await.map_err(MigrateError::Altered)?;
+        expected.check(&WriteResult::of(rows)).map_err(MigrateError::Spoiled)?;
+    }
+    tx.rollback().await?;
+    Ok(())
 }
 
 /// Texts are sent in UTF-8. SQL_ASCII keeps the bytes of any encoding as they are.
@@ -137,10 +179,7 @@ async fn step(conn: &mut PgConnection) -> Result<(), MigrateError<Unfit>> {
     // If the tables are up to date, nothing is changed, and no right to make tables is needed.
     let made = "SELECT version, oldest_reader FROM cookie_session_schema";
     match sqlx::raw_sql(made).fetch_optional(&mut *conn).await {
-        Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => {
-            sqlx::raw_sql(WRITE_NOTHING).execute(conn).await?;
-            return Ok(());
-        }
+        Ok(Some(row)) if migrations::pending(MIGRATIONS, row.try_get(0)?, row.try_get(1)?)?.is_empty() => return Ok(()),
         Ok(_) => {}
         Err(error) if classify(&error) == ErrorKind::NotMigrated => {
             sqlx::raw_sql(VERSION_TABLE).execute(&mut *conn).await?;

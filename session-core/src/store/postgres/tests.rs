@@ -260,6 +260,8 @@ async fn each_operation_takes_few_statements() {
 #[tokio::test]
 async fn recording_activity_leaves_the_indexes_alone() {
     const WRITES: i64 = 50;
+    // Those of the migration's rehearsal, which the server counts too.
+    const REHEARSED: i64 = 2;
     let Some(schema) = Schema::new().await else { return };
     let store = schema.store(4).await;
     let row = record(1, "ada");
@@ -281,11 +283,14 @@ async fn recording_activity_leaves_the_indexes_alone() {
          WHERE schemaname = current_schema AND relname = 'cookie_session'";
     let beside = loop {
         let row = sqlx::query(counted).fetch_one(&mut conn).await.unwrap();
-        if row.get::<i64, _>(0) == WRITES {
+        if row.get::<i64, _>(0) == WRITES + REHEARSED {
             break row.get::<i64, _>(1);
         }
     };
-    assert!(beside >= WRITES - 1, "{beside} of {WRITES}; one may have crossed into the next slot");
+    assert!(
+        beside >= WRITES + REHEARSED - 1,
+        "{beside} of {WRITES} and {REHEARSED}; one may have crossed into the next slot"
+    );
     schema.end().await;
 }
 

@@ -14,7 +14,14 @@ pub(in crate::store) struct Migration {
 #[derive(Debug)]
 pub(in crate::store) enum MigrateError<U> {
     Sqlx(sqlx::Error),
-    Newer { found: i64, known: i64 },
+    /// The tables refuse what this release's tables would take.
+    Altered(sqlx::Error),
+    /// The tables take it, and don't do it: what is wrong with them.
+    Spoiled(&'static str),
+    Newer {
+        found: i64,
+        known: i64,
+    },
     Unfit(U),
 }
 

@@ -32,6 +32,7 @@ pub(super) mod dialect;
 pub(super) mod driver;
 pub(super) mod macros;
 pub(super) mod migrations;
+pub(super) mod rehearsal;
 pub(super) mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) mod server;

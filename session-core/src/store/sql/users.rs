@@ -31,9 +31,14 @@ pub(in crate::store) struct IdleUsers<'a> {
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-impl IdleUsers<'_> {
+impl<'a> IdleUsers<'a> {
+    /// For users who are forgotten as soon as they have no session.
+    pub(super) const fn at(users: &'a [String], now: OffsetDateTime) -> Self {
+        Self { users, since: now, now }
+    }
+
     /// Locks them, except those that a sign-in has locked already, and returns their ids.
-    pub(in crate::store) fn lock(&self, sql: &'static UserStatements) -> BoundStatement<'_> {
+    pub(in crate::store) fn lock(&self, sql: &'static UserStatements) -> BoundStatement<'a> {
         (&sql.lock, ids(self.users).collect())
     }
 

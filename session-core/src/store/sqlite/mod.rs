@@ -80,8 +80,9 @@ impl SqliteStore {
     /// Opens the file at `path_or_url` with the settings of [`SqliteOptions::new`], creates it if
     /// necessary, and brings its tables to this release's schema.
     ///
-    /// If the file is replaced or removed while it is open, requests are 503s until it is back, and
-    /// the event names it: stop the application before you put another file in its place.
+    /// If the file or its write-ahead log is replaced or removed while it is open, requests are
+    /// 503s until it is back, and the event names it: stop the application before you put another
+    /// file in its place.
     ///
     /// # Errors
     /// [`SqliteOpenError`], which names the file.
@@ -151,8 +152,7 @@ impl Backend for SqliteStore {
     }
 
     fn sql(&self) -> &'static Statements {
-        static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));
-        &SQL
+        statements()
     }
 
     fn max_data_bytes(&self) -> Option<usize> {
@@ -203,6 +203,11 @@ impl Backend for SqliteStore {
         }
         result.map(WriteResult::of)
     }
+}
+
+fn statements() -> &'static Statements {
+    static SQL: LazyLock<Statements> = LazyLock::new(|| Statements::of(&Dialect::SQLITE));
+    &SQL
 }
 
 /// Runs the statements in a transaction, and returns the rows of the last. If it is dropped before

@@ -1,9 +1,10 @@
 //! Why a SQLite file can't be used, and what to do about it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::error_codes::{code, primary};
+use super::error_codes::{code, is_busy, primary};
 use super::schema::OldLibrary;
 use crate::store::sql::driver::DriverError;
 use crate::store::sql::migrations::MigrateError;
@@ -36,6 +37,60 @@ pub enum SqliteOpenError {
     NotADatabase {
         /// The file.
         path: PathBuf,
+    },
+    /// The file can't be opened, and the file system doesn't show why.
+    #[error(
+        "can't open {path:?}: check that it is there, as `mode=rw` and `mode=ro` create none, and that this process may read and \
+         write it, its folder, and `-wal` and `-shm` next to it ({source})"
+    )]
+    NoAccess {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: DriverError,
+    },
+    /// Another process keeps the file locked.
+    #[error(
+        "{path:?} is locked by another process, or by another connection of this one, for longer than the busy timeout: end its \
+         transaction ({source})"
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: DriverError,
+    },
+    /// The file's content is damaged.
+    #[error(
+        "{path:?} is damaged: put a backup in its place, save what can be read with `sqlite3`'s `.recover`, or remove the file, \
+         which signs every user out ({source})"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: DriverError,
+    },
+    /// A rehearsal of requests, which is undone, failed: the tables refuse what this release's
+    /// tables take.
+    #[error(
+        "the session tables in {path:?} aren't as this release makes them, or a trigger or constraint on them refuses sessions: \
+         undo what was changed, or drop all three, which signs every user out ({source})"
+    )]
+    AlteredTables {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: DriverError,
+    },
+    /// A rehearsal of requests, which is undone, came to something else: the tables don't keep
+    /// sessions.
+    #[error("the session tables in {path:?} don't keep sessions: {fault}")]
+    SpoiledTables {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        fault: &'static str,
     },
     /// A newer release changed the tables in a way that this one doesn't understand.
     #[error("{path:?} has session tables of version {found}, this release knows {known}: use a newer release")]
@@ -108,33 +163,45 @@ impl fmt::Debug for SqliteOpenError {
 
 impl SqliteOpenError {
     pub(super) fn of(path: &Path, error: MigrateError<OldLibrary>) -> Self {
+        const ERROR: i32 = 1;
         const READONLY: i32 = 8;
+        const CORRUPT: i32 = 11;
         const CANTOPEN: i32 = 14;
+        const CONSTRAINT: i32 = 19;
+        const MISMATCH: i32 = 20;
         const NOTADB: i32 = 26;
 
         let file = path.to_owned();
         let source = match error {
             MigrateError::Newer { found, known } => return Self::NewerSchema { path: file, found, known },
             MigrateError::Unfit(OldLibrary { found }) => return Self::OldLibrary { found },
-            MigrateError::Sqlx(source) => source,
+            MigrateError::Spoiled(fault) => return Self::SpoiledTables { path: file, fault },
+            MigrateError::Altered(source)
+                if matches!(code(&source).map(primary), Some(ERROR | CONSTRAINT | MISMATCH)) =>
+            {
+                return Self::AlteredTables { path: file, source: source.into() };
+            }
+            MigrateError::Altered(source) | MigrateError::Sqlx(source) => source,
         };
         match code(&source).map(primary) {
             Some(READONLY) => Self::ReadOnly { path: file },
             Some(NOTADB) => Self::NotADatabase { path: file },
+            // A device or a pipe.
+            Some(_) if path.exists() && !path.is_file() => Self::NotADatabase { path: file },
+            Some(CORRUPT) => Self::Damaged { path: file, source: source.into() },
+            _ if is_busy(code(&source)) => Self::Locked { path: file, source: source.into() },
             // SQLite reports only that it can't, so look for the reason.
             Some(CANTOPEN) => {
                 let folder = match path.parent() {
                     Some(folder) if !folder.as_os_str().is_empty() => folder,
                     _ => Path::new("."),
                 };
-                if !folder.is_dir() {
+                if folder.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                     Self::MissingFolder { path: file }
-                } else if path.is_dir() {
-                    Self::NotADatabase { path: file }
                 } else if [path, folder].iter().any(|path| is_readonly(path)) {
                     Self::ReadOnly { path: file }
                 } else {
-                    Self::Other { path: file, source: source.into() }
+                    Self::NoAccess { path: file, source: source.into() }
                 }
             }
             _ => Self::Other { path: file, source: source.into() },

@@ -1,9 +1,13 @@
-//! Notices that a store's file was replaced or removed while it is open. Its connections then still
-//! have the former file, which no other process sees any more, and new ones get another.
+//! Notices that a store's file, or its write-ahead log, was replaced or removed while it is open.
+//! Its connections then still have the former one, which no other process sees any more, and new
+//! ones get another.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use sqlx_sqlite::SqliteConnection;
 
 use crate::error::StoreError;
 
@@ -22,8 +26,10 @@ struct Replaced {
 
 /// A store's file, as it was when it was opened.
 pub(super) struct OpenedFile {
-    path: PathBuf,
-    identity: Identity,
+    /// The file, and its log if there is one.
+    files: Vec<(PathBuf, Identity)>,
+    /// As long as one connection is open, SQLite keeps the log.
+    _keeps_log: Option<Mutex<SqliteConnection>>,
     opened: Instant,
     /// When it was last the same, in milliseconds after that.
     seen: AtomicU64,
@@ -32,16 +38,24 @@ pub(super) struct OpenedFile {
 
 impl OpenedFile {
     /// None where files can't be told apart, or there is none at the path, as a VFS may have it.
-    pub(super) fn at(path: &Path) -> Option<Self> {
-        let identity = Identity::of(path)?;
+    /// `keeps_log` is a connection that has read, which therefore has the log open.
+    pub(super) fn at(path: &Path, keeps_log: Option<SqliteConnection>) -> Option<Self> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let mut files = vec![(path.to_owned(), Identity::of(path)?)];
+        if keeps_log.is_some() {
+            files.extend(Identity::of(Path::new(&log)).map(|identity| (log.into(), identity)));
+        }
         let (opened, seen) = (Instant::now(), AtomicU64::new(0));
-        Some(Self { path: path.to_owned(), identity, opened, seen, reads_trust_for: READS_TRUST_FOR })
+        let keeps_log = keeps_log.map(Mutex::new);
+        Some(Self { files, _keeps_log: keeps_log, opened, seen, reads_trust_for: READS_TRUST_FOR })
     }
 
-    /// An error if the file isn't there any more.
+    /// An error if the file or its log isn't there any more.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        if Identity::of(&self.path).as_ref() != Some(&self.identity) {
-            return Err(StoreError::not_applied(Replaced { path: self.path.clone() }));
+        let is_another = |(path, identity): &&(PathBuf, Identity)| Identity::of(path).as_ref() != Some(identity);
+        if let Some((path, _)) = self.files.iter().find(is_another) {
+            return Err(StoreError::not_applied(Replaced { path: path.clone() }));
         }
         self.seen.store(self.age(), Ordering::Relaxed);
         Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection};
+use sqlx::ConnectOptions;
 use sqlx_sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -69,8 +69,8 @@ impl SqliteOptions {
         }
     }
 
-    /// At most this many connections, at least one. Each is a thread. A database in memory always
-    /// has one.
+    /// At most this many connections, at least one. Each is a thread, and one more keeps the
+    /// write-ahead log. A database in memory always has one.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -127,12 +127,9 @@ impl SqliteOptions {
         };
         let first = self.first_connection(&options).await.map_err(|error| SqliteOpenError::of(&path, error))?;
         let pool = pool.max_connections(self.max_connections).connect_lazy_with(options);
-        // Closed only once the pool has a connection of its own: the last connection to close
-        // removes the log, and the next would have to make it again.
-        let second = pool.acquire().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
-        first.close().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?;
-        drop(second);
-        let file = OpenedFile::at(&path).map(Arc::new);
+        drop(pool.acquire().await.map_err(|error| SqliteOpenError::of(&path, error.into()))?);
+        // Not closed: the last connection to close removes the log.
+        let file = OpenedFile::at(&path, Some(first)).map(Arc::new);
         Ok(SqliteStore { file, ..SqliteStore::alone_on(pool, self.busy_timeout) })
     }
 

@@ -5,7 +5,10 @@
 use sqlx::{AssertSqlSafe, Connection, Row};
 use sqlx_sqlite::SqliteConnection;
 
+use super::query;
 use crate::store::sql::migrations::{self, MigrateError, Migration};
+use crate::store::sql::rehearsal::Rehearsal;
+use crate::store::sql::row::WriteResult;
 
 const MIGRATIONS: &[Migration] = &[SIGNED_IN, ROTATED];
 
@@ -115,7 +118,7 @@ pub(super) struct OldLibrary {
 }
 
 /// Brings the file to this release's schema. Does nothing if it has that already, or a newer one
-/// that can be shared.
+/// that can be shared. An error if its tables don't keep sessions.
 pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError<OldLibrary>> {
     let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *conn).await?.try_get(0)?;
     check_library(version).map_err(MigrateError::Unfit)?;
@@ -134,7 +137,7 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
 
     let pending = migrations::pending(MIGRATIONS, found, oldest_reader)?;
     for migration in pending {
-        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
+        sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await.map_err(MigrateError::Altered)?;
     }
     if let Some(last) = pending.last() {
         sqlx::query(
@@ -145,7 +148,22 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateEr
         .execute(&mut *tx)
         .await?;
     }
+    rehearse(&mut tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Signs in, reads, changes and ends, and undoes it, in a transaction of the caller's.
+async fn rehearse(conn: &mut SqliteConnection) -> Result<(), MigrateError<OldLibrary>> {
+    let sql = super::statements();
+    let rehearsal = Rehearsal::new(sql);
+    let mut savepoint = conn.begin().await?;
+    for (statement, expected) in rehearsal.sign_in_steps(sql).chain(rehearsal.steps(sql)) {
+        let rows =
+            query(&statement).persistent(false).fetch_all(&mut *savepoint).await.map_err(MigrateError::Altered)?;
+        expected.check(&WriteResult::of(rows)).map_err(MigrateError::Spoiled)?;
+    }
+    savepoint.rollback().await?;
     Ok(())
 }
 

@@ -120,3 +120,120 @@ async fn a_statement_that_was_prepared_elsewhere_names_the_poolers_setting() {
     }
     schema.end().await;
 }
+
+/// A role of a test's own, which isn't the owner of the tables.
+async fn role(schema: &Schema, with: &str) -> String {
+    let role = format!("{}_role", schema.name);
+    schema.run(&format!("DROP ROLE IF EXISTS {role}; CREATE ROLE {role} {with}")).await;
+    let tables = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN";
+    schema.run(&format!("GRANT USAGE ON SCHEMA {0} TO {role}; GRANT {tables} SCHEMA {0} TO {role}", schema.name)).await;
+    role
+}
+
+async fn refused(schema: &Schema, role: &str) -> ServerOpenError {
+    let pool = schema.pool(1, schema.options.clone().options([("role", role)])).await;
+    PostgresStore::new(pool).migrate().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn each_right_that_requests_need_is_asked_for_at_the_start() {
+    let Some(schema) = Schema::new().await else { return };
+    schema.store(1).await;
+    let role = role(&schema, "").await;
+    for table in ["cookie_session", "cookie_session_user"] {
+        for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
+            schema.run(&format!("REVOKE {right} ON {table} FROM {role}")).await;
+            let error = refused(&schema, &role).await;
+            assert!(matches!(error, ServerOpenError::MissingRights { .. }), "{right} on {table}: {error:?}");
+            schema.run(&format!("GRANT {right} ON {table} TO {role}")).await;
+        }
+    }
+    let pool = schema.pool(1, schema.options.clone().options([("role", &role)])).await;
+    PostgresStore::new(pool).migrate().await.unwrap();
+    schema.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn tables_that_do_not_keep_sessions_are_refused() {
+    let Some(schema) = Schema::new().await else { return };
+    schema.store(1).await;
+    let role = role(&schema, "").await;
+    let nothing = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    schema.run(nothing).await;
+    let on = |event: &str| {
+        format!("CREATE TRIGGER t BEFORE {event} ON cookie_session FOR EACH ROW EXECUTE FUNCTION nothing()")
+    };
+    let no_trigger = "DROP TRIGGER t ON cookie_session";
+    for (spoil, mend, says) in [
+        ("ALTER TABLE cookie_session ENABLE ROW LEVEL SECURITY", "", "row-level security"),
+        ("CREATE POLICY p ON cookie_session USING (FALSE) WITH CHECK (TRUE)", "", "isn't found"),
+        ("ALTER TABLE cookie_session DISABLE ROW LEVEL SECURITY", "DROP POLICY p ON cookie_session", ""),
+        (&on("INSERT"), no_trigger, "isn't found"),
+        (&on("UPDATE"), no_trigger, "changes nothing"),
+        (&on("DELETE"), no_trigger, "changes nothing"),
+        (
+            "ALTER TABLE cookie_session ADD COLUMN tenant TEXT NOT NULL",
+            "ALTER TABLE cookie_session DROP COLUMN tenant",
+            "undo",
+        ),
+        (
+            "ALTER TABLE cookie_session RENAME COLUMN successor TO x",
+            "ALTER TABLE cookie_session RENAME COLUMN x TO successor",
+            "undo",
+        ),
+        ("ALTER TABLE cookie_session_user RENAME TO x", "ALTER TABLE x RENAME TO cookie_session_user", "undo"),
+        ("ALTER TABLE cookie_session_schema RENAME TO x", "", "refuses"),
+    ] {
+        schema.run(spoil).await;
+        if !says.is_empty() {
+            let is_owner = spoil.contains("cookie_session_schema");
+            let error = refused(&schema, if is_owner { "none" } else { &role }).await;
+            assert!(
+                matches!(error, ServerOpenError::AlteredTables { .. } | ServerOpenError::SpoiledTables { .. })
+                    && error.to_string().contains(says),
+                "{spoil}: {error:?}"
+            );
+        }
+        schema.run(mend).await;
+    }
+    schema.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn temporary_tables_are_refused_and_unlogged_ones_are_a_warning() {
+    let Some(schema) = Schema::new().await else { return };
+    let options = schema.options.clone().options([("search_path", format!("pg_temp,{}", schema.name))]);
+    let error = PostgresStore::new(schema.pool(1, options).await).migrate().await.unwrap_err();
+    assert!(error.to_string().contains("`pg_temp`"), "{error}");
+    schema.store(1).await;
+    schema.run("ALTER TABLE cookie_session SET UNLOGGED").await;
+    let own = schema.own();
+    let opening = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        logged(|| drop(runtime.block_on(own.open()).unwrap()))
+    });
+    let log = opening.await.unwrap();
+    assert!(log.contains("WARN") && log.contains("SET LOGGED"), "{log}");
+    schema.end().await;
+}
+
+#[tokio::test]
+async fn a_limit_of_connections_is_named_and_so_is_what_refuses_them() {
+    let Some(schema) = Schema::new().await else { return };
+    let role = role(&schema, "LOGIN CONNECTION LIMIT 0").await;
+    let mut url = url::Url::parse(&<Postgres as TestServer>::url(&schema.server, &schema.name)).unwrap();
+    url.set_username(&role).unwrap();
+    let brief = |url: &url::Url| PostgresOptions::new(url.as_str()).acquire_timeout(Duration::from_millis(200));
+    let error = brief(&url).open().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::TooManyConnections { .. }), "{error:?}");
+    assert!(error.to_string().contains("53300"), "{error}");
+    // A port on which nothing listens.
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    url.set_port(Some(free)).unwrap();
+    let error = brief(&url).open().await.unwrap_err();
+    assert!(matches!(error, ServerOpenError::NoServer { .. }) && error.to_string().contains("refused"), "{error:?}");
+    schema.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    schema.end().await;
+}

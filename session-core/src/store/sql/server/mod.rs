@@ -161,9 +161,6 @@ pub(in crate::store) enum Unfit {
     Setting(&'static str),
 }
 
-/// Changes nothing, and fails where no session could be changed.
-pub(in crate::store) const WRITE_NOTHING: &str = "UPDATE cookie_session SET version = version WHERE id = ''";
-
 /// What an error of a server or its driver means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum ErrorKind {
@@ -184,10 +181,18 @@ pub(in crate::store) enum ErrorKind {
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has schemas in a database"))]
     NoSchema,
     MissingRights,
+    /// A policy of row-level security refuses a row.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such policies"))]
+    RowSecurity,
     ReadOnly,
+    /// The server takes no more connections, or no more of this user.
+    TooMany,
     /// A pooler refuses the settings that a connection begins with.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]
     PoolerRefuses,
+    /// A pooler has no transactions.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]
+    PoolsStatements,
     /// A prepared statement isn't what this connection prepared: the statement ran on another
     /// connection of the server.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only PostgreSQL has such poolers"))]

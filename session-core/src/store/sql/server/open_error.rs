@@ -100,6 +100,17 @@ pub enum ServerOpenError {
         /// What the server said.
         source: DriverError,
     },
+    /// The server, its database or this user has as many connections as it may have.
+    #[error(
+        "the {server} server takes no more connections of this user: lower the nodes' `max_connections`, or raise the limit of \
+         the server, the database or the user ({source})"
+    )]
+    TooManyConnections {
+        /// The server's name.
+        server: &'static str,
+        /// What the server said.
+        source: DriverError,
+    },
     /// What answers isn't a server of this kind.
     #[error("what answers there isn't a {server} server: check host and port of the URL ({source})")]
     AnotherServer {
@@ -108,9 +119,9 @@ pub enum ServerOpenError {
         /// What the driver said.
         source: DriverError,
     },
-    /// The user may not make or use the tables.
+    /// The user may not use the database, or not make or use the tables.
     #[error(
-        "this user may not make the session tables: grant CREATE, or migrate as another user and grant SELECT, INSERT, UPDATE \
+        "this user may not use the database, or not make or use the session tables: grant CREATE, or migrate as another user and grant SELECT, INSERT, UPDATE \
          and DELETE on cookie_session, cookie_session_user and cookie_session_schema ({source})"
     )]
     MissingRights {
@@ -154,6 +165,32 @@ pub enum ServerOpenError {
         /// What the pooler said.
         source: DriverError,
     },
+    /// A pooler has no transactions.
+    #[error(
+        "a pooler, such as PgBouncer, ends each transaction after one statement, so no change could be made whole: set its \
+         `pool_mode` to `transaction`, and call `transaction_pooling()` on `PostgresOptions` or the store ({source})"
+    )]
+    StatementPooling {
+        /// What the pooler said.
+        source: DriverError,
+    },
+    /// A rehearsal of requests, which is undone, failed: the tables refuse what this release's
+    /// tables take.
+    #[error(
+        "the session tables aren't as this release makes them, or something on them refuses sessions, such as row-level \
+         security, a trigger or a constraint: undo what was changed, or drop all three, which signs every user out ({source})"
+    )]
+    AlteredTables {
+        /// What the server said.
+        source: DriverError,
+    },
+    /// A rehearsal of requests, which is undone, came to something else: the tables don't keep
+    /// sessions.
+    #[error("the session tables don't keep sessions: {fault}")]
+    SpoiledTables {
+        /// What is wrong with them.
+        fault: &'static str,
+    },
     /// A newer release changed the tables in a way that this one doesn't understand.
     #[error("the session tables are of version {found}, this release knows {known}: use a newer release")]
     NewerSchema {
@@ -189,7 +226,14 @@ impl ServerOpenError {
             MigrateError::Newer { found, known } => return Self::NewerSchema { found, known },
             MigrateError::Unfit(Unfit::Encoding(encoding)) => return Self::Encoding { encoding },
             MigrateError::Unfit(Unfit::Setting(fault)) => return Self::Setting { server, fault },
-            MigrateError::Sqlx(source) => source,
+            MigrateError::Spoiled(fault) => return Self::SpoiledTables { fault },
+            // What was refused at any other place too has a better reason than the tables.
+            MigrateError::Altered(source)
+                if matches!(D::classify(&source), ErrorKind::Other | ErrorKind::NotMigrated) =>
+            {
+                return Self::AlteredTables { source: source.into() };
+            }
+            MigrateError::Altered(source) | MigrateError::Sqlx(source) => source,
         };
         let kind = D::classify(&source);
         let is_unreachable = matches!(source, SqlxError::Io(_) | SqlxError::PoolTimedOut);
@@ -207,7 +251,10 @@ impl ServerOpenError {
             (ErrorKind::NoSchema, None) => Self::NoSchema { source },
             (ErrorKind::MissingRights, None) => Self::MissingRights { source },
             (ErrorKind::ReadOnly, None) => Self::ReadOnly { server, source },
+            (ErrorKind::TooMany, None) => Self::TooManyConnections { server, source },
             (ErrorKind::PoolerRefuses, None) => Self::Pooler { source },
+            (ErrorKind::PoolsStatements, None) => Self::StatementPooling { source },
+            (ErrorKind::RowSecurity | ErrorKind::NotMigrated, None) => Self::AlteredTables { source },
             (_, None) if is_unreachable => Self::NoServer { server, source },
             (_, None) if is_another => Self::AnotherServer { server, source },
             (_, None) => Self::Other { server, source },

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use sqlx::Connection;
+use sqlx::error::Error as SqlxError;
 use sqlx::pool::Pool;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::lock_queues::{LockQueueGuard, LockQueues};
 use super::retry::{deadline, resume_with_retries, run_with_retries};
@@ -21,9 +23,13 @@ use crate::store::sql::batch::batcher::{REPLY_GRACE, RuntimeIdle};
 use crate::store::sql::change::{BoundStatement, Change};
 use crate::store::sql::connection::lease::{LeasePool, acquire};
 use crate::store::sql::connection::runtime::Ended;
+use crate::store::sql::migrations::MigrateError;
 use crate::store::sql::row::WriteResult;
 use crate::store::sql::statements::Statements;
 use crate::store::sql::users::IdleUsers;
+
+/// How long to wait for the reason why a pool has no connection.
+const WHY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sessions on a database server: [`PostgresStore`](crate::store::databases) and `MySqlStore` are
 /// two names for it. Clones share the connections.
@@ -118,7 +124,22 @@ impl<D: Server> ServerStore<D> {
             conn.close_on_drop();
             D::migrate(&mut conn).await
         };
-        migrated.await.map_err(ServerOpenError::of::<D>)
+        let error = match migrated.await {
+            // The pool tries again until its time is over, and forgets why.
+            Err(MigrateError::Sqlx(SqlxError::PoolTimedOut)) => self.why_no_connection().await.into(),
+            migrated => return migrated.map_err(ServerOpenError::of::<D>),
+        };
+        Err(ServerOpenError::of::<D>(error))
+    }
+
+    /// What the server says to one more connection, if that shows why the pool has none.
+    async fn why_no_connection(&self) -> SqlxError {
+        let options = self.pool.connect_options();
+        let opened = timeout(WHY_TIMEOUT, D::Connection::connect_with(&options)).await;
+        match opened {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) | Err(_) => SqlxError::PoolTimedOut,
+        }
     }
 }
 

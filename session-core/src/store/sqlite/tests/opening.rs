@@ -110,7 +110,7 @@ async fn no_file_is_made_where_none_is_asked_for() {
     let path = file(&folder);
     for query in ["?mode=rw", "?mode=ro", "?mode=rwc&mode=ro"] {
         let error = SqliteStore::open(&format!("sqlite:{path}{query}")).await.unwrap_err();
-        assert!(matches!(error, SqliteOpenError::Other { .. }), "{query}: {error:?}");
+        assert!(matches!(error, SqliteOpenError::NoAccess { .. }), "{query}: {error:?}");
     }
     let _store = SqliteStore::open(&format!("sqlite:{path}?mode=memory")).await.unwrap();
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
@@ -156,7 +156,7 @@ async fn a_file_that_was_replaced_or_removed_serves_nothing_until_it_is_back() {
     let folder = TempDir::new().unwrap();
     let (path, aside) = (file(&folder), folder.path().join("aside.db"));
     let opened = SqliteStore::open(&path).await.unwrap();
-    let watched = OpenedFile::at(Path::new(&path)).unwrap().look_always();
+    let watched = OpenedFile::at(Path::new(&path), None).unwrap().look_always();
     let store = SqliteStore { file: Some(Arc::new(watched)), ..opened.clone() };
     let new = record(1, "{}");
     store.create(&new, &[], LIMIT, NOW).await.unwrap();
@@ -180,4 +180,69 @@ async fn a_file_that_was_replaced_or_removed_serves_nothing_until_it_is_back() {
     }
     assert!(store.load(&token(&record(2, "{}")), NOW).await.unwrap().is_empty(), "nothing was stored meanwhile");
     opened.create(&record(2, "{}"), &[], LIMIT, NOW).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_write_ahead_log_that_was_removed_serves_nothing_until_it_is_back() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder);
+    let aside = TempDir::new().unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let new = record(1, "{}");
+    store.create(&new, &[], LIMIT, NOW).await.unwrap();
+    for end in ["-wal", "-shm"] {
+        std::fs::rename(format!("{path}{end}"), aside.path().join(end)).unwrap();
+    }
+    let error = store.create(&record(2, "{}"), &[], LIMIT, NOW).await.unwrap_err();
+    assert!(error.to_string().contains("-wal") && error.to_string().contains("replaced or removed"), "{error}");
+    for end in ["-wal", "-shm"] {
+        std::fs::rename(aside.path().join(end), format!("{path}{end}")).unwrap();
+    }
+    store.create(&record(2, "{}"), &[], LIMIT, NOW).await.unwrap();
+    assert!(!store.load(&token(&new), NOW).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn tables_that_do_not_keep_sessions_are_refused() {
+    let on = |event: &str| format!("CREATE TRIGGER t BEFORE {event} ON cookie_session BEGIN SELECT raise(ignore); END");
+    for (spoil, says) in [
+        (&*on("INSERT"), "isn't found"),
+        (&on("UPDATE"), "changes nothing"),
+        (&on("DELETE"), "changes nothing"),
+        ("ALTER TABLE cookie_session RENAME TO x", "undo"),
+        ("ALTER TABLE cookie_session_schema RENAME TO x", "undo"),
+        ("ALTER TABLE cookie_session DROP COLUMN successor", "undo"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(&file(&folder)).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&mut **store.connection().await.unwrap()).await.unwrap();
+        let error = SqliteStore::open(&file(&folder)).await.unwrap_err();
+        assert!(
+            matches!(error, SqliteOpenError::AlteredTables { .. } | SqliteOpenError::SpoiledTables { .. })
+                && error.to_string().contains(says),
+            "{spoil}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_or_locked_says_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&file(&folder)).await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut **store.connection().await.unwrap()).await.unwrap();
+    let brief = SqliteOptions::new(file(&folder)).busy_timeout(Duration::ZERO);
+    let error = brief.open().await.unwrap_err();
+    assert!(matches!(error, SqliteOpenError::Locked { .. }) && error.to_string().contains("end its"), "{error:?}");
+
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&file(&folder)).await.unwrap();
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    sqlx::raw_sql(checkpoint).execute(&mut **store.connection().await.unwrap()).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    let mut bytes = std::fs::read(file(&folder)).unwrap();
+    bytes[4096..].fill(7);
+    std::fs::write(&copy, bytes).unwrap();
+    let error = SqliteStore::open(copy.to_str().unwrap()).await.unwrap_err();
+    assert!(matches!(error, SqliteOpenError::Damaged { .. }) && error.to_string().contains("backup"), "{error:?}");
 }
