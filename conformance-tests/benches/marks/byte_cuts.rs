@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::support::axum::Axum;
-use crate::support::faults::client::Client;
+use crate::support::faults::client::{Client, Inspect};
 use crate::support::faults::cuts::{CHANGES, Case};
 use crate::support::faults::pool::opened;
 use crate::support::faults::programs::Kind;

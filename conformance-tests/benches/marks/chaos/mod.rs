@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::support::faults::client::Client;
+use crate::support::faults::client::{Client, Inspect};
 use crate::support::faults::programs::Kind;
 use crate::support::faults::servers::Server;
 use asking::{Shared, Way, lock};

@@ -197,7 +197,15 @@ pub(super) fn filling(number: u64, bytes: usize) -> String {
 
 /// Returns how many acknowledged requests left nothing.
 fn check(writer: usize, told: &Told, data: &Value) -> u64 {
-    let lost = told.stored.iter().filter(|number| data[number.to_string()] != json!(1)).count() as u64;
+    let missing: Vec<_> = told.stored.iter().filter(|number| data[number.to_string()] != json!(1)).collect();
+    if !missing.is_empty() {
+        let kept: Vec<_> = data.as_object().into_iter().flatten().map(|(key, _)| key).collect();
+        println!(
+            "writer {writer}: acknowledged {:?}, of which {missing:?} are not there; there are {kept:?}",
+            told.stored
+        );
+    }
+    let lost = missing.len() as u64;
     let counted = data["n"].as_u64().expect("a count");
     let acknowledged = told.stored.len() as u64;
     // What was a 503 may have been stored, whole and once.

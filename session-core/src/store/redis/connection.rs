@@ -18,8 +18,6 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::nodes::{Node, Nodes};
-
 /// How many requests a connection takes in before others wait for it to send them.
 const BUFFERED_REQUESTS: usize = 1024;
 
@@ -27,6 +25,9 @@ const BUFFERED_REQUESTS: usize = 1024;
 /// server falls silent, there is time for another connection; if it is only slow, the connection
 /// opens in the end.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A server, as `host:port` or the path of a socket.
+pub(super) type Node = Arc<str>;
 
 /// How many connections to one server the requests of a runtime have that wait for replicas.
 pub(super) const WAITING_LANES: u8 = 8;
@@ -42,7 +43,6 @@ pub(super) struct Connections {
     sentinels: Vec<ConnectionInfo>,
     /// How long one may take to open at most.
     acquire_timeout: Duration,
-    pub(super) nodes: Nodes,
     open: Mutex<HashMap<Place, watch::Receiver<Opening>>>,
 }
 
@@ -88,13 +88,8 @@ impl From<RedisError> for NoConnection {
 }
 
 impl Connections {
-    pub(super) fn new(
-        info: ConnectionInfo,
-        sentinels: Vec<ConnectionInfo>,
-        acquire_timeout: Duration,
-        nodes: Nodes,
-    ) -> Self {
-        Self { info, sentinels, acquire_timeout, nodes, open: Mutex::default() }
+    pub(super) fn new(info: ConnectionInfo, sentinels: Vec<ConnectionInfo>, acquire_timeout: Duration) -> Self {
+        Self { info, sentinels, acquire_timeout, open: Mutex::default() }
     }
 
     pub(super) const fn info(&self) -> &ConnectionInfo {

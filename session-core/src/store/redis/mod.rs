@@ -7,7 +7,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -26,11 +26,12 @@ use crate::model::token::TokenRef;
 use crate::model::user_id::UserId;
 use connection::Connections;
 use error::RedisFailure;
-use keys::{Keys, TAGS, Tag};
+use keys::{Keys, Tag};
+use nodes::Nodes;
 use reply::Reply;
 use retry::{Answer, Replicas, Request, run};
 use row::time_bytes;
-use scripts::{CREATE, DUE, END, END_ALL, LIST, PURGE, UPDATE};
+use scripts::{CREATE, END, END_ALL, LIST, UPDATE};
 
 mod across;
 mod connection;
@@ -39,6 +40,7 @@ mod keys;
 mod nodes;
 mod open_error;
 mod options;
+mod purge;
 mod reply;
 mod retry;
 mod row;
@@ -67,6 +69,7 @@ pub struct RedisStore {
 
 struct Shared {
     connections: Connections,
+    nodes: Nodes,
     replicas: Replicas,
     keys: Keys,
     query_timeout: Duration,
@@ -89,7 +92,8 @@ impl RedisStore {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
-        run(&self.shared.connections, &self.shared.replicas, request, self.shared.query_timeout).await
+        run(&self.shared.connections, &self.shared.nodes, &self.shared.replicas, request, self.shared.query_timeout)
+            .await
     }
 
     /// Runs a script that concerns the session of this id, and reads its answer.
@@ -118,7 +122,7 @@ impl RedisStore {
 
     /// Whether the keys of these users can be in one script with this tag's.
     fn is_one_step<'a>(&self, users: impl IntoIterator<Item = &'a UserId>, home: Tag) -> bool {
-        !self.shared.connections.nodes.is_cluster() || users.into_iter().all(|user| Tag::of(user.shard()) == home)
+        !self.shared.nodes.is_cluster() || users.into_iter().all(|user| Tag::of(user.shard()) == home)
     }
 
     /// Inserts the session in one step, and returns whether an earlier attempt may have.
@@ -300,57 +304,6 @@ impl RedisStore {
             "gone" => Ok(Checked::CallerGone),
             _ => Err(reply::not_understood()),
         }
-    }
-
-    /// Asks which tags have sessions that may have expired, and deletes those of one tag after the
-    /// other. The next call begins where this one stopped.
-    async fn purge(&self, before: OffsetDateTime, limit: NonZeroU32) -> Result<u64, StoreError> {
-        let keys = &self.shared.keys;
-        let (before, limit) = (time_bytes(before), u64::from(limit.get()));
-        let first = self.shared.next_tag.load(Ordering::Relaxed);
-        let mut deleted = 0;
-        for place in self.due(first, before).await? {
-            let tag = Tag::number(first + place);
-            let (rows, users) = (keys.rows(tag), keys.users(tag));
-            loop {
-                let left = limit - deleted;
-                let (index, at_most) = (keys.expiry(tag), left.to_string());
-                let purge = Request::call(tag, &PURGE, &[&index], &[&before, at_most.as_bytes(), &rows, &users]);
-                let purged = self.ask(&purge).await?;
-                let [gone, looked_at, moved] = reply::numbers(purged.value)?[..] else {
-                    return Err(reply::not_understood());
-                };
-                deleted += gone.unsigned_abs();
-                if deleted >= limit {
-                    self.shared.next_tag.store(tag.place(), Ordering::Relaxed);
-                    return Ok(deleted);
-                }
-                if looked_at.unsigned_abs() < left || moved == 0 {
-                    break;
-                }
-            }
-        }
-        Ok(deleted)
-    }
-
-    /// Which tags, counted from the first one, have sessions that may have expired.
-    async fn due(&self, first: usize, before: [u8; 8]) -> Result<Vec<usize>, StoreError> {
-        let all = 0..usize::from(TAGS);
-        let index = |place: usize| self.shared.keys.expiry(Tag::number(first + place));
-        if self.shared.connections.nodes.is_cluster() {
-            // Sent at once, to all servers.
-            let asked = all.map(async |place| {
-                let due = Request::call(Tag::number(first + place), &DUE, &[&index(place)], &[&before]);
-                Ok((place, !reply::numbers(self.ask(&due).await?.value)?.is_empty()))
-            });
-            let answers = join_all(asked).await.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
-            return Ok(answers.into_iter().filter_map(|(place, is_due)| is_due.then_some(place)).collect());
-        }
-        let indexes: Vec<_> = all.map(index).collect();
-        let indexes: Vec<_> = indexes.iter().map(Vec::as_slice).collect();
-        let due = self.ask(&Request::call(Tag::number(0), &DUE, &indexes, &[&before])).await?;
-        let places = reply::numbers(due.value)?.into_iter();
-        places.map(|place| usize::try_from(place - 1).map_err(|_| reply::not_understood())).collect()
     }
 
     async fn time(&self) -> Result<Option<OffsetDateTime>, StoreError> {

@@ -8,14 +8,11 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, RedisError, Value, from_redis_value};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{Connections, NoConnection, SENTINEL_LANE};
+use super::connection::{Connections, NoConnection, Node, SENTINEL_LANE};
 use super::keys::{TAGS, Tag};
 
 /// How long one server may take to say where the primaries are.
 const ASK_FOR: Duration = Duration::from_secs(1);
-
-/// A server, as `host:port` or the path of a socket.
-pub(super) type Node = Arc<str>;
 
 /// The servers.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use redis::io::tcp::{TcpSettings, socket2};
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use url::Url;
 
-use super::connection::Connections;
+use super::connection::{Connections, Node};
 use super::keys::Keys;
-use super::nodes::{Moving, Node, Nodes};
+use super::nodes::{Moving, Nodes};
 use super::open_error::{RedisOpenError, RedisUrlFault};
 use super::retry::Replicas;
 use super::{RedisStore, Shared, set_up};
@@ -172,7 +172,8 @@ impl RedisOptions {
         let sentinels = sentinels.into_iter().map(set_up).collect();
         let store = RedisStore {
             shared: Arc::new(Shared {
-                connections: Connections::new(set_up(info), sentinels, self.acquire_timeout, nodes),
+                connections: Connections::new(set_up(info), sentinels, self.acquire_timeout),
+                nodes,
                 replicas: Replicas::new(count, limit),
                 keys: Keys::new(&self.key_prefix),
                 query_timeout: self.query_timeout,

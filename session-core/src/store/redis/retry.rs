@@ -16,10 +16,10 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connection::{Connection, Connections, NoConnection, WAITING_LANES};
+use super::connection::{Connection, Connections, NoConnection, Node, WAITING_LANES};
 use super::error::{Meaning, RedisFailure, meaning};
 use super::keys::Tag;
-use super::nodes::{Node, redirected};
+use super::nodes::{Nodes, redirected};
 use super::scripts::Script;
 use crate::error::StoreError;
 
@@ -132,13 +132,23 @@ struct NotReplicated {
 /// Sends the request until it is answered, or the time is over.
 pub(super) async fn run(
     connections: &Connections,
+    nodes: &Nodes,
     replicas: &Replicas,
     request: &Request,
     query_timeout: Duration,
 ) -> Result<Answer, StoreError> {
     let deadline = Instant::now() + query_timeout.min(MAX_TIMEOUT);
-    let mut attempt =
-        Attempt { connections, replicas, request, deadline, query_timeout, is_patient: false, failures: 0, ask: None };
+    let mut attempt = Attempt {
+        connections,
+        nodes,
+        replicas,
+        request,
+        deadline,
+        query_timeout,
+        is_patient: false,
+        failures: 0,
+        ask: None,
+    };
     let mut may_be_done = false;
     let failed = |error: RedisError, may_be_done: bool| match may_be_done {
         true => StoreError::unknown(RedisFailure::from(error)),
@@ -149,7 +159,7 @@ pub(super) async fn run(
         false => StoreError::not_applied(ServerTimeout),
     };
     loop {
-        let (node, version) = connections.nodes.of(request.tag);
+        let (node, version) = nodes.of(request.tag);
         let outcome = match attempt.ask.take().or(node) {
             Some(node) => attempt.run(&node).await,
             None => Outcome::Nowhere,
@@ -173,8 +183,8 @@ pub(super) async fn run(
                 error = Some(failure);
             }
         }
-        if connections.nodes.can_move() && attempt.ask.is_none() {
-            match connections.nodes.look_again(connections, version, deadline).await {
+        if nodes.can_move() && attempt.ask.is_none() {
+            match nodes.look_again(connections, version, deadline).await {
                 Err(failure) if meaning(&failure) == Meaning::Final => return Err(failed(failure, may_be_done)),
                 Err(failure) => error = error.or(Some(failure)),
                 Ok(()) => {}
@@ -200,6 +210,7 @@ pub(super) async fn run(
 /// What an attempt needs to know.
 struct Attempt<'a> {
     connections: &'a Connections,
+    nodes: &'a Nodes,
     replicas: &'a Replicas,
     request: &'a Request,
     deadline: Instant,
@@ -241,8 +252,8 @@ impl Attempt<'_> {
             Err(NoConnection::Failed(error)) => return Outcome::Failed(error),
             Err(NoConnection::TooLate) => return Outcome::NotConnected,
         };
-        let (own, version) = self.connections.nodes.of(self.request.tag);
-        let is_on_its_way = self.connections.nodes.is_cluster() && own.as_ref() != Some(node) && version > 0;
+        let (own, version) = self.nodes.of(self.request.tag);
+        let is_on_its_way = self.nodes.is_cluster() && own.as_ref() != Some(node) && version > 0;
         let outcome = match self.asked(&connection, &self.request.command, is_on_its_way, count).await {
             Ok((Err(error), _)) if is_missing_script(&error) && self.request.script.is_some() => {
                 let script = self.request.script.expect("asked for above");
@@ -260,7 +271,7 @@ impl Attempt<'_> {
                 Outcome::Redirected
             }
             Ok((Err(error), _)) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
-                match self.connections.nodes.is_cluster() {
+                match self.nodes.is_cluster() {
                     true => Outcome::Redirected,
                     false => Outcome::Failed(error),
                 }

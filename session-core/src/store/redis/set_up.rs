@@ -27,7 +27,7 @@ const PROBE: [u8; 172] = [1; 172];
 
 /// Returns how many replicas each primary has at least, as far as that may be known.
 pub(super) async fn check(store: &RedisStore) -> Result<u32, RedisOpenError> {
-    let nodes = &store.shared.connections.nodes;
+    let nodes = &store.shared.nodes;
     if nodes.is_cluster() {
         find_all_slots(store).await?;
     } else {
@@ -60,7 +60,7 @@ pub(super) async fn check(store: &RedisStore) -> Result<u32, RedisOpenError> {
 }
 
 async fn find_all_slots(store: &RedisStore) -> Result<(), RedisOpenError> {
-    let nodes = &store.shared.connections.nodes;
+    let nodes = &store.shared.nodes;
     let deadline = Instant::now() + store.shared.query_timeout;
     loop {
         let looked = nodes.look_again(&store.shared.connections, u64::MAX, deadline).await;
@@ -89,7 +89,7 @@ async fn check_info(store: &RedisStore, node: &str, tag: Tag, info: &str) -> Res
     if !version.is_empty() && [numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)] < OLDEST {
         return Err(RedisOpenError::TooOld { version: version.to_owned() });
     }
-    if of("cluster_enabled") == "1" && !store.shared.connections.nodes.is_cluster() {
+    if of("cluster_enabled") == "1" && !store.shared.nodes.is_cluster() {
         return Err(RedisOpenError::Cluster);
     }
     let policy = of("maxmemory_policy");
@@ -190,7 +190,7 @@ fn open_error(store: &RedisStore, error: StoreError) -> RedisOpenError {
 
 fn store_error(store: &RedisStore, error: redis::RedisError) -> RedisOpenError {
     let is_of_cluster = error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ClusterDown);
-    if is_of_cluster && !store.shared.connections.nodes.is_cluster() {
+    if is_of_cluster && !store.shared.nodes.is_cluster() {
         return RedisOpenError::Cluster;
     }
     let user = store.shared.connections.info().redis_settings().username().unwrap_or("default");
