@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use session_core::redis::aio::MultiplexedConnection;
-use session_core::redis::{Client, Cmd};
+use session_core::redis::{AsyncConnectionConfig, Client, Cmd};
 use session_core::store::{Activity, Caller, NewData, Update};
 use session_core::{ClientInfo, Data, Record, RedisOptions, SessionId, SessionStore, TokenHash, TokenRef, UserId};
 use time::OffsetDateTime;
@@ -31,7 +31,9 @@ async fn main() {
     }
     let url = format!("redis://127.0.0.1:{port}");
     let client = Client::open(&*url).expect("a URL");
-    let mut admin = client.get_multiplexed_async_connection().await.expect("a server");
+    // Deleting everything takes longer than the driver waits by itself.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let mut admin = client.get_multiplexed_async_connection_with_config(&config).await.expect("a server");
     for (name, data) in [("empty", "{}".to_owned()), ("1 KiB", format!("{{\"k\":\"{}\"}}", "x".repeat(1016)))] {
         ask(&mut admin, &["FLUSHALL"]).await;
         ask(&mut admin, &["CONFIG", "RESETSTAT"]).await;

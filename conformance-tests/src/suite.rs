@@ -21,7 +21,7 @@ pub use crate::trial::{hush_panics, proves, run, untested};
 /// and the model.
 ///
 /// ```no_run
-/// use conformance_tests::{suite::Suite, world::Memory};
+/// use conformance_tests::suite::Suite;
 /// # use conformance_tests::{adapter::{Adapter, Server}, app::App};
 /// # struct MyFramework;
 /// # impl Adapter for MyFramework {
@@ -29,7 +29,7 @@ pub use crate::trial::{hush_panics, proves, run, untested};
 /// #     async fn serve(&self, _: App) -> Server { Server::new(([127, 0, 0, 1], 0).into(), || ()) }
 /// # }
 /// fn main() -> std::process::ExitCode {
-///     Suite::new().store(Memory).adapter(MyFramework).run()
+///     Suite::new().adapter(MyFramework).run()
 /// }
 /// ```
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Suite {
     }
 
     /// Adds an adapter. It runs over every store that was added, or over the one in memory if none
-    /// was.
+    /// was; that one's own rules, which an adapter can't break, aren't asked for then.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         let adapter = Arc::new(adapter);
@@ -90,13 +90,14 @@ impl Suite {
 
     /// Runs the trials that the command line asks for: all by default.
     #[must_use = "the exit code says whether all trials passed"]
-    pub fn run(mut self) -> ExitCode {
+    pub fn run(self) -> ExitCode {
         hush_panics();
-        if self.stores.is_empty() && !self.adapters.is_empty() {
-            // An adapter with nothing to run over would prove nothing.
-            self.stores.push(Arc::new(crate::world::Memory));
-        }
         let mut trials = self.more;
+        if self.stores.is_empty() {
+            // An adapter with nothing to run over would prove nothing.
+            let memory: Arc<dyn StoreKind> = Arc::new(crate::world::Memory);
+            trials.extend(self.adapters.iter().flat_map(|mount| mount(&memory)));
+        }
         for store in &self.stores {
             trials.extend(mount_store(store));
             trials.extend(self.adapters.iter().flat_map(|mount| mount(store)));

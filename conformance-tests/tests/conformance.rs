@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         .store_if_found(mysql)
         .adapter(Axum)
         .adapter(Actix::AsItIs)
-        .adapter(Hyper)
+        .trials(both.iter().flat_map(|store| suite::mount(&Arc::new(Hyper), store)))
         .trials(suite::mount(&Arc::new(Actix::DropsOnHangUp), &memory))
         .trials(suite::mount(&Arc::new(ByHand::AsItIs), &memory))
         .trials(both.iter().flat_map(|store| cross::mount(&Arc::new(Axum), &Arc::new(Actix::AsItIs), store)))

@@ -6,7 +6,6 @@ use adapter_poem::{CookieSession, CookieSessionMiddleware, CsrfToken, Error, Fla
 use conformance_tests::adapter::{Adapter, Server};
 use conformance_tests::app::{App, AppResponse, NotLoaded};
 use conformance_tests::suite::Suite;
-use conformance_tests::world::Memory;
 use futures_util::stream;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
@@ -16,7 +15,7 @@ use session_core::adapter::load_user;
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
-    Suite::new().store(Memory).adapter(Poem).run()
+    Suite::new().adapter(Poem).run()
 }
 
 struct Poem;

@@ -6,8 +6,8 @@
 //! 3. The replaced ones elsewhere are ended, at once, each in one step with the check of its
 //!    version.
 //!
-//! If a write came between the first step and the third, the new session is removed again, and all
-//! is as before but for sessions beyond the user's limit, which have ended. If the third step
+//! If a write came between the first step and the third, the new session is removed again; the other
+//! replaced sessions and those beyond the user's limit have ended, as they will when it starts over. If the third step
 //! fails, so does the sign-in, and the browser keeps the session that it has: the new one, whose
 //! token no browser has, is removed as far as the servers can be reached, and else lies there until
 //! it expires. Of two sign-ins that replace the same session at once, both may succeed.
@@ -96,7 +96,8 @@ impl Insertion {
         let version = version.as_ref().map_or(&[][..], |version| version);
         let args: [&[u8]; 4] = [&now, session.id.as_bytes(), session.user_id.as_str().as_bytes(), version];
         let tag = Tag::of(session.user_id.shard());
-        let end = Request::call(tag, &END, &keys.each_ref().map(Vec::as_slice), &args).kept(true);
+        let end =
+            Request::call(tag, &END, &keys.each_ref().map(Vec::as_slice), &args).kept(&self.store.shared.keys, true);
         let (reply, _) = self.store.call(&end, Some(session.id)).await?;
         match reply.what() {
             "ended" => Ok(None),

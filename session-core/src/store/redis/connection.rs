@@ -123,6 +123,12 @@ impl Connections {
         }
     }
 
+    /// Whether this runtime has a connection to the server, as far as is known.
+    pub(super) fn has_open(&self, node: &Node) -> bool {
+        let place = (Handle::current().id(), Arc::clone(node), 0);
+        self.lock().get(&place).is_some_and(is_usable)
+    }
+
     /// Gives up an opening that reaches nothing, so that the next request begins another one.
     fn forget(&self, opening: &watch::Receiver<Opening>) {
         self.lock().retain(|_, kept| !kept.same_channel(opening));

@@ -34,6 +34,8 @@ pub(super) fn meaning(error: &RedisError) -> Meaning {
             | ServerErrorKind::Ask,
         ) => Meaning::Refused,
         ErrorKind::Extension if error.code() == Some("BUSY") => Meaning::Refused,
+        // A script met a key that is on its way to another server, before it changed anything.
+        _ if error.to_string().contains("non local key") => Meaning::Refused,
         ErrorKind::Io if error.is_connection_refusal() => Meaning::Unreachable,
         ErrorKind::Io | ErrorKind::Parse => Meaning::Lost,
         _ => Meaning::Final,

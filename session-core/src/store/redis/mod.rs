@@ -147,7 +147,7 @@ impl RedisStore {
             args.extend([&session.id.as_bytes()[..], session.user_id.as_str().as_bytes(), version]);
         }
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let create = Request::call(home, &CREATE, &of_all, &args).kept(!replaces.is_empty());
+        let create = Request::call(home, &CREATE, &of_all, &args).kept(keys, !replaces.is_empty());
         let (reply, is_repeated) = self.call(&create, None).await?;
         let created = match reply.what() {
             "inserted" => Created::Inserted { evicted: reply.ids()? },
@@ -214,7 +214,8 @@ impl RedisStore {
             if update.seen { b"1" } else { b"" },
         ];
         let tag = Tag::of(caller.user_id.shard());
-        let request = Request::call(tag, &UPDATE, &[row, user, expiry], &args).kept(update.rotation.is_some());
+        let request =
+            Request::call(tag, &UPDATE, &[row, user, expiry], &args).kept(&self.shared.keys, update.rotation.is_some());
         let (reply, is_repeated) = self.call(&request, Some(caller.id)).await?;
         match reply.what() {
             "done" => Ok(Updated::Done { expires_at: reply.time(caller.id)? }),
@@ -248,7 +249,8 @@ impl RedisStore {
         let mut args: Vec<&[u8]> = vec![&now, id.as_bytes(), user.as_str().as_bytes(), &[]];
         by.iter().for_each(|by| by.add(&mut of_all, &mut args));
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, is_repeated) = self.call(&Request::call(tag, &END, &of_all, &args).kept(true), Some(id)).await?;
+        let (reply, is_repeated) =
+            self.call(&Request::call(tag, &END, &of_all, &args).kept(&self.shared.keys, true), Some(id)).await?;
         match reply.what() {
             // If an answer was lost, the first attempt may have ended it. Either way it is over.
             "ended" => Ok(Checked::Live(reply.number()? > 0 || is_repeated)),
@@ -272,7 +274,8 @@ impl RedisStore {
         let mut args: Vec<&[u8]> = vec![&now, &except, user.as_str().as_bytes(), &rows];
         by.iter().for_each(|by| by.add(&mut of_all, &mut args));
         let of_all: Vec<_> = of_all.iter().map(Vec::as_slice).collect();
-        let (reply, _) = self.call(&Request::call(tag, &END_ALL, &of_all, &args).kept(true), None).await?;
+        let (reply, _) =
+            self.call(&Request::call(tag, &END_ALL, &of_all, &args).kept(&self.shared.keys, true), None).await?;
         match reply.what() {
             "ended" => Ok(Checked::Live(reply.ids()?)),
             "gone" => Ok(Checked::CallerGone),

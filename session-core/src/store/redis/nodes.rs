@@ -46,6 +46,10 @@ impl Nodes {
         matches!(self, Self::Cluster(_))
     }
 
+    pub(super) const fn is_led_by_sentinels(&self) -> bool {
+        matches!(self, Self::Sentinels(..))
+    }
+
     const fn moving(&self) -> Option<&Moving> {
         match self {
             Self::One(_) => None,
@@ -88,7 +92,7 @@ impl Nodes {
 
     /// Asks where the primaries are, unless another request has since `version`; the highest
     /// version there is asks in any case. The first server
-    /// that answers is believed.
+    /// that knows all of them is believed.
     pub(super) async fn look_again(
         &self,
         connections: &Connections,
@@ -109,18 +113,29 @@ impl Nodes {
         // Not always the same one first, which may be the one that is gone.
         let first = usize::try_from(version).unwrap_or(0) % nodes.len().max(1);
         nodes.rotate_left(first);
-        let mut failed = None;
+        let (mut failed, mut best) = (None, None);
+        let count = |primaries: &Vec<Option<Node>>| primaries.iter().flatten().count();
+        let note = |primaries| {
+            let map = Map { version: known.version + 1, primaries };
+            *moving.map.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
+        };
         for node in nodes {
             let limit = deadline.min(Instant::now() + ASK_FOR);
             match timeout_at(limit, self.asked(connections, &node, limit)).await {
-                Ok(Ok(primaries)) => {
-                    let map = Map { version: known.version + 1, primaries };
-                    *moving.map.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
+                Ok(Ok(primaries)) if count(&primaries) == usize::from(TAGS) => {
+                    note(primaries);
                     return Ok(());
                 }
+                // A server that was just made, or that was removed, knows little or nothing.
+                Ok(Ok(primaries)) if count(&primaries) > best.as_ref().map_or(0, count) => best = Some(primaries),
+                Ok(Ok(_)) => {}
                 Ok(Err(NoConnection::Failed(error))) => failed = failed.or(Some(error)),
                 Ok(Err(NoConnection::TooLate)) | Err(_) => {}
             }
+        }
+        if let Some(primaries) = best {
+            note(primaries);
+            return Ok(());
         }
         failed.map_or(Ok(()), Err)
     }

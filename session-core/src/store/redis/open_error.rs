@@ -10,7 +10,7 @@ use super::error::{RedisFailure, is_missing_right};
 /// them.
 const COMMANDS: &str = "+get +set +getrange +setrange +exists +del +pexpire +pttl +zadd +zcard +zcount +zrange \
                         +zrangebyscore +zrem +zscore +eval +evalsha +time +info +config|get +hello +select \
-                        +ping +cluster +wait";
+                        +ping +asking +cluster|slots +wait";
 
 /// Why a Redis server can't be used for sessions. Nothing in it shows the URL's password. `Debug`
 /// shows the same as `Display`, because that is what an error that leaves `main` is printed as.
@@ -81,8 +81,8 @@ pub enum RedisOpenError {
         /// What happened when it was looked for.
         said: String,
     },
-    /// The server is older than 6.2.
-    #[error("this Redis server's version is {version}, and sessions need 6.2 or newer: upgrade it")]
+    /// The server is older than 7.0.
+    #[error("this Redis server's version is {version}, and sessions need 7.0 or newer: upgrade it")]
     TooOld {
         /// Its version.
         version: String,

@@ -221,7 +221,8 @@ fn of_url(text: &str) -> Result<ConnectionInfo, RedisUrlFault> {
         return Err(RedisUrlFault::SeveralHosts);
     }
     let is_fragment_known = url.fragment().is_none_or(|fragment| fragment == "insecure" && is_encrypted);
-    if !is_fragment_known || !is_socket && url.path().contains('@') {
+    let is_cut = url.path().contains('@') || url.query().is_some_and(|query| query.contains('@'));
+    if !is_fragment_known || !is_socket && is_cut {
         return Err(RedisUrlFault::Password);
     }
     let tls = ConnectionAddr::TcpTls { host: String::new(), port: 0, insecure: false, tls_params: None };

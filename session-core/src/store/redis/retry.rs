@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, Connections, NoConnection, Node, WAITING_LANES};
 use super::error::{Meaning, RedisFailure, meaning};
-use super::keys::Tag;
+use super::keys::{Keys, Tag};
 use super::nodes::{Nodes, redirected};
 use super::scripts::Script;
 use crate::error::StoreError;
@@ -38,6 +38,9 @@ const PATIENT: u32 = 16;
 /// The longest pause between two attempts, in milliseconds.
 const LONGEST_PAUSE: u64 = 320;
 
+/// How long a key lives that is written before replicas are waited for: a day in milliseconds.
+const MARKER_LIVES_FOR: u32 = 24 * 3600 * 1000;
+
 /// Longer than any request waits, and short enough to add to the clock.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -51,12 +54,14 @@ pub(super) struct Request {
     is_read: bool,
     /// Whether replicas must have it.
     is_kept: bool,
+    /// A key that lies with its keys, to be written before replicas are waited for.
+    marker: Vec<u8>,
 }
 
 impl Request {
     /// A command that changes nothing.
     pub(super) const fn read(tag: Tag, command: Cmd) -> Self {
-        Self { command, tag, script: None, is_read: true, is_kept: false }
+        Self { command, tag, script: None, is_read: true, is_kept: false, marker: Vec::new() }
     }
 
     /// A call of a script with its keys, which all have the tag in a cluster, and its arguments.
@@ -67,12 +72,13 @@ impl Request {
         for part in keys.iter().chain(args) {
             command.arg(*part);
         }
-        Self { command, tag, script: Some(script), is_read: script.is_read(), is_kept: false }
+        Self { command, tag, script: Some(script), is_read: script.is_read(), is_kept: false, marker: Vec::new() }
     }
 
     /// The same, of which a failover must undo nothing: it isn't done before replicas have it.
-    pub(super) fn kept(self, is_kept: bool) -> Self {
-        Self { is_kept, ..self }
+    pub(super) fn kept(self, keys: &Keys, is_kept: bool) -> Self {
+        let marker = if is_kept { keys.probe(self.tag, b'w') } else { Vec::new() };
+        Self { is_kept, marker, ..self }
     }
 
     /// The call of the script with its text, for a server that doesn't have it.
@@ -159,7 +165,13 @@ pub(super) async fn run(
         false => StoreError::not_applied(ServerTimeout),
     };
     loop {
-        let (node, version) = nodes.of(request.tag);
+        let (mut node, version) = nodes.of(request.tag);
+        // A server that has closed its connections may be the primary no more, and still answer reads.
+        if nodes.is_led_by_sentinels() && node.as_ref().is_some_and(|node| !connections.has_open(node)) {
+            // If no Sentinel answers, what was known is tried.
+            nodes.look_again(connections, version, deadline).await.unwrap_or_default();
+            node = nodes.of(request.tag).0;
+        }
         let outcome = match attempt.ask.take().or(node) {
             Some(node) => attempt.run(&node).await,
             None => Outcome::Nowhere,
@@ -174,6 +186,11 @@ pub(super) async fn run(
                 may_be_done |= !request.is_read;
             }
             Outcome::NotConnected | Outcome::Nowhere | Outcome::Redirected => {}
+            Outcome::NotOpened(failure) if meaning(&failure) == Meaning::Final => {
+                return Err(failed(failure, may_be_done));
+            }
+            // Nothing was sent.
+            Outcome::NotOpened(failure) => error = Some(failure),
             Outcome::Failed(failure) => {
                 match meaning(&failure) {
                     Meaning::Refused | Meaning::Unreachable => {}
@@ -233,6 +250,8 @@ enum Outcome {
     Silent,
     /// The operation's time is over.
     TooLate,
+    /// No connection could be opened.
+    NotOpened(RedisError),
     /// No connection could be opened in time.
     NotConnected,
     /// No server is known that has the keys.
@@ -249,7 +268,7 @@ impl Attempt<'_> {
         };
         let connection = match self.connections.get(node, lane, self.failures, self.deadline).await {
             Ok(connection) => connection,
-            Err(NoConnection::Failed(error)) => return Outcome::Failed(error),
+            Err(NoConnection::Failed(error)) => return Outcome::NotOpened(error),
             Err(NoConnection::TooLate) => return Outcome::NotConnected,
         };
         let (own, version) = self.nodes.of(self.request.tag);
@@ -266,7 +285,10 @@ impl Attempt<'_> {
                 Outcome::NotReplicated(NotReplicated { reached, count })
             }
             Ok((Ok(value), _)) => Outcome::Answered(value),
-            Ok((Err(error), _)) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
+            Ok((Err(error), _))
+                if error.kind() == ErrorKind::Server(ServerErrorKind::Ask)
+                    && !self.request.script.is_some_and(Script::needs_all) =>
+            {
                 self.ask = redirected(&error, node);
                 Outcome::Redirected
             }
@@ -279,7 +301,8 @@ impl Attempt<'_> {
             Ok((Err(error), _)) => {
                 // After a failure that isn't this command's alone another connection is better:
                 // this one may be to a server that is no longer the primary.
-                if meaning(&error) != Meaning::Final {
+                let is_read_only = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+                if is_read_only || meaning(&error) == Meaning::Lost {
                     self.connections.discard(&connection);
                 }
                 Outcome::Failed(error)
@@ -301,14 +324,17 @@ impl Attempt<'_> {
         count: u32,
     ) -> Result<(RedisResult<Value>, Option<i64>), Outcome> {
         let mut asking = std::pin::pin!(self.sent(connection, command, is_on_its_way, count));
-        let is_trusted = self.is_patient || connection.heard().elapsed() <= TRUSTED_FOR;
-        if is_trusted {
+        if self.is_patient {
             return timeout_at(self.deadline, asking).await.map_err(|_| Outcome::TooLate);
         }
         let silence = match self.request.is_read {
             true => READ_ANSWER_TIMEOUT,
-            // A store that is told to be patient isn't quick to ask again.
-            false => ANSWER_TIMEOUT.max(self.query_timeout / PATIENT),
+            // A store that is told to be patient isn't quick to ask again, and replicas have their
+            // time too.
+            false => {
+                let replicas = if count > 0 { self.replicas.timeout } else { Duration::ZERO };
+                ANSWER_TIMEOUT.max(self.query_timeout / PATIENT) + replicas
+            }
         };
         loop {
             let heard = connection.heard();
@@ -319,7 +345,7 @@ impl Attempt<'_> {
             if Instant::now() >= self.deadline {
                 return Err(Outcome::TooLate);
             }
-            if connection.heard() == heard {
+            if connection.heard() == heard && heard.elapsed() > TRUSTED_FOR {
                 return Err(Outcome::Silent);
             }
         }
@@ -335,31 +361,63 @@ impl Attempt<'_> {
         if !is_on_its_way && count == 0 {
             return (connection.ask(command).await, None);
         }
-        let mut commands = Pipeline::new();
-        commands.ignore_errors();
-        if is_on_its_way {
-            commands.cmd("ASKING");
-        }
-        commands.add_command(command.clone());
+        let mut commands = vec![command.clone()];
         if count > 0 {
-            commands
-                .cmd("WAIT")
-                .arg(count)
-                .arg(u64::try_from(self.replicas.timeout.as_millis()).unwrap_or(u64::MAX).max(1));
+            // The server waits for what this connection has written, and the command may find its
+            // work done. So something is written in any case.
+            let mut touch = Cmd::new();
+            touch.arg("PEXPIRE").arg(&self.request.marker).arg(MARKER_LIVES_FOR);
+            commands.extend([touch, self.wait(count)]);
         }
-        let mut answers = match connection.ask_all(&commands).await {
+        let mut answers = match connection.ask_all(&piped(commands, is_on_its_way)).await {
             Ok(answers) => answers,
             Err(error) => return (Err(error), None),
         };
-        let reached = if count > 0 { answers.pop() } else { None };
-        let reached = match reached {
-            Some(Ok(Value::Int(reached))) => Some(reached),
+        let mut reached = None;
+        if count > 0 {
+            reached = number(answers.pop());
+            if number(answers.pop()) != Some(1) {
+                // There was no marker yet.
+                let mut mark = Cmd::new();
+                mark.arg("SET").arg(&self.request.marker).arg("").arg("PX").arg(MARKER_LIVES_FOR);
+                let marked = connection.ask_all(&piped(vec![mark, self.wait(count)], is_on_its_way)).await;
+                reached = match marked.ok().map(|mut answers| (answers.pop(), answers.pop())) {
+                    Some((waited, Some(Ok(_)))) => number(waited),
+                    _ => Some(0),
+                };
+            }
             // A user who may not wait can't know.
-            Some(_) => Some(0),
-            None => None,
-        };
+            reached = reached.or(Some(0));
+        }
         let answer = answers.pop().unwrap_or_else(|| Err(RedisError::from((ErrorKind::Parse, "no answer"))));
         (answer, reached)
+    }
+
+    fn wait(&self, count: u32) -> Cmd {
+        let mut wait = Cmd::new();
+        wait.arg("WAIT").arg(count).arg(u64::try_from(self.replicas.timeout.as_millis()).unwrap_or(u64::MAX).max(1));
+        wait
+    }
+}
+
+/// These commands, one directly after the other; each with leave to meet keys that are on their way
+/// to the server.
+fn piped(commands: Vec<Cmd>, is_on_its_way: bool) -> Pipeline {
+    let mut piped = Pipeline::new();
+    piped.ignore_errors();
+    for command in commands {
+        if is_on_its_way {
+            piped.cmd("ASKING").ignore();
+        }
+        piped.add_command(command);
+    }
+    piped
+}
+
+fn number(answer: Option<RedisResult<Value>>) -> Option<i64> {
+    match answer {
+        Some(Ok(Value::Int(number))) => Some(number),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use super::scripts::{CREATE, DUE, END, END_ALL, LIST, PURGE, UPDATE};
 use crate::error::StoreError;
 
 /// The oldest version whose commands do what the scripts need.
-const OLDEST: [u32; 2] = [6, 2];
+const OLDEST: [u32; 2] = [7, 0];
 
 /// How soon a cluster that is forming is looked at again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);

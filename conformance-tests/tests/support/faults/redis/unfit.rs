@@ -89,7 +89,9 @@ pub(super) async fn rights() {
     let needed: Vec<_> = line.split_whitespace().filter(|word| word.starts_with('+')).map(|word| &word[1..]).collect();
     for command in needed {
         // Those that only help: without them there is a warning, or nothing is missed.
-        if ["info", "config|get", "hello", "select", "ping", "time", "eval", "cluster", "wait"].contains(&command) {
+        if ["info", "config|get", "hello", "select", "ping", "time", "eval", "asking", "cluster|slots", "wait"]
+            .contains(&command)
+        {
             continue;
         }
         admin.run(&format!("ACL SETUSER app -{command}")).await;
@@ -109,6 +111,7 @@ pub(super) async fn urls() {
         ("redis://me:hun#ter2@host", RedisUrlFault::Password),
         ("redis://me:hun/ter2@host", RedisUrlFault::Password),
         ("redis://me:hun?ter2@host", RedisUrlFault::Password),
+        ("redis://me:123?hunter2@host/0", RedisUrlFault::Password),
         ("redis://host/sessions", RedisUrlFault::Database),
         ("redis://host/-1", RedisUrlFault::Database),
         ("rediss://host", RedisUrlFault::NoTls),

@@ -41,9 +41,8 @@ if count + 1 > limit then
       -- The server has freed it.
       call('ZREM', KEYS[2], other)
       redis.pcall('ZREM', KEYS[3], other .. user)
-    elseif head == false then
-      remove(key, KEYS[2], KEYS[3], other, user)
-    elseif other ~= id and is_live(head, now) then
+    -- A row of a later release, or no row at all, is left alone.
+    elseif head and other ~= id and is_live(head, now) then
       -- The order of `list`.
       local order = {unpack_bytes('>I4I4I4I4I4I4I4I4',
         sub(head, ACTIVE, ACTIVE + 7) .. sub(head, SIGNED_IN, SIGNED_IN + 7) .. other)}
