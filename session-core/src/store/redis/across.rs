@@ -6,11 +6,12 @@
 //! 3. The replaced ones elsewhere are ended, at once, each in one step with the check of its
 //!    version.
 //!
-//! If a write came between the first step and the third, the new session is removed again; the other
-//! replaced sessions and those beyond the user's limit have ended, as they will when it starts over. If the third step
-//! fails, so does the sign-in, and the browser keeps the session that it has: the new one, whose
-//! token no browser has, is removed as far as the servers can be reached, and else lies there until
-//! it expires. Of two sign-ins that replace the same session at once, both may succeed.
+//! If a write came between the first step and the third, the new session is removed again; the
+//! other replaced sessions and those beyond the user's limit have ended, as they will when it
+//! starts over. If the third step fails, so does the sign-in, and the browser keeps the session
+//! that it has: the new one, whose token no browser has, is removed as far as the servers can be
+//! reached, and else lies there until it expires. Of two sign-ins that replace the same session at
+//! once, both may succeed.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

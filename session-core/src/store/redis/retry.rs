@@ -166,7 +166,8 @@ pub(super) async fn run(
     };
     loop {
         let (mut node, version) = nodes.of(request.tag);
-        // A server that has closed its connections may be the primary no more, and still answer reads.
+        // A server that has closed its connections may be the primary no more, and still answer
+        // reads.
         if nodes.is_led_by_sentinels() && node.as_ref().is_some_and(|node| !connections.has_open(node)) {
             // If no Sentinel answers, what was known is tried.
             nodes.look_again(connections, version, deadline).await.unwrap_or_default();

@@ -44,8 +44,8 @@ impl Script {
         self.text
     }
 
-    /// Whether it must run where all keys of its tag are: not at a server that some of them are only
-    /// on their way to.
+    /// Whether it must run where all keys of its tag are: not at a server that some of them are
+    /// only on their way to.
     pub(super) const fn needs_all(&self) -> bool {
         self.needs_all
     }
