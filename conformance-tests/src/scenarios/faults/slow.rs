@@ -12,7 +12,7 @@ use crate::world::World;
 
 /// The scenarios of this file.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("FLT-2", "clients that stop in the middle of a request block nobody", stopped),
+    scenario!("FLT-2", "clients that stop in the middle of a request hold up no other", stopped),
     scenario!("DATA-6", "a body that ends after a sign-out brings nothing back", slow_bodies_and_a_sign_out),
 ];
 

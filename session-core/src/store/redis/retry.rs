@@ -168,9 +168,11 @@ pub(super) async fn run(
         let (mut node, version) = nodes.of(request.tag);
         // A server that has closed its connections may be the primary no more, and still answer
         // reads.
-        if nodes.is_led_by_sentinels() && node.as_ref().is_some_and(|node| !connections.has_open(node)) {
-            // If no Sentinel answers, what was known is tried.
-            nodes.look_again(connections, version, deadline).await.unwrap_or_default();
+        if let Some(known) = node.clone().filter(|known| nodes.is_led_by_sentinels() && !connections.has_open(known)) {
+            if let Err(failure) = nodes.look_again(connections, version, deadline).await {
+                let failure = RedisFailure::from(failure);
+                tracing::warn!("no Sentinel says which Redis server is the primary, so {known} is tried: {failure}");
+            }
             node = nodes.of(request.tag).0;
         }
         let outcome = match attempt.ask.take().or(node) {

@@ -97,22 +97,33 @@ async fn check_info(store: &RedisStore, node: &str, tag: Tag, info: &str) -> Res
         return Err(RedisOpenError::Evicts { policy: policy.to_owned() });
     }
     if of("aof_enabled") == "1" {
-        if text(store, tag, "CONFIG", &["GET", "appendfsync"]).await.is_ok_and(|set| !set.contains("always")) {
+        if setting(store, tag, "appendfsync").await?.is_some_and(|set| !set.contains("always")) {
             tracing::warn!(
                 "the Redis server {node} writes its log to disk each second: a crash of its machine may undo the last second's \
                  sign-ins and, worse, sign-outs; `appendfsync always` keeps them"
             );
         }
     } else {
-        let snapshots = text(store, tag, "CONFIG", &["GET", "save"]).await.unwrap_or_default();
-        let lost = if snapshots.split_whitespace().count() > 1 {
-            "keeps snapshots only: a restart undoes what was acknowledged since the last one, sign-outs too"
-        } else {
-            "keeps nothing on disk: a restart ends all sessions"
+        let lost = match setting(store, tag, "save").await? {
+            Some(snapshots) if snapshots.split_whitespace().count() > 1 => {
+                "keeps snapshots only: a restart undoes what was acknowledged since the last one, sign-outs too"
+            }
+            Some(_) => "keeps nothing on disk: a restart ends all sessions",
+            None => "keeps snapshots at most: a restart undoes what was acknowledged since, sign-outs too",
         };
         tracing::warn!("the Redis server {node} {lost}; set `appendonly yes`");
     }
     Ok(of("connected_slaves").parse().unwrap_or(0))
+}
+
+/// What the server's setting of this name is, and the name; none if the server doesn't say, to this
+/// user or to anyone, as one that is run by a provider.
+async fn setting(store: &RedisStore, tag: Tag, name: &str) -> Result<Option<String>, RedisOpenError> {
+    match text(store, tag, "CONFIG", &["GET", name]).await {
+        Ok(set) => Ok(Some(set)),
+        Err(failed) if failure(&failed).is_some_and(|failure| meaning(failure.error()) == Meaning::Final) => Ok(None),
+        Err(failed) => Err(open_error(store, failed)),
+    }
 }
 
 /// Runs each operation once on keys with this tag, for a user who has no session, so that all of it

@@ -65,6 +65,55 @@ pub(super) async fn slots_move() {
     report(&format!("{moved} keys moved"), &totals);
 }
 
+/// The indexes of a user are at another server already, and the sessions aren't: what ends all of
+/// them waits until they have arrived.
+pub(super) async fn indexes_move_first() {
+    let cluster = Cluster::start_new().await;
+    let world = World::new(Arc::new(Axum), Rows::shared(cluster.opened(PATIENCE).await)).await;
+    let mut browsers = [world.browser(), world.browser(), world.browser()];
+    for browser in &mut browsers {
+        browser.sign_in("ada").await;
+    }
+    let mut admins = Vec::new();
+    for server in &cluster.servers[..3] {
+        admins.push((server.port, server.admin().await));
+    }
+    let mut source = 0;
+    let index = loop {
+        let found: Vec<Vec<u8>> = admins[source].1.ask("KEYS session:*uada").await.expect("an administrator");
+        match found.into_iter().next() {
+            Some(index) => break String::from_utf8(index).expect("a prefix, a tag and a name"),
+            None => source += 1,
+        }
+    };
+    let slot: usize = admins[source].1.ask(&format!("CLUSTER KEYSLOT {index}")).await.expect("an administrator");
+    let (_, mut from) = admins.swap_remove(source);
+    let (port, mut to) = admins.swap_remove(0);
+    let (source, target) = (id(&mut from).await, id(&mut to).await);
+    to.run(&format!("CLUSTER SETSLOT {slot} IMPORTING {source}")).await;
+    from.run(&format!("CLUSTER SETSLOT {slot} MIGRATING {target}")).await;
+    let by_expiry = format!("{}x", index.trim_end_matches("uada"));
+    from.migrate(port, &[index.into_bytes(), by_expiry.into_bytes()]).await;
+    from.run("CONFIG RESETSTAT").await;
+    let end_all = async { world.browser().run(json!([{"op": "revoke_all", "user": "ada"}, {"op": "fail"}])).await };
+    let move_rest = async {
+        while !from.ask::<String>("INFO errorstats").await.is_ok_and(|errors| errors.contains("errorstat_ASK")) {
+            pause().await;
+        }
+        let keys: Vec<Vec<u8>> =
+            from.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100")).await.expect("an administrator");
+        assert_eq!(keys.len(), browsers.len(), "the sessions are still there");
+        from.migrate(port, &keys).await;
+        to.run(&format!("CLUSTER SETSLOT {slot} NODE {target}")).await;
+        from.run(&format!("CLUSTER SETSLOT {slot} NODE {target}")).await;
+    };
+    let (reply, ()) = tokio::join!(end_all, move_rest);
+    assert_eq!((reply.status, reply.error_status(0)), (200, None), "{reply:?}");
+    for browser in &mut browsers {
+        assert_eq!(browser.run(json!([{"op": "user_id"}])).await.result(0), json!(null), "signed out");
+    }
+}
+
 /// A server joins, gets slots, loses them again and leaves.
 pub(super) async fn a_server_comes_and_goes() {
     let cluster = Cluster::start_new().await;
@@ -96,7 +145,7 @@ pub(super) async fn a_server_comes_and_goes() {
     new.kill();
     load.stored(BETWEEN).await;
     let totals = load.finish().await;
-    assert_eq!(totals.refused, 0, "a server that leaves in good order is no reason to refuse anything");
+    assert_eq!(totals.refused, 0, "nothing is refused because a server is taken out of the cluster");
     report(&format!("{moved} keys moved to a new server and back"), &totals);
 }
 

@@ -59,6 +59,9 @@ pub(crate) fn trials(shared: Option<&Redis>) -> Vec<Trial> {
         trial(&["FLT-1", "DATA-16"], "slots that move to another server cost no request a 503", || {
             Box::pin(changes::slots_move())
         }),
+        trial(&["ADM-2"], "all sessions end though their keys move to another server one after the other", || {
+            Box::pin(changes::indexes_move_first())
+        }),
         trial(&["FLT-1", "DATA-16"], "a server that joins a cluster and leaves it costs no request a 503", || {
             Box::pin(changes::a_server_comes_and_goes())
         }),

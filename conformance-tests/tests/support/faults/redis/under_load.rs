@@ -132,7 +132,7 @@ pub(super) async fn full() {
         let reply = reader.run(json!([{"op": "get", "key": "n"}])).await;
         assert_eq!((reply.status, &reply.result(0)["value"]), (200, &json!(1)), "reads go on");
         assert_eq!(reader.run(json!([{"op": "set", "key": "n", "value": 2}, {"op": "fail"}])).await.status, 503);
-        // Whoever signs out frees memory, so that always works.
+        // A sign-out frees memory, so it always works.
         let reply = leaver.run(json!([{"op": "logout_other"}, {"op": "logout"}])).await;
         assert_eq!((reply.status, reply.removes_cookie()), (200, true), "{reply:?}");
         for browser in [&mut reader, &mut leaver] {
